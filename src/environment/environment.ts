@@ -1,0 +1,149 @@
+/**
+ * The contract between the engine and the places where jobs run.
+ *
+ * It knows attempts only: what is called a job here is one attempt, and a retry is another one with a new id.
+ * Every call may be made concurrently and may be repeated. A thrown error speaks of the environment ("cannot be
+ * reached", "credentials refused"), never of one job: news of a job is a value in the map that comes back.
+ */
+
+/** One attempt at a job, as an environment knows it: a letter, then letters, digits and hyphens. Never used twice. */
+export type JobId = string & { readonly __brand: 'JobId' }
+
+/** A place where jobs run: this computer, an SSH host, a Slurm cluster, a Kubernetes namespace. */
+export interface Environment {
+  /** Unique in one server; appears in logs and metrics. */
+  readonly name: string
+  readonly capabilities: Capabilities
+
+  /** Proves that the environment answers and accepts our credentials. Throws EnvironmentError. */
+  check(signal: AbortSignal): Promise<void>
+
+  /**
+   * Ships inputs and starts jobs. One outcome per request, so that a bad job cannot sink the batch.
+   * Throws only when nothing could be asked; the caller then uses `recover` before it tries again.
+   * An abort in the middle leaves nothing that `recover` cannot find.
+   */
+  submit(requests: readonly JobRequest[], signal: AbortSignal): Promise<ReadonlyMap<JobId, SubmitOutcome>>
+
+  /**
+   * Reports every job once. A job that the environment no longer knows is `lost`, never absent.
+   * Throws when the environment itself cannot be asked: then no job changes state.
+   */
+  observe(handles: readonly JobHandle[], signal: AbortSignal): Promise<ReadonlyMap<JobId, Observation>>
+
+  /** Asks for jobs to stop. Returns when the request is delivered; `observe` tells the end. */
+  cancel(handles: readonly JobHandle[], signal: AbortSignal): Promise<void>
+
+  /** Brings declared outputs and the two logs of an ended job into `directory`. Safe to repeat until `release`. */
+  collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles>
+
+  /** Deletes whatever the jobs left behind. Safe to repeat, silent when already gone. */
+  release(handles: readonly JobHandle[], signal: AbortSignal): Promise<void>
+
+  /**
+   * Finds jobs of earlier server lives, running or ended, by the ids we gave them: for a crash between submit and
+   * save. An id without a handle in the answer was not found.
+   */
+  recover(ids: readonly JobId[], signal: AbortSignal): Promise<readonly JobHandle[]>
+
+  /** Calls `changed` soon after any job changes, until the signal aborts. Only when `capabilities.watch`. */
+  watch?(changed: (ids: readonly JobId[]) => void, signal: AbortSignal): void
+
+  /** Drops connections. Jobs go on where `capabilities.survivesRestart`, and are ended where not. */
+  close(): Promise<void>
+}
+
+export type SubmitOutcome =
+  | { readonly kind: 'accepted'; readonly handle: JobHandle }
+  /** The same request will always be refused. */
+  | { readonly kind: 'rejected'; readonly reason: string }
+  /** Try again later: quota, network, busy scheduler. Nothing was started. */
+  | { readonly kind: 'deferred'; readonly reason: string }
+
+export type Observation =
+  | { readonly kind: 'queued'; readonly reason?: string }
+  | { readonly kind: 'running'; readonly host?: string }
+  /** Ended by itself, with the exit code that the job itself wrote. */
+  | { readonly kind: 'exited'; readonly exitCode: number; readonly host?: string }
+  | { readonly kind: 'stopped'; readonly cause: StopCause; readonly message: string }
+  | { readonly kind: 'lost'; readonly message: string }
+  /** An answer came for this job but could not be read: the job stays as it was, one warning is logged. */
+  | { readonly kind: 'unclear'; readonly message: string }
+
+/** Why a job ended without an exit code of its own. */
+export type StopCause =
+  'cancelled' | 'timeout' | 'out-of-memory' | 'preempted' | 'node-failure' | 'signal' | 'unknown'
+
+/** Enough to find the job again after a restart. The engine stores it and never reads `state`. */
+export interface JobHandle {
+  readonly id: JobId
+  readonly nativeId: string
+  readonly state: { readonly version: number; readonly [key: string]: unknown }
+}
+
+/** What the engine must know before it schedules; plain data, so that the API can list it. */
+export interface Capabilities {
+  /** Jobs keep running while the server is down. */
+  readonly survivesRestart: boolean
+  /** The job sees the server's file system, so nothing needs to be shipped. */
+  readonly sharedFileSystem: boolean
+  readonly watch: boolean
+  /** Resource names that this environment honours; a request for any other is rejected. */
+  readonly resources: readonly (keyof Resources)[]
+  readonly maxJobsPerSubmit: number
+  readonly maxActiveJobs: number
+  /** Polling starts at `minMs` and slows by `stepMs` up to `maxMs` while nothing changes. */
+  readonly pollInterval: { readonly minMs: number; readonly maxMs: number; readonly stepMs: number }
+}
+
+export interface JobRequest {
+  readonly id: JobId
+  /** Program and arguments. No shell reads them unless the command names one. */
+  readonly command: readonly string[]
+  /** Added to the environment's own variables. */
+  readonly env: Readonly<Record<string, string>>
+  /**
+   * Absolute path of the execution's work directory. The job directory starts as a view of it: each name of it is
+   * there, and what the job writes beside them stays its own. Directories on the way to an input or output are the
+   * job's own too.
+   */
+  readonly workDirectory: string
+  readonly inputs: readonly FileTransfer[]
+  readonly outputs: readonly OutputFile[]
+  readonly resources: Resources
+}
+
+export interface Resources {
+  readonly cpus?: number
+  readonly memoryBytes?: number
+  readonly gpus?: number
+  readonly nodes?: number
+  readonly wallTimeMs?: number
+}
+
+/** `from` is an absolute path on the server, `to` is relative to the job directory. */
+export interface FileTransfer {
+  readonly from: string
+  readonly to: string
+}
+
+/** `path` is relative to the job directory. */
+export interface OutputFile {
+  readonly path: string
+  readonly optional?: boolean
+}
+
+export interface CollectedFiles {
+  /** Declared outputs that were found, as given in the request; each now lies at that path below `directory`. */
+  readonly files: readonly string[]
+  /** Required outputs that were not there. */
+  readonly missing: readonly string[]
+  /** Absolute paths of the two log files, inside `directory`. */
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** The environment itself cannot be used: unreachable, refused credentials, missing program. */
+export class EnvironmentError extends Error {
+  override readonly name = 'EnvironmentError'
+}
