@@ -1,0 +1,182 @@
+import { bytes, choice, duration, number, onOff, path, text, type OptionKind } from './option-kinds.ts'
+import type { Surroundings } from './surroundings.ts'
+
+/** One option of the server. All its spellings follow from `name`: see `spellings`. */
+export interface Option<Value> {
+  /** Words with hyphens between: `token-lifetime`. */
+  readonly name: string
+  readonly kind: OptionKind<NonNullable<Value>>
+  readonly description: string
+  readonly fallback: (surroundings: Surroundings) => Value
+  /** The default in words, where it depends on the computer. */
+  readonly fallbackText?: string
+}
+
+export type OptionValue<Each> = Each extends Option<infer Value> ? Value : never
+
+const longestTimerMs = 2_147_483_647
+const kibibyte = 2 ** 10
+const mebibyte = 2 ** 20
+const gibibyte = 2 ** 30
+const pebibyte = 2 ** 50
+
+/** The one table of options: flags, variables, the file, `config show` and the documentation derive from it. */
+export const options = {
+  dataDirectory: option<string>({
+    name: 'data-directory',
+    kind: path,
+    description: 'Where executions, their files and the password are kept. Only its owner may enter it.',
+    fallback: ({ stateDirectory }) => `${stateDirectory}/molehill`,
+    fallbackText: '$XDG_STATE_HOME/molehill or ~/.local/state/molehill',
+  }),
+  host: option<string>({
+    name: 'host',
+    kind: text,
+    description: 'Address to listen on. Anything but a loopback address opens the server to the network.',
+    fallback: () => '127.0.0.1',
+  }),
+  port: option<number>({
+    name: 'port',
+    kind: number({ minimum: 0, maximum: 65_535 }),
+    description: 'Port to listen on; 0 takes a free one.',
+    fallback: () => 8443,
+  }),
+  http: option<boolean>({
+    name: 'http',
+    kind: onOff,
+    description: 'Plain HTTP instead of HTTPS: for use behind a proxy that speaks HTTPS.',
+    fallback: () => false,
+  }),
+  tlsCert: option<string | undefined>({
+    name: 'tls-cert',
+    kind: path,
+    description: 'Certificate for HTTPS (PEM, with the chain behind it). Goes with tls-key.',
+    fallback: () => undefined,
+    fallbackText: 'a self-signed certificate made at the first start',
+  }),
+  tlsKey: option<string | undefined>({
+    name: 'tls-key',
+    kind: path,
+    description: 'Private key of the certificate (PEM, not encrypted). Goes with tls-cert.',
+    fallback: () => undefined,
+    fallbackText: 'the key of the self-signed certificate',
+  }),
+  passwordFile: option<string | undefined>({
+    name: 'password-file',
+    kind: path,
+    description: 'File whose first line is the password. Only its owner may be able to read it.',
+    fallback: () => undefined,
+    fallbackText: 'asked on the terminal at the first start',
+  }),
+  tokenLifetimeMs: option<number>({
+    name: 'token-lifetime',
+    kind: duration({ minimum: 1000, maximum: 366 * 86_400_000 }),
+    description: 'How long a token is good for.',
+    fallback: () => 86_400_000,
+  }),
+  logLevel: option<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'>({
+    name: 'log-level',
+    kind: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    description: 'The least important messages that are logged.',
+    fallback: () => 'info',
+  }),
+  logFormat: option<'auto' | 'json' | 'pretty'>({
+    name: 'log-format',
+    kind: choice(['auto', 'json', 'pretty']),
+    description: 'JSON lines, or lines for people. auto: for people on a terminal, JSON elsewhere.',
+    fallback: () => 'auto',
+  }),
+  gzipDownloads: option<boolean>({
+    name: 'gzip-downloads',
+    kind: onOff,
+    description: 'Pack downloaded directories with gzip when the client does not say, as OpenMOLE 9.2 did.',
+    fallback: () => false,
+  }),
+  slots: option<number>({
+    name: 'slots',
+    kind: number({ minimum: 1, maximum: 10_000 }),
+    description: 'How many jobs run on this computer at the same time.',
+    fallback: ({ cores }) => cores,
+    fallbackText: 'the cores that the server may use',
+  }),
+  scriptTimeMs: option<number>({
+    name: 'script-time',
+    kind: duration({ minimum: 100, maximum: longestTimerMs }),
+    description: 'How long reading a posted script into a workflow may take.',
+    fallback: () => 30_000,
+  }),
+  scriptMemoryBytes: option<number>({
+    name: 'script-memory',
+    kind: bytes({ minimum: 64 * mebibyte, maximum: pebibyte }),
+    description: 'How much memory the process that runs the functions of one script may take.',
+    fallback: () => gibibyte,
+  }),
+  uploadBytes: option<number>({
+    name: 'upload-limit',
+    kind: bytes({ minimum: kibibyte, maximum: pebibyte }),
+    description: 'Largest work directory that may be posted, as packed.',
+    fallback: () => 20 * gibibyte,
+  }),
+  unpackedBytes: option<number>({
+    name: 'unpacked-limit',
+    kind: bytes({ minimum: kibibyte, maximum: pebibyte }),
+    description: 'Largest work directory that may be posted, when unpacked.',
+    fallback: () => 100 * gibibyte,
+  }),
+  archiveEntries: option<number>({
+    name: 'archive-entries',
+    kind: number({ minimum: 1, maximum: 100_000_000 }),
+    description: 'Most files and directories that a posted work directory may hold.',
+    fallback: () => 1_000_000,
+  }),
+  outputBytes: option<number>({
+    name: 'output-limit',
+    kind: bytes({ minimum: kibibyte, maximum: gibibyte }),
+    description: 'Most text output that is kept of one execution.',
+    fallback: () => 8 * mebibyte,
+  }),
+  shutdownMs: option<number>({
+    name: 'shutdown-time',
+    kind: duration({ minimum: 0, maximum: longestTimerMs }),
+    description: 'How long requests may take to end once the server is asked to stop.',
+    fallback: () => 10_000,
+  }),
+  maxConnections: option<number>({
+    name: 'max-connections',
+    kind: number({ minimum: 1, maximum: 1_000_000 }),
+    description: 'How many connections are open at the same time; more are refused.',
+    fallback: () => 1000,
+  }),
+} as const
+
+export type OptionKey = keyof typeof options
+
+/** The effective value of every option, in the units that its name tells. Paths are absolute. */
+export type Configuration = {
+  readonly [Key in OptionKey]: OptionValue<(typeof options)[Key]>
+}
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `options` is a literal: it has no other keys.
+export const optionKeys = Object.keys(options) as readonly OptionKey[]
+
+/** How an option is written on the command line, in the environment and in the file. */
+export interface Spellings {
+  /** `--token-lifetime` */
+  readonly flag: string
+  /** `MOLEHILL_TOKEN_LIFETIME` */
+  readonly variable: string
+  /** `tokenLifetime`: in the file, and what commander calls the flag. */
+  readonly member: string
+}
+
+export function spellings(name: string): Spellings {
+  return {
+    flag: `--${name}`,
+    variable: `MOLEHILL_${name.replaceAll('-', '_').toUpperCase()}`,
+    member: name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+  }
+}
+
+function option<Value>(spec: Option<Value>): Option<Value> {
+  return spec
+}
