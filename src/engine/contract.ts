@@ -1,0 +1,122 @@
+import type { Plan } from '../workflow/plan.ts'
+
+/** All executions of a data directory. What API and command line see of the engine. */
+export interface Executions {
+  /**
+   * Starts an execution and answers with its id when it is committed. `fill` puts the work directory's files into
+   * the empty directory it is given. When anything goes wrong nothing stays behind.
+   * Throws Problem: whatever `fill` throws, script-missing, script-invalid, workflow-invalid, disk-full.
+   */
+  start(request: StartRequest): Promise<string>
+  /** Evaluates a script as `start` does, answers with its plan, and runs nothing. */
+  validate(request: StartRequest): Promise<Plan>
+  /** Where an execution stands. Costs the same however many jobs there are. Throws Problem execution-unknown. */
+  state(id: string): ExecutionState
+  /** Resolves when the execution has ended, with its last state. */
+  ended(id: string, signal: AbortSignal): Promise<ExecutionState>
+  /** What display hooks and tasks have written; head and tail where it was too much. */
+  output(id: string): Promise<string>
+  /** The work directory, for listing and download. */
+  workDirectory(id: string): string
+  jobs(id: string, query: JobQuery): JobPage
+  /** Asks an execution to stop. Files, output and counts stay. Resolves when no process of it is left. */
+  cancel(id: string): Promise<void>
+  /** Cancels an execution and deletes all of it. */
+  remove(id: string): Promise<void>
+  list(): readonly ExecutionSummary[]
+  /** Stops taking work and commits what is known; unfinished executions go on at the next start. */
+  close(): Promise<void>
+}
+
+export interface StartRequest {
+  /** Path of the script in the work directory. */
+  readonly script: string
+  readonly fill: (workDirectory: string) => Promise<void>
+  readonly signal: AbortSignal
+}
+
+export interface JobCounts {
+  /** Waiting, those included that an exploration has yet to make. */
+  readonly ready: number
+  readonly running: number
+  readonly completed: number
+  readonly failed: number
+}
+
+export interface ExecutionState extends ExecutionSummary {
+  readonly counts: JobCounts
+  readonly capsules: readonly ({ readonly name: string } & JobCounts)[]
+  /** In the order of the plan, the default `local` last. */
+  readonly environments: readonly EnvironmentState[]
+  /** Why the execution failed. */
+  readonly error?: { readonly message: string; readonly stackTrace?: string }
+}
+
+export interface ExecutionSummary {
+  readonly id: string
+  /** Name of the workflow. */
+  readonly name: string
+  readonly script: string
+  readonly state: 'running' | 'finished' | 'failed'
+  /** Whether somebody asked for it to stop. A cancelled execution ends as `failed`. */
+  readonly isCancelled: boolean
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  readonly endedAt: number | null
+}
+
+/** Environment jobs, of which one may hold a group of jobs. */
+export interface EnvironmentState {
+  readonly name: string
+  readonly kind: string
+  readonly ready: number
+  readonly submitted: number
+  readonly running: number
+  readonly done: number
+  readonly failed: number
+  /** The latest ones, oldest first, at most 200. */
+  readonly errors: readonly EnvironmentFault[]
+}
+
+export interface EnvironmentFault {
+  /** Grows by one with each error of the execution. */
+  readonly sequence: number
+  readonly message: string
+  readonly stackTrace: string
+  /** A name of java.util.logging, as OpenMOLE sends: SEVERE, WARNING, INFO. */
+  readonly level: 'SEVERE' | 'WARNING' | 'INFO'
+  readonly time: number
+}
+
+export type JobState = 'ready' | 'submitted' | 'running' | 'completed' | 'failed' | 'cancelled'
+
+export interface JobQuery {
+  readonly capsule?: string
+  readonly state?: JobState
+  /** Id of the last job of the page before. */
+  readonly after?: number
+  /** At most 1000. */
+  readonly limit: number
+}
+
+export interface JobPage {
+  /** By id, rising. Jobs that an exploration has yet to make are not listed. */
+  readonly jobs: readonly JobRow[]
+  /** What to ask `after` for the next page, or null at the end. */
+  readonly next: number | null
+}
+
+export interface JobRow {
+  readonly id: number
+  readonly capsule: string
+  /** Sample numbers of the explorations the job lies inside of, outermost first, joined by dots. */
+  readonly ticket: string
+  readonly state: JobState
+  readonly attempts: number
+  readonly environment: string
+  readonly exitCode: number | null
+  readonly readyAt: number | null
+  readonly startedAt: number | null
+  readonly endedAt: number | null
+  readonly error: string | null
+}
