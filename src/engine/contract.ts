@@ -4,7 +4,7 @@ import type { Plan } from '../workflow/plan.ts'
 export interface Executions {
   /**
    * Starts an execution and answers with its id when it is committed. `fill` puts the work directory's files into
-   * the empty directory it is given. When anything goes wrong nothing stays behind.
+   * the fresh directory that it makes at the path it is given. When anything goes wrong nothing stays behind.
    * Throws Problem: whatever `fill` throws, script-missing, script-invalid, workflow-invalid, disk-full.
    */
   start(request: StartRequest): Promise<string>
@@ -28,12 +28,15 @@ export interface Executions {
   close(): Promise<void>
 }
 
-export interface StartRequest {
+export type StartRequest = {
   /** Path of the script in the work directory. */
   readonly script: string
-  readonly fill: (workDirectory: string) => Promise<void>
   readonly signal: AbortSignal
-}
+} & (
+  | { readonly fill: (workDirectory: string) => Promise<void> }
+  /** An absolute path of a directory that is used as it stands and is never deleted. */
+  | { readonly directory: string }
+)
 
 export interface JobCounts {
   /** Waiting, those included that an exploration has yet to make. */
