@@ -1,0 +1,107 @@
+/**
+ * The journal of one execution: `journal.db` in its directory. Raise the version when a table changes.
+ * Times are milliseconds since 1970; contexts are JSON as `encodeJson` writes it.
+ */
+export const journalVersion = 1
+
+export const journalSchema = `
+  CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+  CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY,
+    step INTEGER NOT NULL,
+    ticket TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    environment INTEGER NOT NULL,
+    exit_code INTEGER,
+    ready_at REAL,
+    started_at REAL,
+    ended_at REAL,
+    error TEXT,
+    output TEXT,
+    UNIQUE (step, ticket)
+  );
+
+  CREATE TABLE attempts (
+    id TEXT PRIMARY KEY,
+    job INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    environment INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    handle TEXT,
+    started_at REAL,
+    ended_at REAL,
+    ending TEXT
+  ) WITHOUT ROWID;
+
+  CREATE TABLE explorations (
+    id INTEGER PRIMARY KEY,
+    step INTEGER NOT NULL,
+    ticket TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    listings TEXT NOT NULL,
+    UNIQUE (step, ticket)
+  );
+
+  CREATE TABLE samples (
+    exploration INTEGER NOT NULL,
+    sample INTEGER NOT NULL,
+    contributions TEXT,
+    PRIMARY KEY (exploration, sample)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE outbox (sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, path TEXT NOT NULL, content TEXT NOT NULL);
+  CREATE TABLE hook_files (path TEXT PRIMARY KEY, length INTEGER NOT NULL) WITHOUT ROWID;
+
+  CREATE TABLE faults (
+    sequence INTEGER PRIMARY KEY,
+    environment INTEGER NOT NULL,
+    level TEXT NOT NULL,
+    message TEXT NOT NULL,
+    stack TEXT NOT NULL,
+    time REAL NOT NULL
+  );
+
+  CREATE TABLE events (sequence INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL);
+`
+
+/** The index of all executions: \`molehill.db\` in the data directory. */
+export const indexSchema = `
+  CREATE TABLE executions (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    script TEXT NOT NULL,
+    directory TEXT,
+    state TEXT NOT NULL,
+    is_cancelled INTEGER NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at REAL,
+    last TEXT
+  ) WITHOUT ROWID;
+`
+
+/** Every statement that is ever written, by the name with which writers ask for it. */
+export const statements = {
+  setFact: 'INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
+  putJob: 'INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  putAttempt: 'INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  putExploration: 'INSERT OR REPLACE INTO explorations VALUES (?, ?, ?, ?, ?)',
+  putSample: 'INSERT OR REPLACE INTO samples VALUES (?, ?, ?)',
+  putOutbox: 'INSERT INTO outbox VALUES (?, ?, ?, ?)',
+  clearOutbox: 'DELETE FROM outbox WHERE path = ? AND sequence <= ?',
+  putHookFile: 'INSERT OR REPLACE INTO hook_files VALUES (?, ?)',
+  putFault: 'INSERT INTO faults VALUES (?, ?, ?, ?, ?, ?)',
+  trimFaults: 'DELETE FROM faults WHERE sequence <= ?',
+  putEvent: 'INSERT INTO events VALUES (?, ?, ?, ?)',
+  putExecution: 'INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  deleteExecution: 'DELETE FROM executions WHERE id = ?',
+} as const
+
+export type StatementName = keyof typeof statements
+
+/** What SQLite stores in one column. */
+export type Column = null | number | string
+
+/** One change: a statement's name and its parameters. */
+export type Write = readonly [statement: StatementName, ...columns: Column[]]
