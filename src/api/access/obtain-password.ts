@@ -1,0 +1,75 @@
+import { Problem } from '../../problem.ts'
+import type { Preferences } from '../../store/preferences.ts'
+import { isPossiblePassword, longestPassword, type PasswordHashing } from './password.ts'
+import { readPasswordFile } from './password-file.ts'
+import type { Prompt } from './prompt.ts'
+
+export interface PasswordSources {
+  readonly preferences: Preferences
+  readonly hashing: PasswordHashing
+  /** Path of `--password-file`. */
+  readonly passwordFile: string | undefined
+  /** Absent where there is no terminal. */
+  readonly prompt: Prompt | undefined
+}
+
+/**
+ * Makes sure that the data directory has a password. The first start sets the one of the file, or else asks for it
+ * twice; later starts need none, and check the file's against the kept one when a file is given.
+ *
+ * Throws Problem('password-missing') when there is nowhere to get the first one from, Problem('password-wrong') when
+ * the file's differs from the kept one, and Problem('configuration-invalid') for a file that is refused.
+ */
+export async function obtainPassword(sources: PasswordSources): Promise<'set' | 'kept'> {
+  const { preferences, hashing, passwordFile, prompt } = sources
+  const given = passwordFile === undefined ? undefined : await readPasswordFile(passwordFile)
+  const kept = preferences.current().password
+  if (kept === undefined) {
+    await changePassword(sources, given ?? (await askTwice(prompt)))
+    return 'set'
+  }
+  if (given !== undefined && !(await hashing.verify(given, kept.hash)))
+    throw new Problem('password-wrong', 'The password does not match the one of this data directory.', {
+      hint:
+        'Start without --password-file to keep the old one. To change it, stop the server and run ' +
+        '`molehill password` with the same --data-directory; tokens given out before are then void.',
+    })
+  return 'kept'
+}
+
+/** Sets the password, or another one; tokens given out before are void from then on. */
+export async function changePassword(
+  { preferences, hashing }: Pick<PasswordSources, 'preferences' | 'hashing'>,
+  password: string,
+): Promise<void> {
+  if (!isPossiblePassword(password))
+    throw new Problem(
+      'parameter-invalid',
+      `Expected a password of 1 to ${longestPassword} letters, got ${password.length}${password.includes('\0') ? ' with a NUL among them' : ''}.`,
+    )
+  const hash = await hashing.hash(password)
+  await preferences.update((current) => ({
+    ...current,
+    password: { hash, version: (current.password?.version ?? 0) + 1 },
+  }))
+}
+
+/** Asks for a new password until it was typed twice alike, three times at most. */
+export async function askTwice(prompt: Prompt | undefined): Promise<string> {
+  if (prompt === undefined)
+    throw new Problem(
+      'password-missing',
+      'No password is set yet, and there is no terminal to ask for one.',
+      {
+        hint: 'Write it into a file of mode 0600 and start with --password-file.',
+      },
+    )
+  for (let round = 0; round < 3; round += 1) {
+    const again = round === 0 ? '' : 'They were empty or not alike. '
+    const password = await prompt(`${again}New password for this server: `)
+    if ((await prompt('Once more: ')) === password && password !== '') return password
+  }
+  throw new Problem('password-missing', 'No password was typed twice alike.', {
+    hint: 'Start again, or write it into a file of mode 0600 and start with --password-file.',
+  })
+}
