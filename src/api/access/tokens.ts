@@ -1,0 +1,133 @@
+import { randomBytes, webcrypto } from 'node:crypto'
+import { errors, jwtVerify, SignJWT } from 'jose'
+import { z } from 'zod'
+import { Problem } from '../../problem.ts'
+import type { Preferences } from '../../store/preferences.ts'
+
+export interface IssuedToken {
+  readonly token: string
+  /** How long it is good for, from now. */
+  readonly durationMs: number
+}
+
+export interface VerifiedToken {
+  /** Tells one token from another, however it is spelled. */
+  readonly id: string
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number
+}
+
+export interface Tokens {
+  issue(): Promise<IssuedToken>
+  /** Throws Problem('token-invalid'), which never tells why. */
+  verify(token: string | undefined): Promise<VerifiedToken>
+}
+
+export interface TokenOptions {
+  readonly preferences: Preferences
+  readonly lifetimeMs: number
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+const algorithm = 'HS256'
+const issuer = 'molehill'
+const audience = 'molehill'
+const type = 'molehill-token+jwt'
+const longestToken = 8192
+const mostRemembered = 10_000
+
+const claimsSchema = z.object({ jti: z.string().min(1), exp: z.number(), pwv: z.int() })
+type Claims = z.infer<typeof claimsSchema>
+
+/**
+ * Tokens as signed JWTs (RFC 7519) by a key of this data directory, which is made at the first call. They outlive
+ * restarts and end with their time or with a change of the password. Tokens that have passed once are remembered,
+ * so that a request costs no signature check.
+ */
+export async function createTokens({ preferences, lifetimeMs, now }: TokenOptions): Promise<Tokens> {
+  const key = await importKey(await keepTokenKey(preferences))
+  const passwordVersion = () => preferences.current().password?.version ?? 0
+  const remembered = new Map<string, Claims>()
+
+  const check = async (token: string): Promise<Claims> => {
+    const { payload } = await jwtVerify(token, key, {
+      algorithms: [algorithm],
+      issuer,
+      audience,
+      typ: type,
+      requiredClaims: ['jti', 'iat', 'exp', 'pwv'],
+      currentDate: new Date(now()),
+    })
+    return claimsSchema.parse(payload)
+  }
+
+  return {
+    async issue() {
+      const nowMs = now()
+      const token = await new SignJWT({ pwv: passwordVersion() })
+        .setProtectedHeader({ alg: algorithm, typ: type })
+        .setIssuer(issuer)
+        .setAudience(audience)
+        .setJti(randomBytes(16).toString('base64url'))
+        .setIssuedAt(Math.floor(nowMs / 1000))
+        .setExpirationTime(Math.ceil((nowMs + lifetimeMs) / 1000))
+        .sign(key)
+      return { token, durationMs: lifetimeMs }
+    },
+
+    async verify(token) {
+      if (token === undefined || token.length > longestToken || !isCanonical(token)) throw invalid()
+      let claims = remembered.get(token)
+      if (claims === undefined) {
+        claims = await check(token).catch((error: unknown) => {
+          throw error instanceof errors.JOSEError || error instanceof z.ZodError ? invalid() : error
+        })
+        if (remembered.size >= mostRemembered) forgetOldest(remembered)
+        remembered.set(token, claims)
+      }
+      const expiresAt = claims.exp * 1000
+      if (expiresAt <= now() || claims.pwv !== passwordVersion()) {
+        remembered.delete(token)
+        throw invalid()
+      }
+      return { id: claims.jti, expiresAt }
+    },
+  }
+}
+
+function invalid(): Problem {
+  return new Problem('token-invalid', 'This service requires a valid token', {
+    hint: 'Ask for a new token with the password: POST /token.',
+  })
+}
+
+/** jose also reads base64 with blanks and padding, which would give one token several spellings. */
+function isCanonical(token: string): boolean {
+  const parts = token.split('.', 4)
+  return (
+    parts.length === 3 &&
+    parts.every((part) => part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part)
+  )
+}
+
+function forgetOldest(remembered: Map<string, Claims>): void {
+  const [oldest] = remembered.keys()
+  if (oldest !== undefined) remembered.delete(oldest)
+}
+
+async function keepTokenKey(preferences: Preferences): Promise<string> {
+  const kept = preferences.current().tokenKey
+  if (kept !== undefined) return kept
+  const made = randomBytes(32).toString('base64url')
+  await preferences.update((current) => ({ ...current, tokenKey: made }))
+  return made
+}
+
+function importKey(tokenKey: string): Promise<webcrypto.CryptoKey> {
+  const bytes = Buffer.from(tokenKey, 'base64url')
+  return webcrypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, [
+    'sign',
+    'verify',
+  ])
+}
