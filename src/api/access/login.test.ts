@@ -1,0 +1,78 @@
+import { expect, test } from 'vitest'
+import type { PreferencesData } from '../../store/preferences.ts'
+import { createLogin } from './login.ts'
+import { createPasswordHashing } from './password.ts'
+import { createThrottle } from './throttle.ts'
+
+async function start() {
+  const clock = { ms: 0 }
+  const hashing = createPasswordHashing({ logN: 4, r: 8, p: 1 })
+  const data: PreferencesData = { version: 1, password: { hash: await hashing.hash('sesame'), version: 1 } }
+  let derivations = 0
+  const counting = {
+    ...hashing,
+    verify: (password: string, kept: string, admit: () => void = () => undefined) =>
+      hashing.verify(password, kept, () => {
+        admit()
+        derivations += 1
+      }),
+  }
+  const login = createLogin({
+    preferences: { current: () => data, update: () => Promise.reject(new Error('an update')) },
+    hashing: counting,
+    throttle: createThrottle(() => clock.ms),
+    tokens: {
+      issue: async () => ({ token: 'a token', durationMs: 5 }),
+      verify: () => Promise.reject(new Error('a check')),
+    },
+  })
+  return { clock, login, derivations: () => derivations }
+}
+
+test('the right password gives a token', async () => {
+  const { login } = await start()
+  expect(await login('sesame', 'a')).toEqual({ token: 'a token', durationMs: 5 })
+})
+
+test('missing and wrong passwords are told apart, in the words that clients know', async () => {
+  const { login } = await start()
+  await expect(login(undefined, 'a')).rejects.toMatchObject({
+    code: 'password-missing',
+    message: 'No password sent with request',
+  })
+  for (const wrong of ['', 'Sesame', 'x'.repeat(5000)])
+    await expect(login(wrong, 'a')).rejects.toMatchObject({
+      code: 'password-wrong',
+      message: 'Server password is incorrect',
+    })
+})
+
+test('five wrong ones in a minute close the door even to the right one', async () => {
+  const { login, clock } = await start()
+  for (let n = 0; n < 5; n += 1)
+    await expect(login('wrong', 'a')).rejects.toMatchObject({ code: 'password-wrong' })
+  await expect(login('sesame', 'a')).rejects.toMatchObject({
+    code: 'password-throttled',
+    retryAfterSeconds: 60,
+  })
+  await expect(login('sesame', 'b')).resolves.toBeDefined()
+  clock.ms += 60_000
+  await expect(login('sesame', 'a')).resolves.toBeDefined()
+})
+
+test('guesses sent all at once get no further than guesses sent in turn', async () => {
+  const { login, derivations } = await start()
+  const guesses = Array.from({ length: 50 }, () => login('wrong', 'a'))
+  const reasons = (await Promise.allSettled(guesses)).map((result) =>
+    result.status === 'rejected' ? String(result.reason) : 'let in',
+  )
+  expect(reasons.filter((reason) => reason.includes('incorrect'))).toHaveLength(5)
+  expect(reasons.filter((reason) => reason.includes('Too many'))).toHaveLength(45)
+  expect(derivations()).toBe(5)
+})
+
+test('many right passwords at once are all let in', async () => {
+  const { login } = await start()
+  const logins = await Promise.all(Array.from({ length: 50 }, () => login('sesame', 'a')))
+  expect(logins).toHaveLength(50)
+})

@@ -1,0 +1,37 @@
+import { Problem } from '../../problem.ts'
+import type { Preferences } from '../../store/preferences.ts'
+import type { PasswordHashing } from './password.ts'
+import type { Throttle } from './throttle.ts'
+import type { IssuedToken, Tokens } from './tokens.ts'
+
+/** Gives a token for the password. `address` is the client's, for counting wrong tries. */
+export type Login = (password: string | undefined, address: string) => Promise<IssuedToken>
+
+export interface LoginParts {
+  readonly preferences: Preferences
+  readonly hashing: PasswordHashing
+  readonly throttle: Throttle
+  readonly tokens: Tokens
+}
+
+/**
+ * The one door for passwords, for every dialect. Throws Problem('password-missing'), ('password-wrong'),
+ * ('password-throttled') and ('server-busy'); the messages of the first two are those of OpenMOLE 9.2.
+ */
+export function createLogin({ preferences, hashing, throttle, tokens }: LoginParts): Login {
+  return async (password, address) => {
+    if (password === undefined) throw new Problem('password-missing', 'No password sent with request')
+    const kept = preferences.current().password
+    if (kept === undefined) throw new Problem('internal', 'This data directory has no password yet.')
+    throttle.check(address)
+    // Counted as wrong until it is right: guesses that are checked side by side get no extra try.
+    const admit = () => {
+      throttle.check(address)
+      throttle.wrong(address)
+    }
+    if (!(await hashing.verify(password, kept.hash, admit)))
+      throw new Problem('password-wrong', 'Server password is incorrect')
+    throttle.right(address)
+    return await tokens.issue()
+  }
+}
