@@ -1,0 +1,153 @@
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rename } from 'node:fs/promises'
+import { basename, dirname, extname, join } from 'node:path'
+import { Readable, type Writable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import { Problem, problems, type ProblemCode } from '../problem.ts'
+import { defaultArchiveLimits, type ArchiveLimits } from './archive-limits.ts'
+import { feed } from './feed.ts'
+import type { Unpacked } from './quarantine.ts'
+import { archiveTooLarge } from './refusal.ts'
+import { removeTree } from './remove-tree.ts'
+
+type Child = ChildProcessByStdio<Writable, Readable, Readable>
+
+const childFile = fileURLToPath(new URL(`unpack-child${extname(import.meta.url)}`, import.meta.url))
+const childHeapMegabytes = 384
+const keptOutputCharacters = 16 * 1024
+
+const childAnswer = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('unpacked'), entries: z.number(), bytes: z.number() }),
+  z.object({
+    kind: z.literal('refused'),
+    code: z.custom<ProblemCode>((code) => typeof code === 'string' && code in problems),
+    message: z.string(),
+    hint: z.string().optional(),
+  }),
+])
+
+/**
+ * Unpacks an uploaded tar.gz into `target`, a directory that does not exist yet or is empty; its parent has to exist.
+ * The bytes go to a process of their own, which checks every entry before it writes it into a quarantine beside the
+ * target; the quarantine becomes the target at the end. On any refusal nothing is left behind.
+ * A source that is refused early is left open and paused; its owner drains or closes it.
+ *
+ * @throws Problem `archive-invalid`, `archive-unsafe`, `archive-too-large`, `disk-full`, `body-invalid` when the
+ * source ends early; the error of the source; the reason of the signal.
+ */
+export async function unpackArchive(
+  source: AsyncIterable<Buffer>,
+  target: string,
+  limits: ArchiveLimits = defaultArchiveLimits,
+  signal?: AbortSignal,
+): Promise<Unpacked> {
+  const readable = source instanceof Readable ? source : Readable.from(source, { objectMode: false })
+  // It may fail before anybody else listens; then `feed` finds it destroyed.
+  readable.on('error', () => undefined)
+  signal?.throwIfAborted()
+  const quarantine = await mkdtemp(join(dirname(target), `.${basename(target)}.`))
+  try {
+    const unpacked = await runChild(readable, quarantine, limits, signal)
+    signal?.throwIfAborted()
+    await rename(quarantine, target)
+    return unpacked
+  } catch (error) {
+    await removeTree(quarantine)
+    throw error
+  } finally {
+    if (readable !== source) readable.destroy()
+  }
+}
+
+async function runChild(
+  source: Readable,
+  quarantine: string,
+  limits: ArchiveLimits,
+  signal: AbortSignal | undefined,
+): Promise<Unpacked> {
+  const child = startChild(quarantine, limits)
+  const output = keepText(child.stdout)
+  const complaints = keepText(child.stderr)
+  const closed = once(child, 'close')
+  const interruption = Promise.withResolvers<never>()
+  const timer = setTimeout(() => interruption.reject(stalled(limits)), limits.timeMs)
+  const abort = () => interruption.reject(signal?.reason)
+  let uploadedBytes = 0
+  const feeding = feed(
+    source,
+    child.stdin,
+    (bytes) => {
+      uploadedBytes += bytes
+      if (uploadedBytes > limits.uploadBytes)
+        throw archiveTooLarge(`The archive is larger than ${limits.uploadBytes} bytes.`)
+    },
+    () => timer.refresh(),
+  )
+  signal?.addEventListener('abort', abort)
+  if (signal?.aborted) abort()
+  try {
+    const failure = feeding.done.then(() => new Promise<never>(() => undefined))
+    await Promise.race([closed, failure, interruption.promise])
+    return readAnswer(output(), complaints(), child)
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', abort)
+    feeding.stop()
+    child.kill('SIGKILL')
+    await closed.catch(() => undefined)
+  }
+}
+
+function startChild(quarantine: string, limits: ArchiveLimits): Child {
+  const child = spawn(
+    process.execPath,
+    [`--max-old-space-size=${childHeapMegabytes}`, childFile, quarantine, JSON.stringify(limits)],
+    { stdio: ['pipe', 'pipe', 'pipe'], env: {}, cwd: dirname(quarantine) },
+  )
+  // The child leaves without reading to the end when it refuses; its answer tells why.
+  child.stdin.on('error', () => undefined)
+  return child
+}
+
+function readAnswer(output: string, complaints: string, child: Child): Unpacked {
+  const answer = parseAnswer(output)
+  if (answer?.kind === 'unpacked') return { entries: answer.entries, bytes: answer.bytes }
+  if (answer)
+    throw new Problem(answer.code, answer.message, answer.hint === undefined ? {} : { hint: answer.hint })
+  const ending = child.signalCode ?? `exit code ${child.exitCode}`
+  throw new Problem(
+    'archive-invalid',
+    `The archive could not be unpacked: its reader ended with ${ending}.`,
+    {
+      hint: 'It may need more memory than it is given: pack fewer entries or shorter names.',
+      cause: new Error(complaints),
+    },
+  )
+}
+
+function parseAnswer(output: string): z.infer<typeof childAnswer> | undefined {
+  try {
+    return childAnswer.parse(JSON.parse(output))
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads a stream to its end and keeps the beginning. */
+function keepText(stream: Readable): () => string {
+  let text = ''
+  stream.setEncoding('utf8')
+  stream.on('error', () => undefined)
+  stream.on('data', (piece: string) => {
+    if (text.length < keptOutputCharacters) text += piece
+  })
+  return () => text
+}
+
+function stalled(limits: ArchiveLimits): Problem {
+  return new Problem('archive-invalid', `Unpacking made no progress for ${limits.timeMs} ms.`, {
+    hint: 'Send the archive without pauses; if the server is busy, try again.',
+  })
+}
