@@ -1,0 +1,81 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** The numbers that the server tells about itself. No ids in labels: each new value is a time series for ever. */
+export interface Metrics {
+  /** How many executions are in a state now. */
+  executionsInState(state: string, count: number): void
+  /** How many jobs of an environment are in a state now. */
+  jobsInState(environment: string, state: string, count: number): void
+  /** A job has ended: `completed`, `failed`, `cancelled` ... */
+  jobEnded(environment: string, outcome: string): void
+  /** An answer is out. `route` is its pattern (`/state`), never the path that was asked for. */
+  requestEnded(request: RequestMeasurement): void
+  /** All of it in Prometheus' text format. */
+  text(): Promise<string>
+  /** The content type of `text`. */
+  readonly contentType: string
+}
+
+export interface RequestMeasurement {
+  readonly route: string
+  readonly status: number
+  readonly durationMs: number
+}
+
+/** Names of environments come from scripts, so there is no end to them. */
+const mostEnvironments = 100
+const otherEnvironments = 'other'
+
+/** A registry of its own: two servers in one process do not mix. */
+export function createMetrics(): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry, prefix: 'molehill_' })
+  const executions = new Gauge({
+    name: 'molehill_executions',
+    help: 'Executions by state.',
+    labelNames: ['state'],
+    registers,
+  })
+  const jobs = new Gauge({
+    name: 'molehill_jobs',
+    help: 'Jobs by environment and state.',
+    labelNames: ['environment', 'state'],
+    registers,
+  })
+  const endedJobs = new Counter({
+    name: 'molehill_jobs_ended_total',
+    help: 'Jobs that have ended, by environment and outcome.',
+    labelNames: ['environment', 'outcome'],
+    registers,
+  })
+  const requests = new Histogram({
+    name: 'molehill_request_duration_seconds',
+    help: 'Time from a request to the end of its answer, by route and status.',
+    labelNames: ['route', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600],
+    registers,
+  })
+  const labelEnvironment = boundNames(mostEnvironments, otherEnvironments)
+
+  return {
+    executionsInState: (state, count) => executions.set({ state }, count),
+    jobsInState: (environment, state, count) =>
+      jobs.set({ environment: labelEnvironment(environment), state }, count),
+    jobEnded: (environment, outcome) =>
+      endedJobs.inc({ environment: labelEnvironment(environment), outcome }),
+    requestEnded: ({ route, status, durationMs }) =>
+      requests.observe({ route, status: String(status) }, durationMs / 1000),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  }
+}
+
+/** Lets the first names through and calls all later ones by one. */
+function boundNames(most: number, other: string): (name: string) => string {
+  const known = new Set<string>()
+  return (name) => {
+    if (known.size < most) known.add(name)
+    return known.has(name) ? name : other
+  }
+}
