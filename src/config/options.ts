@@ -127,7 +127,7 @@ export const options = {
     name: 'archive-entries',
     kind: number({ minimum: 1, maximum: 100_000_000 }),
     description: 'Most files and directories that a posted work directory may hold.',
-    fallback: () => 1_000_000,
+    fallback: () => 200_000,
   }),
   outputBytes: option<number>({
     name: 'output-limit',

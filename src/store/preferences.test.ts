@@ -2,11 +2,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { writeFileDurably } from '../files/durable-file.ts'
 import { openPreferences, type WriteDurably } from './preferences.ts'
 
 let directory: string
 let path: string
-const write: WriteDurably = (file, data, mode) => writeFile(file, data, { mode })
+const write: WriteDurably = writeFileDurably
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'molehill-preferences-'))
