@@ -9,6 +9,19 @@
 /** One attempt at a job, as an environment knows it: a letter, then letters, digits and hyphens. Never used twice. */
 export type JobId = string & { readonly __brand: 'JobId' }
 
+/** Whether `text` may name an attempt: it becomes part of file names and of names in schedulers. */
+export function isJobId(text: string): text is JobId {
+  return /^[A-Za-z][A-Za-z0-9-]{0,199}$/.test(text)
+}
+
+/** The text as a job id. Throws where it cannot be one. */
+export function toJobId(text: string): JobId {
+  if (isJobId(text)) return text
+  throw new Error(
+    `${JSON.stringify(text)} is no job id: a letter, then at most 199 letters, digits and hyphens.`,
+  )
+}
+
 /** A place where jobs run: this computer, an SSH host, a Slurm cluster, a Kubernetes namespace. */
 export interface Environment {
   /** Unique in one server; appears in logs and metrics. */

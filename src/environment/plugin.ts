@@ -14,6 +14,8 @@ export interface EnvironmentPlugin<Options = unknown> {
 export interface PluginContext {
   /** A directory of the environment's own on the server, for job directories and whatever it must remember. */
   readonly directory: string
+  /** The server's own environment variables: the environment picks the few that jobs may see. */
+  readonly variables: Readonly<Record<string, string | undefined>>
   readonly now: () => number
   /** For a person to read: what went wrong and what was done about it. */
   readonly warn: (message: string) => void
