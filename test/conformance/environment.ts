@@ -1,0 +1,306 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { toJobId, type Environment, type JobHandle, type JobId } from '../../src/environment/environment.ts'
+import { noSignal, Trial } from './trial.ts'
+import { until } from './until.ts'
+
+const awkward = 'ü ß 漢 "double" \'single\' $HOME `id` \\ * ;&|<>()#!~'
+
+/**
+ * What every environment must do, whatever lies behind it. `make` gives a fresh environment that keeps whatever it
+ * must remember in `directory`; a second one made on the same directory stands for the next life of the server.
+ * Jobs are small `sh` scripts.
+ */
+export function describeEnvironment(name: string, make: (directory: string) => Promise<Environment>): void {
+  describe(`the environment ${name}`, () => {
+    let trial: Trial
+    beforeEach(async () => {
+      trial = new Trial(make)
+      await trial.open()
+    })
+    afterEach(() => trial.close())
+
+    test('answers a check', async () => {
+      await expect(trial.environment.check(noSignal)).resolves.toBeUndefined()
+    })
+
+    test.each([0, 7, 130, 255])('reports exit code %i', async (code) => {
+      const { end } = await trial.run(trial.shell(`exit ${code}`))
+      expect(end).toMatchObject({ kind: 'exited', exitCode: code })
+    })
+
+    test('a program that does not exist exits with 127 and a word about it', async () => {
+      const { end, stderr } = await trial.run(trial.request(['no-such-program-anywhere']))
+      expect(end).toMatchObject({ kind: 'exited', exitCode: 127 })
+      expect(stderr).toContain('no-such-program-anywhere')
+    })
+
+    test('a job that a signal ended is stopped, not exited', async () => {
+      const { end } = await trial.run(trial.shell('kill -KILL $$'))
+      expect(end).toMatchObject({ kind: 'stopped', cause: 'signal' })
+    })
+
+    test('brings declared outputs byte for byte, and both logs', async () => {
+      const bytes = Buffer.from(Array.from({ length: 1000 }, (_, index) => (index * 7) % 256))
+      writeFileSync(join(trial.workDirectory, 'input.bin'), bytes)
+      const { collected, stdout, stderr, read } = await trial.run(
+        trial.shell(
+          'cat input.bin > result.bin; mkdir -p deep/er; cat input.bin > deep/er/r; echo out; echo err >&2',
+          {
+            outputs: [{ path: 'result.bin' }, { path: './deep/er/r' }],
+          },
+        ),
+      )
+      expect(collected).toMatchObject({ files: ['result.bin', './deep/er/r'], missing: [] })
+      expect(read('result.bin')).toEqual(bytes)
+      expect(read('deep/er/r')).toEqual(bytes)
+      expect([stdout, stderr]).toEqual(['out\n', 'err\n'])
+    })
+
+    test('a directory is an output with all that lies in it', async () => {
+      const { collected, read } = await trial.run(
+        trial.shell('mkdir -p out/sub; echo 1 > out/one; echo 2 > out/sub/two', {
+          outputs: [{ path: 'out' }],
+        }),
+      )
+      expect(collected).toMatchObject({ files: ['out'], missing: [] })
+      expect([String(read('out/one')), String(read('out/sub/two'))]).toEqual(['1\n', '2\n'])
+    })
+
+    test('tells which required outputs are missing, and is silent about optional ones', async () => {
+      const { end, collected } = await trial.run(
+        trial.shell('exit 0', { outputs: [{ path: 'needed' }, { path: 'maybe', optional: true }] }),
+      )
+      expect(end).toMatchObject({ kind: 'exited', exitCode: 0 })
+      expect(collected).toMatchObject({ files: [], missing: ['needed'] })
+    })
+
+    test('brings logs and outputs of a failed job too', async () => {
+      const { stdout, stderr, read } = await trial.run(
+        trial.shell('echo out; echo err >&2; echo part > result; exit 3', { outputs: [{ path: 'result' }] }),
+      )
+      expect([stdout, stderr, String(read('result'))]).toEqual(['out\n', 'err\n', 'part\n'])
+    })
+
+    test('passes arguments, variables and file names unchanged', async () => {
+      const name = `file ${awkward.replaceAll('/', '')}\nsecond line`
+      writeFileSync(join(trial.workDirectory, name), 'content')
+      const { stdout, read } = await trial.run(
+        trial.request(
+          ['sh', '-c', 'printf "%s|%s" "$1" "$WORD"; cat "$2" > "$3"', 'sh', awkward, name, `${name}.out`],
+          {
+            env: { WORD: `${awkward}\nsecond\tline` },
+            outputs: [{ path: `${name}.out` }],
+          },
+        ),
+      )
+      expect(stdout).toBe(`${awkward}|${awkward}\nsecond\tline`)
+      expect(String(read(`${name}.out`))).toBe('content')
+    })
+
+    test('places inputs where they are asked for', async () => {
+      const from = join(trial.directory, 'elsewhere')
+      writeFileSync(from, 'from elsewhere')
+      mkdirSync(join(trial.workDirectory, 'data'))
+      writeFileSync(join(trial.workDirectory, 'data/sibling'), 'sibling')
+      const { stdout } = await trial.run(
+        trial.shell('cat data/x.csv data/sibling', { inputs: [{ from, to: 'data/x.csv' }] }),
+      )
+      expect(stdout).toBe('from elsewheresibling')
+    })
+
+    test('what a job writes leaves the work directory alone', async () => {
+      mkdirSync(join(trial.workDirectory, 'data'))
+      writeFileSync(join(trial.workDirectory, 'data/x.csv'), 'original')
+      const { read } = await trial.run(
+        trial.shell('echo changed > data/x.csv; echo new > new', { outputs: [{ path: 'data/x.csv' }] }),
+      )
+      expect(String(read('data/x.csv'))).toBe('changed\n')
+      expect(readFileSync(join(trial.workDirectory, 'data/x.csv'), 'utf8')).toBe('original')
+      expect(readdirSync(trial.workDirectory)).toEqual(['data'])
+    })
+
+    test('takes 50 jobs in one submit and keeps them apart', async () => {
+      const requests = Array.from({ length: 50 }, (_, index) =>
+        trial.shell(`echo ${index}; exit ${index % 5}`),
+      )
+      const outcomes = await trial.environment.submit(requests, noSignal)
+      expect(outcomes.size).toBe(50)
+      for (const [index, { id }] of requests.entries()) {
+        const outcome = outcomes.get(id)
+        if (outcome?.kind !== 'accepted') throw new Error(JSON.stringify(outcome))
+        expect(await trial.waitForEnd(outcome.handle)).toMatchObject({ kind: 'exited', exitCode: index % 5 })
+        expect((await trial.collect(outcome.handle)).stdout).toBe(`${index}\n`)
+      }
+    })
+
+    test('rejects what it can never run, and runs the others of the batch', async () => {
+      const good = trial.shell('exit 0')
+      const empty = trial.request([])
+      const outside = trial.shell('exit 0', { outputs: [{ path: '../x' }] })
+      const { resources } = trial.environment.capabilities
+      const unsupported = (['gpus', 'nodes', 'memoryBytes'] as const).filter(
+        (name) => !resources.includes(name),
+      )
+      const greedy = unsupported.map((name) => trial.shell('exit 0', { resources: { [name]: 1 } }))
+      const outcomes = await trial.environment.submit([empty, outside, good, ...greedy], noSignal)
+      for (const { id } of [empty, outside, ...greedy])
+        expect(outcomes.get(id)).toMatchObject({ kind: 'rejected' })
+      const outcome = outcomes.get(good.id)
+      if (outcome?.kind !== 'accepted') throw new Error(JSON.stringify(outcome))
+      expect(await trial.waitForEnd(outcome.handle)).toMatchObject({ kind: 'exited', exitCode: 0 })
+    })
+
+    test('submitting the same job twice runs it once', async (context) => {
+      context.skip(!trial.environment.capabilities.sharedFileSystem, 'its jobs cannot leave a mark here')
+      const mark = join(trial.directory, 'mark')
+      const request = trial.shell('echo x >> "$MARK"', { env: { MARK: mark } })
+      await trial.submit(request)
+      await trial.waitForEnd(await trial.submit(request))
+      expect(readFileSync(mark, 'utf8')).toBe('x\n')
+    })
+
+    test('cancels a running job, whose logs can still be collected', async () => {
+      const handle = await trial.submit(trial.shell('echo begun; exec sleep 600'))
+      await trial.waitForRunning(handle)
+      await trial.environment.cancel([handle], noSignal)
+      expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'stopped', cause: 'cancelled' })
+      expect((await trial.collect(handle)).collected.missing).toEqual([])
+    })
+
+    test('cancels jobs right after submit, whatever state they are in', async () => {
+      const handles: JobHandle[] = []
+      for (let count = 0; count < 20; count += 1)
+        handles.push(await trial.submit(trial.shell('exec sleep 600')))
+      await trial.environment.cancel(handles, noSignal)
+      for (const handle of handles)
+        expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'stopped', cause: 'cancelled' })
+      await trial.collect(handles[19]!)
+    })
+
+    test('cancelling after the end changes nothing', async () => {
+      const { handle } = await trial.run(trial.shell('exit 4'))
+      await trial.environment.cancel([handle], noSignal)
+      expect(await trial.observe(handle)).toMatchObject({ kind: 'exited', exitCode: 4 })
+    })
+
+    test('observes every handle; one it does not know is lost', async () => {
+      const known = await trial.submit(trial.shell('exit 0'))
+      const unknown: JobHandle = { ...known, id: toJobId('never-submitted'), nativeId: 'never-submitted' }
+      const observations = await trial.environment.observe([known, unknown], noSignal)
+      expect([...observations.keys()].sort()).toEqual([known.id, unknown.id].sort())
+      expect(observations.get(unknown.id)).toMatchObject({ kind: 'lost' })
+    })
+
+    test('recovers running and ended jobs from their ids alone', async () => {
+      const ended = await trial.run(trial.shell('exit 5'))
+      const running = await trial.submit(trial.shell('exec sleep 600'))
+      const found = await trial.environment.recover(
+        [ended.handle.id, running.id, toJobId('unknown-id')],
+        noSignal,
+      )
+      expect(found.map(({ id }) => id).sort()).toEqual([ended.handle.id, running.id].sort())
+      const recovered = found.find(({ id }) => id === ended.handle.id)
+      expect(await trial.observe(recovered!)).toMatchObject({ kind: 'exited', exitCode: 5 })
+    })
+
+    test('an aborted submit leaves nothing that recover cannot find', async () => {
+      const abort = new AbortController()
+      const request = trial.shell('exec sleep 600')
+      const submitting = trial.environment.submit([request], abort.signal).catch(() => undefined)
+      abort.abort()
+      const wasAccepted = (await submitting)?.get(request.id)?.kind === 'accepted'
+      const found = await trial.environment.recover([request.id], noSignal)
+      expect(found.length).toBeGreaterThanOrEqual(wasAccepted ? 1 : 0)
+      // Whatever came of it, the same request can be asked again and is one job.
+      const handle = await trial.submit(request)
+      await trial.environment.cancel([handle], noSignal)
+      expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'stopped' })
+    })
+
+    test('collects twice with the same result', async () => {
+      const { handle, read } = await trial.run(trial.shell('echo 1 > r', { outputs: [{ path: 'r' }] }))
+      const again = await trial.collect(handle)
+      expect(again.collected).toMatchObject({ files: ['r'], missing: [] })
+      expect(String(read('r'))).toBe('1\n')
+    })
+
+    test('releases twice in silence, and a released job is lost', async () => {
+      const { handle } = await trial.run(trial.shell('exit 0'))
+      await trial.environment.release([handle], noSignal)
+      await trial.environment.release([handle], noSignal)
+      expect(await trial.observe(handle)).toMatchObject({ kind: 'lost' })
+    })
+
+    test('releasing a running job ends it', async () => {
+      const handle = await trial.submit(trial.shell('exec sleep 600'))
+      await trial.waitForRunning(handle)
+      await trial.environment.release([handle], noSignal)
+      expect(await trial.observe(handle)).toMatchObject({ kind: 'lost' })
+    })
+
+    test('nothing is left of released jobs', async () => {
+      const request = trial.shell('mkdir -p a/b; echo x > a/b/c; ln -s / root', { outputs: [{ path: 'a' }] })
+      const { handle } = await trial.run(request)
+      await trial.environment.release([handle], noSignal)
+      expect(readdirSync(trial.workDirectory)).toEqual([])
+      mkdirSync(trial.ownDirectory, { recursive: true })
+      expect(readdirSync(trial.ownDirectory).filter((name) => name.includes(request.id))).toEqual([])
+    })
+
+    test('a job that outlives its wall time is stopped: timeout', async (context) => {
+      context.skip(!trial.environment.capabilities.resources.includes('wallTimeMs'), 'no wall time here')
+      const { end } = await trial.run(trial.shell('exec sleep 600', { resources: { wallTimeMs: 100 } }))
+      expect(end).toMatchObject({ kind: 'stopped', cause: 'timeout' })
+    })
+
+    test('tells of changes without being asked', async (context) => {
+      context.skip(!trial.environment.capabilities.watch, 'this environment is polled only')
+      const abort = new AbortController()
+      const told: JobId[] = []
+      trial.environment.watch?.((ids) => told.push(...ids), abort.signal)
+      const handle = await trial.submit(trial.shell('exit 0'))
+      await until('a change is told', () => (told.includes(handle.id) ? true : undefined))
+      await trial.waitForEnd(handle)
+      abort.abort()
+      await pause(10)
+      const count = told.length
+      const other = await trial.submit(trial.shell('exit 0'))
+      await trial.waitForEnd(other)
+      expect(told).toHaveLength(count)
+    })
+
+    test('keeps credentials and variables out of handles', async () => {
+      const handle = await trial.submit(trial.shell('exit 0', { env: { SECRET: 'very-secret' } }))
+      expect(JSON.stringify(handle)).not.toContain('very-secret')
+    })
+
+    test('closes twice in silence; jobs go on only where they survive', async () => {
+      const handle = await trial.submit(trial.shell('exec sleep 600'))
+      await trial.waitForRunning(handle)
+      await trial.environment.close()
+      await trial.environment.close()
+      const next = await make(trial.ownDirectory)
+      try {
+        const found = await next.recover([handle.id], noSignal)
+        expect(found).toHaveLength(next.capabilities.survivesRestart ? 1 : 0)
+        const observation = (await next.observe([handle], noSignal)).get(handle.id)
+        expect(observation?.kind).toBe(next.capabilities.survivesRestart ? 'running' : 'lost')
+        await next.release(found, noSignal)
+      } finally {
+        await next.close()
+      }
+    })
+
+    test('the next life of the server observes and collects what this one submitted', async (context) => {
+      context.skip(!trial.environment.capabilities.survivesRestart, 'jobs end with the server here')
+      const handle = await trial.submit(trial.shell('echo 1 > r', { outputs: [{ path: 'r' }] }))
+      await trial.environment.close()
+      await trial.open()
+      expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'exited', exitCode: 0 })
+      expect((await trial.collect(handle)).collected.files).toEqual(['r'])
+    })
+  })
+}

@@ -1,0 +1,137 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  toJobId,
+  type CollectedFiles,
+  type Environment,
+  type JobHandle,
+  type JobRequest,
+  type Observation,
+} from '../../src/environment/environment.ts'
+import { until } from './until.ts'
+
+export const noSignal = new AbortController().signal
+
+/** One environment under trial, with a directory of its own for everything, and short ways to run jobs on it. */
+export class Trial {
+  readonly directory = mkdtempSync(join(tmpdir(), 'molehill-trial-'))
+  readonly workDirectory = join(this.directory, 'work')
+  readonly #make: (directory: string) => Promise<Environment>
+  #environment: Environment | undefined
+  #count = 0
+
+  constructor(make: (directory: string) => Promise<Environment>) {
+    this.#make = make
+    mkdirSync(this.workDirectory)
+  }
+
+  get environment(): Environment {
+    if (this.#environment === undefined) throw new Error('open() was not called')
+    return this.#environment
+  }
+
+  /** The directory that the environment may use. */
+  get ownDirectory(): string {
+    return join(this.directory, 'environment')
+  }
+
+  async open(): Promise<void> {
+    this.#environment = await this.#make(this.ownDirectory)
+  }
+
+  async close(): Promise<void> {
+    await this.#environment?.close()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  request(command: readonly string[], more: Partial<JobRequest> = {}): JobRequest {
+    this.#count += 1
+    return {
+      id: toJobId(`trial-${process.pid}-${this.#count}`),
+      command,
+      env: {},
+      workDirectory: this.workDirectory,
+      inputs: [],
+      outputs: [],
+      resources: {},
+      ...more,
+    }
+  }
+
+  shell(script: string, more: Partial<JobRequest> = {}): JobRequest {
+    return this.request(['sh', '-c', script], more)
+  }
+
+  /** Submits one request that must be accepted. */
+  async submit(request: JobRequest): Promise<JobHandle> {
+    const outcome = (await this.environment.submit([request], noSignal)).get(request.id)
+    if (outcome?.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(outcome)}`)
+    return outcome.handle
+  }
+
+  async observe(handle: JobHandle): Promise<Observation> {
+    const observation = (await this.environment.observe([handle], noSignal)).get(handle.id)
+    if (observation === undefined) throw new Error(`observe left out ${handle.id}`)
+    return observation
+  }
+
+  async waitForRunning(handle: JobHandle): Promise<void> {
+    await this.#waitFor(handle, 'runs', (observation) => observation.kind === 'running')
+  }
+
+  async waitForEnd(handle: JobHandle): Promise<Observation> {
+    return this.#waitFor(
+      handle,
+      'is over',
+      ({ kind }) => kind === 'exited' || kind === 'stopped' || kind === 'lost',
+    )
+  }
+
+  /** Runs one job to its end and collects it. */
+  async run(request: JobRequest): Promise<Result> {
+    const handle = await this.submit(request)
+    const end = await this.waitForEnd(handle)
+    return { handle, end, ...(await this.collect(handle)) }
+  }
+
+  async collect(handle: JobHandle): Promise<Omit<Result, 'handle' | 'end'>> {
+    const directory = join(this.directory, `collected-${handle.id}`)
+    const collected = await this.environment.collect(handle, directory, noSignal)
+    return {
+      collected,
+      stdout: readFileSync(collected.stdout, 'utf8'),
+      stderr: readFileSync(collected.stderr, 'utf8'),
+      read: (path) => readFileSync(join(directory, path)),
+    }
+  }
+
+  async #waitFor(
+    handle: JobHandle,
+    what: string,
+    isWanted: (observation: Observation) => boolean,
+  ): Promise<Observation> {
+    let last: Observation | undefined
+    return until(
+      `${handle.id} ${what}`,
+      async () => {
+        last = await this.observe(handle)
+        if (isWanted(last)) return last
+        if (last.kind !== 'queued' && last.kind !== 'running')
+          throw new Error(`${handle.id} was expected to be one that ${what}, but: ${JSON.stringify(last)}`)
+        return undefined
+      },
+      () => last,
+    )
+  }
+}
+
+export interface Result {
+  readonly handle: JobHandle
+  readonly end: Observation
+  readonly collected: CollectedFiles
+  readonly stdout: string
+  readonly stderr: string
+  /** Content of a collected output. */
+  readonly read: (path: string) => Buffer
+}
