@@ -1,0 +1,324 @@
+import { accessSync, constants, mkdirSync, realpathSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  EnvironmentError,
+  type Capabilities,
+  type CollectedFiles,
+  type Environment,
+  type JobHandle,
+  type JobId,
+  type JobRequest,
+  type Observation,
+  type SubmitOutcome,
+} from '../../src/environment/environment.ts'
+import { passing, type Variables } from './variables.ts'
+import { bringFile, bringOutput } from './collect.ts'
+import { LocalJob, type StopWish } from './job.ts'
+import type { Launcher } from './launcher.ts'
+import { Launchers } from './launchers.ts'
+import { killProcessesOf } from './leftovers.ts'
+import { execText } from './quote.ts'
+import { honoured, refusalOf } from './request.ts'
+import { makeView, rememberingReader } from './view.ts'
+
+export interface LocalEnvironmentOptions {
+  readonly slots: number
+  readonly stopGraceMs: number
+  readonly env: Readonly<Record<string, string>>
+}
+
+export interface LocalSurroundings {
+  /** Empty directory for job directories, without symbolic links in its path. */
+  readonly directory: string
+  /** The server's own variables. */
+  readonly variables: Variables
+  readonly warn: (message: string) => void
+  readonly newSecret: () => string
+}
+
+/** Jobs submitted and not yet released. More are deferred: each holds memory and, once started, a directory. */
+const mostKnownJobs = 10_000
+
+const cancelled: StopWish = { cause: 'cancelled', message: 'It was cancelled.' }
+
+/** This computer as an environment. What it knows of jobs is in memory: they end with the server. */
+export class LocalEnvironment implements Environment {
+  readonly name: string
+  readonly capabilities: Capabilities
+  readonly #options: LocalEnvironmentOptions
+  readonly #surroundings: LocalSurroundings
+  readonly #launchers: Launchers
+  readonly #jobs = new Map<JobId, LocalJob>()
+  readonly #running = new Map<Launcher, LocalJob>()
+  readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
+  #queue: LocalJob[] = []
+  #freeSlots: number
+  #changed = new Set<JobId>()
+  #closing: Promise<void> | undefined
+
+  constructor(name: string, options: LocalEnvironmentOptions, surroundings: LocalSurroundings) {
+    this.name = name
+    this.#options = options
+    this.#surroundings = surroundings
+    this.#freeSlots = options.slots
+    this.capabilities = {
+      survivesRestart: false,
+      sharedFileSystem: true,
+      watch: true,
+      resources: honoured,
+      maxJobsPerSubmit: 256,
+      maxActiveJobs: Math.max(64, options.slots * 4),
+      pollInterval: { minMs: 200, maxMs: 5000, stepMs: 200 },
+    }
+    this.#launchers = new Launchers({
+      count: options.slots,
+      directory: surroundings.directory,
+      variables: passing(surroundings.variables),
+      newSecret: surroundings.newSecret,
+      warn: surroundings.warn,
+      freed: () => this.#dispatch(),
+      gone: (launcher, message) => this.#lose(launcher, message),
+    })
+  }
+
+  /** Process ids of the shells behind this environment. */
+  get shellPids(): readonly number[] {
+    return this.#launchers.pids
+  }
+
+  /** Starts the launcher shells. A computer without a fit bash is told by `check` and `submit`. */
+  async start(): Promise<void> {
+    try {
+      await this.#launchers.fill()
+    } catch (error) {
+      this.#surroundings.warn(String(error))
+    }
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    this.#mustBeOpen()
+    try {
+      accessSync(this.#surroundings.directory, constants.W_OK)
+    } catch (error) {
+      throw new EnvironmentError(`Job directories cannot be made in ${this.#surroundings.directory}.`, {
+        cause: error,
+      })
+    }
+    if (!this.#launchers.isFull) await this.#launchers.fill()
+  }
+
+  async submit(
+    requests: readonly JobRequest[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<JobId, SubmitOutcome>> {
+    signal.throwIfAborted()
+    this.#mustBeOpen()
+    if (!this.#launchers.isFull) await this.#launchers.fill()
+    const read = rememberingReader()
+    const outcomes = new Map<JobId, SubmitOutcome>()
+    for (const request of requests) outcomes.set(request.id, this.#accept(request, read))
+    this.#dispatch()
+    return outcomes
+  }
+
+  async observe(handles: readonly JobHandle[]): Promise<ReadonlyMap<JobId, Observation>> {
+    return new Map(
+      handles.map(({ id }) => [
+        id,
+        this.#jobs.get(id)?.observation ?? {
+          kind: 'lost',
+          message: 'This computer does not know the job: it was released, or ended with an earlier server.',
+        },
+      ]),
+    )
+  }
+
+  async cancel(handles: readonly JobHandle[]): Promise<void> {
+    this.#stop(handles, this.#options.stopGraceMs)
+  }
+
+  async collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
+    signal.throwIfAborted()
+    const job = this.#jobs.get(handle.id)
+    if (job?.isOver !== true)
+      throw new EnvironmentError(
+        `Nothing of the job ${handle.id} can be collected: it ${job === undefined ? 'is not known' : 'still runs'}.`,
+      )
+    mkdirSync(directory, { recursive: true })
+    const stdout = await this.#bringLog(job, 'stdout', directory)
+    const stderr = await this.#bringLog(job, 'stderr', directory)
+    const files: string[] = []
+    const missing: string[] = []
+    if (job.request.outputs.length > 0) {
+      const roots = {
+        jobDirectory: join(this.#directoryOf(job), 'work'),
+        workDirectory: realpathSync.native(job.request.workDirectory),
+      }
+      for (const { path, optional } of job.request.outputs) {
+        signal.throwIfAborted()
+        if (await bringOutput(path, roots, directory)) files.push(path)
+        else if (optional !== true) missing.push(path)
+      }
+    }
+    return { files, missing, stdout, stderr }
+  }
+
+  async release(handles: readonly JobHandle[]): Promise<void> {
+    this.#stop(handles, 0)
+    for (const { id } of handles) {
+      const job = this.#jobs.get(id)
+      if (job === undefined) continue
+      await job.over
+      this.#jobs.delete(id)
+      if (job.hasDirectory) await removeJobDirectory(this.#directoryOf(job))
+    }
+  }
+
+  async recover(ids: readonly JobId[]): Promise<readonly JobHandle[]> {
+    return ids.flatMap((id) => this.#jobs.get(id)?.handle ?? [])
+  }
+
+  watch(changed: (ids: readonly JobId[]) => void, signal: AbortSignal): void {
+    if (signal.aborted) return
+    this.#watchers.add(changed)
+    signal.addEventListener('abort', () => this.#watchers.delete(changed), { once: true })
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const jobs = [...this.#jobs.values()].filter((job) => !job.isOver)
+    this.#stop(
+      jobs.map((job) => job.handle),
+      this.#options.stopGraceMs,
+    )
+    await Promise.all(jobs.map((job) => job.over))
+    await this.#launchers.close(this.#options.stopGraceMs)
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing !== undefined) throw new EnvironmentError(`The environment ${this.name} is closed.`)
+  }
+
+  #accept(request: JobRequest, read: ReturnType<typeof rememberingReader>): SubmitOutcome {
+    const known = this.#jobs.get(request.id)
+    if (known !== undefined) return { kind: 'accepted', handle: known.handle }
+    const refusal = refusalOf(request)
+    if (refusal !== undefined) return { kind: 'rejected', reason: refusal }
+    if (this.#jobs.size >= mostKnownJobs)
+      return { kind: 'deferred', reason: `${mostKnownJobs} jobs wait here to run or to be released.` }
+    const slots = Math.min(request.resources.cpus ?? 1, this.#options.slots)
+    const job = new LocalJob(request, slots, read, (changed) => this.#tell(changed.request.id))
+    this.#jobs.set(request.id, job)
+    this.#queue.push(job)
+    return { kind: 'accepted', handle: job.handle }
+  }
+
+  /** Starts what can start, in the order of submission: a job that needs many slots is not overtaken. */
+  #dispatch(): void {
+    for (let job = this.#queue[0]; job !== undefined; job = this.#queue[0]) {
+      if (job.slots > this.#freeSlots) return
+      const launcher = this.#launchers.take()
+      if (launcher === undefined) return
+      this.#queue.shift()
+      if (!this.#prepare(job)) {
+        this.#launchers.give(launcher)
+        continue
+      }
+      this.#run(job, launcher)
+    }
+  }
+
+  #prepare(job: LocalJob): boolean {
+    const directory = this.#directoryOf(job)
+    try {
+      mkdirSync(directory)
+      job.hasDirectory = true
+      makeView(join(directory, 'work'), job.request, job.read)
+      return true
+    } catch (error) {
+      const message = `Its directory could not be made: ${String(error)}`
+      job.conclude({ kind: 'stopped', cause: 'unknown', message })
+      return false
+    }
+  }
+
+  #run(job: LocalJob, launcher: Launcher): void {
+    const text = execText(job.request.command, { ...this.#options.env, ...job.request.env })
+    this.#running.set(launcher, job)
+    this.#freeSlots -= job.slots
+    job.run(launcher, text, this.#options.stopGraceMs, () => {
+      this.#running.delete(launcher)
+      this.#freeSlots += job.slots
+      this.#launchers.give(launcher)
+      this.#dispatch()
+    })
+  }
+
+  /** The launcher is gone, and nobody can say how its job ends: the job ends now. */
+  #lose(launcher: Launcher, message: string): void {
+    const job = this.#running.get(launcher)
+    if (job === undefined) return
+    this.#running.delete(launcher)
+    this.#freeSlots += job.slots
+    job.conclude({ kind: 'lost', message: `What started the job is gone. ${message}` })
+    killProcessesOf(new Set([join(this.#directoryOf(job), 'work')]))
+    this.#dispatch()
+  }
+
+  #stop(handles: readonly JobHandle[], graceMs: number): void {
+    let isQueueChanged = false
+    for (const { id } of handles) {
+      const job = this.#jobs.get(id)
+      if (job?.observation.kind === 'queued' && !job.hasDirectory) {
+        job.conclude({ kind: 'stopped', ...cancelled })
+        isQueueChanged = true
+      } else job?.stop(cancelled, graceMs)
+    }
+    if (!isQueueChanged) return
+    this.#queue = this.#queue.filter((job) => !job.isOver)
+    this.#dispatch()
+  }
+
+  /** Collects what changed in this turn of the event loop into one call. */
+  #tell(id: JobId): void {
+    if (this.#watchers.size === 0) return
+    if (this.#changed.size === 0)
+      setImmediate(() => {
+        const ids = [...this.#changed]
+        this.#changed = new Set()
+        for (const watcher of this.#watchers) watcher(ids)
+      })
+    this.#changed.add(id)
+  }
+
+  async #bringLog(job: LocalJob, log: 'stdout' | 'stderr', directory: string): Promise<string> {
+    const target = join(directory, `${job.request.id}.${log}`)
+    await rm(target, { force: true })
+    if (job.hasDirectory && job.observation.kind !== 'lost')
+      await bringFile(join(this.#directoryOf(job), log), target, true)
+    else writeFileSync(target, '')
+    return target
+  }
+
+  #directoryOf(job: LocalJob): string {
+    return `${this.#surroundings.directory}/${job.request.id}`
+  }
+}
+
+/** Removes links, logs and the two directories at once; what the job wrote, however much, without holding the server up. */
+async function removeJobDirectory(directory: string): Promise<void> {
+  try {
+    unlinkSync(`${directory}/stdout`)
+    unlinkSync(`${directory}/stderr`)
+    rmdirSync(`${directory}/work`)
+    rmdirSync(directory)
+  } catch {
+    await rm(directory, { recursive: true, force: true, maxRetries: 3 })
+  }
+}

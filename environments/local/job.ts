@@ -1,0 +1,122 @@
+import { constants } from 'node:os'
+import type { JobHandle, JobRequest, Observation, StopCause } from '../../src/environment/environment.ts'
+import type { Launcher, LauncherEnding } from './launcher.ts'
+import type { DirectoryReader } from './view.ts'
+
+/** Why we end a job that still runs. */
+export interface StopWish {
+  readonly cause: StopCause
+  readonly message: string
+}
+
+/** One job of this environment, from its submission to its release. */
+export class LocalJob {
+  readonly request: JobRequest
+  readonly handle: JobHandle
+  /** How many slots it takes while it runs. */
+  readonly slots: number
+  readonly read: DirectoryReader
+  observation: Observation = { kind: 'queued' }
+  /** Its directory was made. */
+  hasDirectory = false
+  /** Settles when the job is over. */
+  readonly over: Promise<void>
+  readonly #settleOver: () => void
+  readonly #changed: (job: LocalJob) => void
+  #pid: number | undefined
+  #wish: StopWish | undefined
+  #wishGraceMs = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(request: JobRequest, slots: number, read: DirectoryReader, changed: (job: LocalJob) => void) {
+    this.request = request
+    this.handle = { id: request.id, nativeId: request.id, state: { version: 1 } }
+    this.slots = slots
+    this.read = read
+    this.#changed = changed
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.over = promise
+    this.#settleOver = resolve
+  }
+
+  get isOver(): boolean {
+    return this.observation.kind !== 'queued' && this.observation.kind !== 'running'
+  }
+
+  /** Starts the job; `freed` is called when the launcher can take the next one. */
+  run(launcher: Launcher, text: string, stopGraceMs: number, freed: () => void): void {
+    const { wallTimeMs } = this.request.resources
+    launcher.run(this.request.id, text, {
+      started: (pid) => {
+        this.#pid = pid
+        this.#become({ kind: 'running' })
+        if (this.#wish !== undefined) this.#terminate()
+        else if (wallTimeMs !== undefined)
+          this.#timer = setTimeout(() => {
+            this.stop({ cause: 'timeout', message: `It ran longer than ${wallTimeMs} ms.` }, stopGraceMs)
+          }, wallTimeMs)
+      },
+      ended: (ending) => {
+        freed()
+        this.#pid = undefined
+        this.#become(this.#observationOf(ending))
+      },
+    })
+  }
+
+  /** Asks the processes of the job to end, and kills them when `graceMs` have passed. A second wish changes nothing. */
+  stop(wish: StopWish, graceMs: number): void {
+    if (this.isOver || this.#wish !== undefined) return
+    this.#wish = wish
+    this.#wishGraceMs = graceMs
+    if (this.#pid !== undefined) this.#terminate()
+  }
+
+  /** Ends a job that no launcher has, or has any more. */
+  conclude(observation: Observation): void {
+    this.kill()
+    this.#pid = undefined
+    this.#become(observation)
+  }
+
+  /** Kills the processes of the job at once. */
+  kill(): void {
+    this.#signal('SIGKILL')
+  }
+
+  #terminate(): void {
+    clearTimeout(this.#timer)
+    this.#signal('SIGTERM')
+    this.#timer = setTimeout(() => this.kill(), this.#wishGraceMs)
+  }
+
+  #signal(signal: 'SIGTERM' | 'SIGKILL'): void {
+    if (this.#pid === undefined) return
+    try {
+      process.kill(-this.#pid, signal)
+    } catch {
+      // The group ended by itself; the launcher's answer is on its way.
+    }
+  }
+
+  #become(observation: Observation): void {
+    if (this.isOver) return
+    this.observation = observation
+    if (this.isOver) {
+      clearTimeout(this.#timer)
+      this.#settleOver()
+    }
+    this.#changed(this)
+  }
+
+  #observationOf(ending: LauncherEnding): Observation {
+    if (this.#wish !== undefined) return { kind: 'stopped', ...this.#wish }
+    if (ending.kind === 'exited') return { kind: 'exited', exitCode: ending.exitCode }
+    return { kind: 'stopped', cause: 'signal', message: `It was ended by ${signalName(ending.signal)}.` }
+  }
+}
+
+function signalName(number: number): string {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number)
+  return found === undefined ? `signal ${number}` : `${found[0]} (signal ${number})`
+}

@@ -1,0 +1,70 @@
+import { quote } from './quote.ts'
+
+/**
+ * What a launcher shell reads first: functions, then `ready`. It runs from standard input (`bash -s`), so each
+ * job is four more lines of shell text and no file is needed.
+ *
+ * `set -m` gives each background job a process group of its own without a further program. Every answer starts
+ * with `secret`, since bash prints the text of a command that a signal ended into the same stream, and that text
+ * is the job's. The handler of TERM and PIPE is for the death of the server: the guard sends TERM, and an answer
+ * that nobody can read raises PIPE.
+ */
+export function launcherScript(directory: string, secret: string): string {
+  return `molehill_directory=${quote(directory)} molehill_secret=${quote(secret)} molehill_active=
+(( BASH_VERSINFO[0] >= 5 )) || { echo "$molehill_secret unusable bash $BASH_VERSION is older than 5.0"; exit 1; }
+BASH_ARGV0=molehill
+set -m
+[[ $- == *m* ]] || { echo "$molehill_secret unusable bash gives no job control (set -m)"; exit 1; }
+unset OLDPWD
+molehill_abandon() { [[ $molehill_active ]] && kill -KILL -- "-$!"; exit 1; }
+trap molehill_abandon TERM PIPE
+enter() {
+  molehill_active=1
+  export MOLEHILL_JOB_ID=$1 MOLEHILL_JOB_DIRECTORY="$molehill_directory/$1/work"
+  cd -- "$MOLEHILL_JOB_DIRECTORY" || exit 1
+  unset OLDPWD
+}
+finish() {
+  (( $? == 0 )) || exit 1
+  echo "$molehill_secret started $!"
+  wait -f "$!"
+  molehill_code=$?
+  kill -KILL -- "-$!" 2>/dev/null
+  molehill_active=
+}
+answer() { echo "$molehill_secret ended $molehill_code"; }
+echo "$molehill_secret ready"
+`
+}
+
+/**
+ * The lines that run one job in a launcher. `text` must be one line. Three lines follow the job because bash tells
+ * of a job that a signal ended between two commands: so that notice lies before the answer.
+ */
+export function jobScript(id: string, text: string): string {
+  return `enter ${id}\n${text} </dev/null >../stdout 2>../stderr &\nfinish\nanswer\n`
+}
+
+/**
+ * What the guard shell runs: it learns the launchers' process ids and waits. `end` is a server that closed in
+ * order. The end of the stream without it is a dead server: launchers are told to kill their jobs, then killed.
+ */
+export const guardScript = `
+declare -A launchers
+while read -r verb pid; do
+  case $verb in
+    add) launchers[$pid]=1 ;;
+    drop) unset "launchers[$pid]" ;;
+    end) exit 0 ;;
+  esac
+done
+for pid in "\${!launchers[@]}"; do kill -TERM "$pid" 2>/dev/null; done
+exec {quiet}<> <(:)
+for try in {1..50}; do
+  alive=
+  for pid in "\${!launchers[@]}"; do kill -0 "$pid" 2>/dev/null && alive=1; done
+  [[ $alive ]] || exit 0
+  read -r -t 0.1 -u "$quiet"
+done
+for pid in "\${!launchers[@]}"; do kill -KILL "$pid" 2>/dev/null; done
+`

@@ -1,0 +1,126 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
+import { jobScript, launcherScript } from './launcher-script.ts'
+
+/** How a job that a launcher ran came to its end. */
+export type LauncherEnding =
+  | { readonly kind: 'exited'; readonly exitCode: number }
+  | { readonly kind: 'signalled'; readonly signal: number }
+
+/** Who wants to know what becomes of the one job that runs. */
+export interface LauncherJob {
+  started(pid: number): void
+  ended(ending: LauncherEnding): void
+}
+
+export interface LauncherOptions {
+  /** Directory of the job directories. */
+  readonly directory: string
+  readonly variables: Readonly<Record<string, string>>
+  /** A word that no job can guess; answers start with it. */
+  readonly secret: string
+  /** Told once when the shell is gone, after everything it said was read. */
+  readonly gone: (launcher: Launcher, message: string) => void
+}
+
+const remembered = 2000
+
+/** A persistent shell that runs one job after the other, so that the server itself never starts a process per job. */
+export class Launcher {
+  readonly pid: number | undefined
+  /** Settles when the shell can take jobs; rejects when it never will. */
+  readonly ready: Promise<void>
+  readonly #child: ChildProcess
+  readonly #input: Writable
+  readonly #secret: string
+  readonly #closed: Promise<void>
+  #job: LauncherJob | undefined
+  #rest = ''
+  #notices = ''
+  #noticed = false
+  #settleReady: { resolve: () => void; reject: (error: Error) => void } | undefined
+
+  constructor(options: LauncherOptions) {
+    this.#secret = options.secret
+    // A session of its own: Ctrl-C in the server's terminal is the server's to handle.
+    const child = spawn('bash', ['--noprofile', '--norc', '-s'], {
+      cwd: options.directory,
+      env: { ...options.variables },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+    })
+    this.#child = child
+    this.#input = child.stdin
+    this.pid = child.pid
+    this.ready = new Promise((resolve, reject) => {
+      this.#settleReady = { resolve, reject }
+    })
+    this.ready.catch(ignore)
+    let spawnError: Error | undefined
+    child.on('error', (error) => (spawnError = error))
+    child.stdin.on('error', ignore)
+    this.#read(child.stdout)
+    this.#closed = new Promise((resolve) => {
+      child.on('close', (code, signal) => {
+        const how = signal === null ? `exit code ${String(code)}` : `signal ${signal}`
+        const message =
+          spawnError?.message ?? [`The launcher shell ended (${how}).`, this.#notices.trim()].join(' ')
+        this.#settleReady?.reject(new Error(message))
+        resolve()
+        options.gone(this, message.trim())
+      })
+    })
+    this.#input.write(`exec 2>&1\n${launcherScript(options.directory, options.secret)}`)
+  }
+
+  /** Runs one job. The caller waits for its end before it gives the next one. */
+  run(id: string, text: string, job: LauncherJob): void {
+    this.#job = job
+    this.#noticed = false
+    this.#input.write(jobScript(id, text))
+  }
+
+  /** Ends the idle shell; kills it when it has not gone after `graceMs`. */
+  async end(graceMs: number): Promise<void> {
+    this.#input.end()
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), graceMs)
+    await this.#closed
+    clearTimeout(timer)
+  }
+
+  #read(stream: Readable): void {
+    stream.setEncoding('utf8')
+    stream.on('error', ignore)
+    stream.on('data', (text: string) => {
+      const lines = (this.#rest + text).split('\n')
+      this.#rest = (lines.pop() ?? '').slice(-remembered)
+      for (const line of lines) this.#take(line)
+    })
+  }
+
+  #take(line: string): void {
+    if (!line.startsWith(this.#secret)) {
+      this.#noticed = true
+      this.#notices = `${this.#notices}${line}\n`.slice(-remembered)
+      return
+    }
+    const [verb, ...words] = line.slice(this.#secret.length + 1).split(' ')
+    if (verb === 'started') this.#job?.started(Number(words[0]))
+    else if (verb === 'ended') this.#end(Number(words[0]))
+    else if (verb === 'ready') this.#settleReady?.resolve()
+    else if (verb === 'unusable') this.#settleReady?.reject(new Error(words.join(' ')))
+  }
+
+  #end(code: number): void {
+    const job = this.#job
+    this.#job = undefined
+    // A code above 128 is a signal only if bash said so. A job that was stopped and continued by hand also makes bash
+    // speak: should such a job then exit with a code above 128, it counts as ended by a signal.
+    const isSignal = code > 128 && this.#noticed
+    job?.ended(isSignal ? { kind: 'signalled', signal: code - 128 } : { kind: 'exited', exitCode: code })
+  }
+}
+
+function ignore(): void {
+  // The end of the process is told by its `close` event.
+}
