@@ -1,0 +1,101 @@
+import { Hono } from 'hono'
+import { secureHeaders } from 'hono/secure-headers'
+import { Problem, toProblem } from '../problem.ts'
+import { observeRequests, type ObservedRequest } from './observe.ts'
+import type { Dialect, Route, TellProblem } from './route.ts'
+import { serveRoute, type ApiContext, type ApiEnvironment, type ServeParts } from './serve-route.ts'
+
+export interface ApiParts extends Omit<ServeParts, 'reportBroken'> {
+  /** The first one tells the problems of requests that belong to no route. */
+  readonly dialects: readonly [Dialect, ...Dialect[]]
+  /** Called once for each request, when its answer has left or broken off. */
+  readonly observe: (request: ObservedRequest) => void
+  /** Told of what should not happen, for the log. */
+  readonly report: (error: unknown, about: { readonly requestId: string; readonly what: string }) => void
+  /** Whether requests are still taken. */
+  readonly isStopping: () => boolean
+  readonly newRequestId: () => string
+  /** Monotonic, in milliseconds. */
+  readonly elapsedMs: () => number
+}
+
+export type Api = Hono<ApiEnvironment>
+
+/** The HTTP interface: every dialect's routes, and one way to treat what is the same for all of them. */
+export function createApi(parts: ApiParts): Api {
+  const { dialects, report, isStopping } = parts
+  const serveParts: ServeParts = {
+    ...parts,
+    reportBroken: (reason, requestId) => report(reason, { requestId, what: 'an answer broke off' }),
+  }
+  const api = new Hono<ApiEnvironment>()
+  api.use(observeRequests(parts))
+  api.use(
+    secureHeaders({
+      contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"], sandbox: [] },
+      // Only right with a certificate that browsers trust, which is the operator's to know.
+      strictTransportSecurity: false,
+      xFrameOptions: 'DENY',
+      overwrite: false,
+    }),
+  )
+  api.use(async (context, next) => {
+    const answerHeaders = new Headers()
+    context.set('answerHeaders', answerHeaders)
+    await next()
+    for (const [name, value] of answerHeaders) context.header(name, value)
+    if (!context.res.headers.has('cache-control')) context.header('cache-control', 'no-store')
+    if (isStopping()) context.header('connection', 'close')
+  })
+
+  const tell = (error: unknown, context: ApiContext, tellProblem: TellProblem) => {
+    const problem = toProblem(error)
+    const requestId = context.get('requestId')
+    context.set('code', problem.code)
+    if (problem.code === 'internal') report(error, { requestId, what: 'an unexpected error' })
+    return tellProblem(problem, requestId)
+  }
+  for (const { routes, tellProblem } of dialects)
+    for (const path of new Set(routes.map((route) => route.path))) {
+      const own = routes.filter((route) => route.path === path)
+      api.all(path, async (context) => {
+        context.set('route', path)
+        try {
+          const route = chooseRoute(own, context)
+          if (isStopping() && route.access !== 'open') throw stopping()
+          return await serveRoute(context, route, serveParts)
+        } catch (error) {
+          return tell(error, context, tellProblem)
+        }
+      })
+    }
+  const [{ tellProblem }] = dialects
+  api.notFound((context) => tell(routeUnknown(context), context, tellProblem))
+  api.onError((error, context) => tell(error, context, tellProblem))
+  return api
+}
+
+function chooseRoute(routes: readonly Route[], context: ApiContext): Route {
+  const { method } = context.req
+  const route = routes.find((each) => each.method === method || (each.method === 'GET' && method === 'HEAD'))
+  if (route !== undefined) return route
+  const allowed = routes
+    .flatMap((each) => (each.method === 'GET' ? ['GET', 'HEAD'] : [each.method]))
+    .join(', ')
+  context.get('answerHeaders').set('allow', allowed)
+  throw new Problem('method-not-allowed', `Expected ${allowed} for ${context.req.path}, got ${method}.`)
+}
+
+function routeUnknown(context: ApiContext): Problem {
+  const path = context.req.path.slice(0, 100)
+  return new Problem('route-unknown', `There is no route ${JSON.stringify(path)}.`, {
+    hint: 'GET /openapi.json lists the routes.',
+  })
+}
+
+function stopping(): Problem {
+  return new Problem('server-busy', 'The server is stopping.', {
+    hint: 'Try again when it has been started anew.',
+    retryAfterSeconds: 10,
+  })
+}

@@ -1,0 +1,64 @@
+import type { MiddlewareHandler } from 'hono'
+import type { ApiContext, ApiEnvironment } from './serve-route.ts'
+
+/** What is known of a request when it is over. Holds no parameter but the execution's id: others may be secrets. */
+export interface ObservedRequest {
+  readonly requestId: string
+  readonly method: string
+  /** Path of the route, or undefined when there was none. */
+  readonly route: string | undefined
+  readonly path: string
+  readonly status: number
+  /** Code of the problem that was answered. */
+  readonly code: string | undefined
+  readonly execution: string | undefined
+  readonly durationMs: number
+  readonly address: string
+  /** Whether the connection was lost before the answer had left. */
+  readonly isBroken: boolean
+}
+
+const longestText = 200
+
+interface ObserveParts {
+  readonly observe: (request: ObservedRequest) => void
+  readonly newRequestId: () => string
+  readonly elapsedMs: () => number
+}
+
+/** Gives every request an id, and tells of it once its answer has left. */
+export function observeRequests({
+  observe,
+  newRequestId,
+  elapsedMs,
+}: ObserveParts): MiddlewareHandler<ApiEnvironment> {
+  return async (context, next) => {
+    const startedMs = elapsedMs()
+    const requestId = newRequestId()
+    context.set('requestId', requestId)
+    await next()
+    context.header('x-request-id', requestId)
+    const outgoing = context.env.outgoing
+    const finish = () =>
+      observe({
+        requestId,
+        ...describe(context),
+        durationMs: elapsedMs() - startedMs,
+        isBroken: outgoing !== undefined && !outgoing.writableFinished,
+      })
+    if (outgoing === undefined || outgoing.destroyed) finish()
+    else outgoing.once('close', finish)
+  }
+}
+
+function describe(context: ApiContext) {
+  return {
+    method: context.req.method,
+    route: context.get('route'),
+    path: context.req.path.slice(0, longestText),
+    status: context.res.status,
+    code: context.get('code'),
+    execution: context.get('execution')?.slice(0, longestText),
+    address: context.env.incoming?.socket.remoteAddress ?? '',
+  }
+}

@@ -1,0 +1,35 @@
+import type { Executions } from '../../engine/contract.ts'
+import { rawRoute, type Route } from '../route.ts'
+import { executionParameters } from './parameters.ts'
+
+/** What ends executions. */
+export function controlRoutes(executions: Executions): readonly Route[] {
+  const shared = {
+    method: 'POST',
+    access: 'token',
+    parameters: executionParameters,
+    problems: ['parameter-missing', 'execution-unknown'],
+  } as const
+  return [
+    rawRoute({
+      ...shared,
+      path: '/cancel',
+      summary: 'Stop an execution. Its files, output and counts stay.',
+      answer: { status: 200, description: 'Nothing of it runs any more.' },
+      async handle({ parameters }) {
+        await executions.cancel(parameters.id)
+        return new Response(null)
+      },
+    }),
+    rawRoute({
+      ...shared,
+      path: '/remove',
+      summary: 'Stop an execution and delete all of it.',
+      answer: { status: 200, description: 'It is gone.' },
+      async handle({ parameters }) {
+        await executions.remove(parameters.id)
+        return new Response(null)
+      },
+    }),
+  ]
+}

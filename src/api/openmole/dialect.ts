@@ -1,0 +1,33 @@
+import type { Executions } from '../../engine/contract.ts'
+import type { Login } from '../access/login.ts'
+import { answerProblem } from '../problem-answer.ts'
+import type { Dialect } from '../route.ts'
+import { controlRoutes } from './control.ts'
+import { fileRoutes } from './files.ts'
+import { jobRoutes } from './jobs.ts'
+import { startRoutes } from './start.ts'
+import { stateRoutes } from './state.ts'
+import { tokenRoutes } from './token.ts'
+
+export interface OpenmoleParts {
+  readonly executions: Executions
+  readonly login: Login
+  /** Whether files are downloaded as gzip bytes when the client does not say. */
+  readonly gzipByDefault: boolean
+}
+
+/** The POST API of OpenMOLE 6.0 to 9.2, and what Molehill adds to it. */
+export function openmoleDialect({ executions, login, gzipByDefault }: OpenmoleParts): Dialect {
+  return {
+    name: 'openmole',
+    tellProblem: answerProblem,
+    routes: [
+      ...tokenRoutes(login),
+      ...startRoutes(executions),
+      ...stateRoutes(executions),
+      ...fileRoutes(executions, gzipByDefault),
+      ...jobRoutes(executions),
+      ...controlRoutes(executions),
+    ],
+  }
+}

@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import type { Executions, StartRequest } from '../../engine/contract.ts'
+import { Problem } from '../../problem.ts'
+import { jsonRoute, type Call, type Route } from '../route.ts'
+import { describePlan, graphSchema } from './graph.ts'
+
+const parameters = z.object({
+  script: z
+    .string('Missing mandatory script parameter.')
+    .meta({ description: 'Path of the workflow script in the work directory.' }),
+})
+
+export function startRoutes(executions: Executions): readonly Route[] {
+  const shared = {
+    method: 'POST',
+    access: 'token',
+    parameters,
+    archive: 'workDirectory',
+    problems: [
+      'parameter-missing',
+      'archive-missing',
+      'archive-invalid',
+      'archive-unsafe',
+      'archive-too-large',
+      'script-missing',
+      'script-invalid',
+      'workflow-invalid',
+      'disk-full',
+    ],
+  } as const
+  return [
+    jsonRoute({
+      ...shared,
+      path: '/start',
+      summary: 'Start a workflow: unpacks the work directory, reads the script, and answers when it runs.',
+      answer: { status: 200, description: 'The execution.', schema: z.object({ id: z.string() }) },
+      handle: async (call) => ({ id: await executions.start(startRequest(call)) }),
+    }),
+    jsonRoute({
+      ...shared,
+      path: '/validate',
+      summary: 'Read a script as /start does, and answer with its workflow instead of running it.',
+      answer: { status: 200, description: 'The workflow.', schema: graphSchema },
+      handle: async (call) => describePlan(await executions.validate(startRequest(call))),
+    }),
+  ]
+}
+
+type StartCall = Call<z.output<typeof parameters>>
+
+function startRequest({ parameters: { script }, archive, signal }: StartCall): StartRequest {
+  if (archive === undefined)
+    throw new Problem('archive-missing', 'Missing mandatory workDirectory parameter.')
+  return { script, fill: archive.place, signal }
+}

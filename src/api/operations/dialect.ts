@@ -1,0 +1,71 @@
+import { z } from 'zod'
+import { describeApi } from '../openapi.ts'
+import { answerProblem } from '../problem-answer.ts'
+import { jsonRoute, rawRoute, type Dialect, type Route } from '../route.ts'
+import { renderPage } from './page.ts'
+
+export interface OperationsParts {
+  readonly version: string
+  /** The routes to describe besides the ones made here. */
+  readonly routes: readonly Route[]
+  /** Throws Problem server-busy while no work should be sent here. */
+  readonly checkReady: () => Promise<void>
+  readonly metrics: { readonly contentType: string; text(): Promise<string> }
+}
+
+/** What machines and operators ask, by GET and without a token: nothing here tells of anybody's work. */
+export function operationsDialect({ version, routes, checkReady, metrics }: OperationsParts): Dialect {
+  const shared = { method: 'GET', access: 'open', parameters: z.object({}), problems: [] } as const
+  const plain = (description: string) => ({ status: 200, description, contentType: 'text/plain' }) as const
+  const page = renderPage(version)
+  const own: Route[] = [
+    rawRoute({
+      ...shared,
+      path: '/',
+      summary: 'A page that says what this is.',
+      answer: { status: 200, description: 'The page.', contentType: 'text/html' },
+      handle: () =>
+        new Response(page.html, {
+          headers: {
+            'content-type': 'text/html; charset=utf-8',
+            'content-security-policy': page.contentSecurityPolicy,
+          },
+        }),
+    }),
+    rawRoute({
+      ...shared,
+      path: '/livez',
+      summary: 'Whether the process answers.',
+      answer: plain('It does.'),
+      handle: () => new Response('ok\n'),
+    }),
+    rawRoute({
+      ...shared,
+      path: '/readyz',
+      summary: 'Whether work may be sent here.',
+      problems: ['server-busy'],
+      answer: plain('It may.'),
+      async handle() {
+        await checkReady()
+        return new Response('ok\n')
+      },
+    }),
+    rawRoute({
+      ...shared,
+      path: '/metrics',
+      summary: "Numbers for monitoring, in Prometheus' text format.",
+      answer: plain('The numbers.'),
+      handle: async () =>
+        new Response(await metrics.text(), { headers: { 'content-type': metrics.contentType } }),
+    }),
+    jsonRoute({
+      ...shared,
+      path: '/openapi.json',
+      summary: 'This description.',
+      answer: { status: 200, description: 'OpenAPI 3.1.', schema: z.looseObject({}) },
+      handle: () => description,
+    }),
+  ]
+  const description = describeApi([...routes, ...own], version)
+  return { name: 'operations', routes: own, tellProblem: answerProblem }
+}

@@ -1,0 +1,98 @@
+import { Busboy, type BusboyInstance } from '@fastify/busboy'
+import type { Readable } from 'node:stream'
+import { Problem } from '../problem.ts'
+import { bodyTooLarge, watchBody, type BodyLimits } from './read-body.ts'
+
+const mostFields = 32
+const mostHeaderBytes = 16 * 1024
+
+export interface MultipartReader {
+  /** Told of each text field. What it throws ends the reading. */
+  readonly onField: (name: string, value: string) => void
+  /** Told of each file; the next part is read once the stream is consumed. What it throws ends the reading. */
+  readonly onFile: (name: string, stream: Readable, signal: AbortSignal) => Promise<void>
+}
+
+/**
+ * Reads a multipart/form-data body (RFC 7578) as a stream: files are never held in memory. Rejects with the first
+ * thing that goes wrong, after `onFile` has ended; the body is then left open and unread.
+ */
+export async function readMultipart(
+  body: Readable,
+  contentType: string,
+  limits: BodyLimits,
+  limitBytes: number,
+  reader: MultipartReader,
+): Promise<void> {
+  const failure = new AbortController()
+  const fail = (error: unknown) => failure.abort(error)
+  const failed = new Promise<never>((_, reject) => {
+    failure.signal.addEventListener('abort', () => reject(failure.signal.reason), { once: true })
+  })
+  failed.catch(() => undefined)
+  const { promise: parsed, resolve: finish } = Promise.withResolvers<void>()
+  const files: Promise<void>[] = []
+  const parser = createParser(contentType, limits)
+    .on('field', (name, value, _, isTruncated) => {
+      try {
+        if (isTruncated) throw bodyTooLarge(limits.textBytes)
+        reader.onField(name, value)
+      } catch (error) {
+        fail(error)
+      }
+    })
+    .on('file', (name, stream) => {
+      stream.on('error', (cause) => fail(malformed(cause)))
+      files.push(reader.onFile(name, stream, failure.signal).catch(fail))
+    })
+    .on('partsLimit', () => fail(tooManyParts()))
+    .on('fieldsLimit', () => fail(tooManyParts()))
+    .on('filesLimit', () => fail(tooManyParts()))
+    .on('error', (cause) => fail(malformed(cause)))
+    .on('finish', finish)
+  const watch = watchBody(body, limitBytes, limits.idleMs)
+  watch.done.catch(fail)
+  body.pipe(parser)
+  try {
+    await Promise.race([Promise.all([parsed, watch.done]), failed])
+    await Promise.race([Promise.all(files), failed])
+  } finally {
+    body.unpipe(parser).pause()
+    watch.stop()
+    await Promise.all(files)
+    parser.destroy()
+  }
+}
+
+function createParser(contentType: string, limits: BodyLimits): BusboyInstance {
+  try {
+    return new Busboy({
+      headers: { 'content-type': contentType },
+      fileHwm: 256 * 1024,
+      highWaterMark: 256 * 1024,
+      isPartAFile: (_, type, fileName) =>
+        fileName !== undefined || (type !== undefined && !type.startsWith('text/')),
+      limits: {
+        fieldSize: limits.textBytes,
+        fields: mostFields,
+        files: 2,
+        parts: mostFields + 2,
+        headerPairs: 32,
+        headerSize: mostHeaderBytes,
+      },
+    })
+  } catch (cause) {
+    throw malformed(cause)
+  }
+}
+
+function malformed(cause: unknown): Problem {
+  return new Problem('body-invalid', 'The multipart body is malformed or was cut short.', {
+    hint: 'Let the client build it: curl -F name=value -F workDirectory=@work.tar.gz',
+    cause,
+  })
+}
+
+function tooManyParts(): Problem {
+  return new Problem('body-invalid', `Expected at most ${mostFields} fields and one file in the request.`)
+}

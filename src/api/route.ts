@@ -1,0 +1,89 @@
+import type { z } from 'zod'
+import type { Problem, ProblemCode } from '../problem.ts'
+
+/** One route: what it takes and answers. Serving and the OpenAPI description both derive from it. */
+export type Route = JsonRoute | RawRoute
+
+interface RouteBase<Parameters extends z.ZodObject> {
+  readonly method: 'GET' | 'POST'
+  /** Without placeholders: parameters say which thing is meant. */
+  readonly path: `/${string}`
+  readonly summary: string
+  /** `token`: only for who holds a valid token. */
+  readonly access: 'open' | 'token'
+  /** Texts by name, from query string, urlencoded body or multipart text. Names not listed are ignored. */
+  readonly parameters: Parameters
+  /** Name of the multipart file that must come along: a work directory as tar.gz. */
+  readonly archive?: string
+  /** What can go wrong here besides what can go wrong everywhere. */
+  readonly problems: readonly ProblemCode[]
+}
+
+/** A route that answers with JSON. */
+export interface JsonRoute<
+  Parameters extends z.ZodObject = z.ZodObject,
+  Answer extends z.ZodType = z.ZodType,
+> extends RouteBase<Parameters> {
+  readonly kind: 'json'
+  readonly answer: { readonly status: 200 | 202; readonly description: string; readonly schema: Answer }
+  handle(call: Call<z.output<Parameters>>): z.input<Answer> | Promise<z.input<Answer>>
+}
+
+/** A route that answers with bytes, text or nothing. */
+export interface RawRoute<Parameters extends z.ZodObject = z.ZodObject> extends RouteBase<Parameters> {
+  readonly kind: 'raw'
+  readonly answer: {
+    readonly status: 200
+    readonly description: string
+    /** Absent where the body is empty. */
+    readonly contentType?: string
+  }
+  handle(call: Call<z.output<Parameters>>): Response | Promise<Response>
+}
+
+/** One request to a route, checked. */
+export interface Call<Parameters = unknown> {
+  readonly parameters: Parameters
+  /** Tells one token from another; empty at open routes. */
+  readonly tokenId: string
+  /** The unpacked work directory, at routes with `archive`. */
+  readonly archive: ReceivedArchive | undefined
+  readonly header: (name: string) => string | undefined
+  /** Put on the answer whatever it is, a problem too. */
+  readonly answerHeaders: Headers
+  /** Where the request comes from: an IP address, or empty when there is no connection. */
+  readonly address: string
+  /** Aborted when the client goes away or the server stops. */
+  readonly signal: AbortSignal
+  /**
+   * Cuts the connection, so that an answer that has begun cannot be taken for a whole one. Says whether there was a
+   * connection.
+   */
+  readonly breakOff: (reason: unknown) => boolean
+}
+
+/** An uploaded work directory, unpacked and checked, not yet where it belongs. */
+export interface ReceivedArchive {
+  /** Moves the files into an empty directory of the same file system. */
+  readonly place: (directory: string) => Promise<void>
+}
+
+export function jsonRoute<Parameters extends z.ZodObject, Answer extends z.ZodType>(
+  route: Omit<JsonRoute<Parameters, Answer>, 'kind'>,
+): Route {
+  return { ...route, kind: 'json' }
+}
+
+export function rawRoute<Parameters extends z.ZodObject>(route: Omit<RawRoute<Parameters>, 'kind'>): Route {
+  return { ...route, kind: 'raw' }
+}
+
+/** A published protocol. One folder under `src/api/` makes one of these; `src/main.ts` lists them. */
+export interface Dialect {
+  readonly name: string
+  readonly routes: readonly Route[]
+  /** How this protocol tells a problem. */
+  readonly tellProblem: TellProblem
+}
+
+export type TellProblem = (problem: Problem, requestId: string) => Response

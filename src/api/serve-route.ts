@@ -1,0 +1,160 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
+import { Readable } from 'node:stream'
+import { Problem } from '../problem.ts'
+import type { Tokens } from './access/tokens.ts'
+import { collectParameters, readParameters, type ParameterTexts } from './parameters.ts'
+import { bodyTooLarge, readText, type BodyLimits } from './read-body.ts'
+import { readMultipart } from './read-multipart.ts'
+import type { Call, Route } from './route.ts'
+import type { Upload, Uploads } from './uploads.ts'
+
+export interface ApiEnvironment {
+  /** Empty where no connection is behind a request. */
+  Bindings: Partial<HttpBindings>
+  Variables: { requestId: string; route: string; execution: string; code: string; answerHeaders: Headers }
+}
+export type ApiContext = Context<ApiEnvironment>
+
+export interface ServeParts {
+  readonly tokens: Pick<Tokens, 'verify'>
+  readonly uploads: Uploads
+  readonly limits: BodyLimits
+  /** Told when an answer broke off that had already begun. */
+  readonly reportBroken: (reason: unknown, requestId: string) => void
+}
+
+/** Takes a request through its route: reads it, checks token and parameters, calls the handler. Throws Problem. */
+export async function serveRoute(context: ApiContext, route: Route, parts: ServeParts): Promise<Response> {
+  const received: { upload?: Upload } = {}
+  const texts = collectParameters()
+  for (const [name, text] of new URL(context.req.url).searchParams) texts.add(name, text)
+  const identify = async () => {
+    const token = texts.get('token') ?? bearerToken(context.req.header('authorization'))
+    return route.access === 'open' ? '' : (await parts.tokens.verify(token)).id
+  }
+  try {
+    await readBody(context, route, parts, texts, async (file, signal) => {
+      if (received.upload !== undefined) throw new Problem('body-invalid', 'Expected one archive, got two.')
+      await identify().catch(explainOrder)
+      received.upload = await parts.uploads.receive(file, signal)
+    })
+    const tokenId = await identify()
+    if (route.archive !== undefined && received.upload === undefined)
+      throw archiveMissing(route.archive, texts.get(route.archive) !== undefined)
+    const execution = texts.get('id')
+    if (execution !== undefined) context.set('execution', execution)
+    const parameters = readParameters(route.parameters, texts)
+    return await callHandler(context, route, parts, { parameters, tokenId, archive: received.upload })
+  } finally {
+    await received.upload?.discard()
+  }
+}
+
+async function callHandler(
+  context: ApiContext,
+  route: Route,
+  parts: ServeParts,
+  checked: Pick<Call<Record<string, unknown>>, 'parameters' | 'tokenId' | 'archive'>,
+): Promise<Response> {
+  const call: Call<Record<string, unknown>> = {
+    ...checked,
+    answerHeaders: context.get('answerHeaders'),
+    header: (name) => context.req.header(name),
+    address: context.env.incoming?.socket.remoteAddress ?? '',
+    signal: context.req.raw.signal,
+    breakOff: (reason) => {
+      parts.reportBroken(reason, context.get('requestId'))
+      const { outgoing } = context.env
+      outgoing?.destroy()
+      return outgoing !== undefined
+    },
+  }
+  if (route.kind === 'raw') return await route.handle(call)
+  return context.json(await route.handle(call), route.answer.status)
+}
+
+async function readBody(
+  context: ApiContext,
+  route: Route,
+  { limits }: ServeParts,
+  texts: ParameterTexts,
+  onArchive: (file: Readable, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const body = openBody(context)
+  if (body === undefined) return
+  const encoding = context.req.header('content-encoding')
+  if (encoding !== undefined && encoding !== 'identity')
+    throw new Problem(
+      'body-invalid',
+      `Expected a request without Content-Encoding, got ${encoding.slice(0, 40)}.`,
+    )
+  const limitBytes = (route.archive === undefined ? 0 : limits.uploadBytes) + limits.textBytes
+  if (Number(context.req.header('content-length') ?? 0) > limitBytes) throw bodyTooLarge(limitBytes)
+
+  const contentType = context.req.header('content-type') ?? ''
+  const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase()
+  // curl asks before it sends a large body; now that the headers are fine, it may.
+  if (context.req.header('expect') !== undefined) context.env.outgoing?.writeContinue()
+  if (mediaType === 'application/x-www-form-urlencoded') {
+    for (const [name, text] of new URLSearchParams(await readText(body, limitBytes, limits.idleMs)))
+      texts.add(name, text)
+    return
+  }
+  if (mediaType !== 'multipart/form-data')
+    throw new Problem('body-invalid', `Expected a form, got ${JSON.stringify(contentType.slice(0, 100))}.`, {
+      hint: 'Send parameters in the query string, as application/x-www-form-urlencoded or as multipart/form-data.',
+    })
+  await readMultipart(body, contentType, limits, limitBytes, {
+    onField: (name, text) => texts.add(name, text),
+    onFile: async (name, file, signal) => {
+      if (name !== route.archive) throw fileUnexpected(name, route)
+      await onArchive(file, AbortSignal.any([signal, context.req.raw.signal]))
+    },
+  })
+}
+
+/** The request's body, or undefined when there is none. */
+function openBody(context: ApiContext): Readable | undefined {
+  const incoming = context.env.incoming
+  // Node's own stream: going through a web stream doubles the cost of an upload.
+  if (incoming !== undefined && 'httpVersion' in incoming)
+    return incoming.headers['transfer-encoding'] !== undefined ||
+      Number(incoming.headers['content-length'] ?? 0) > 0
+      ? incoming
+      : undefined
+  const { body } = context.req.raw
+  return body === null ? undefined : Readable.fromWeb(body)
+}
+
+/** RFC 6750, section 2.1. */
+function bearerToken(authorization: string | undefined): string | undefined {
+  return /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
+}
+
+function explainOrder(error: unknown): never {
+  if (!(error instanceof Problem) || error.code !== 'token-invalid') throw error
+  throw new Problem('token-invalid', error.message, {
+    hint: 'The token must come before the file: as an earlier field, in the query string or as "Authorization: Bearer".',
+  })
+}
+
+function archiveMissing(name: string, isText: boolean): Problem {
+  return new Problem('archive-missing', `Missing mandatory ${name} parameter.`, {
+    hint: isText
+      ? `${name} came as text. Send the file itself: curl -F ${name}=@work.tar.gz, with the @.`
+      : `Send the directory as a file: curl -F ${name}=@work.tar.gz`,
+  })
+}
+
+function fileUnexpected(name: string, route: Route): Problem {
+  const shown = JSON.stringify(name.slice(0, 100))
+  return name in route.parameters.shape
+    ? new Problem('parameter-invalid', `Expected text for the parameter ${shown}, got a file.`)
+    : new Problem('body-invalid', `The file ${shown} is not expected here.`, {
+        hint:
+          route.archive === undefined
+            ? `${route.path} takes no file.`
+            : `The file that ${route.path} takes is named ${route.archive}.`,
+      })
+}

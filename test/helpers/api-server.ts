@@ -1,0 +1,118 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createApi, type Api } from '../../src/api/app.ts'
+import type { ObservedRequest } from '../../src/api/observe.ts'
+import { openmoleDialect } from '../../src/api/openmole/dialect.ts'
+import { operationsDialect } from '../../src/api/operations/dialect.ts'
+import type { BodyLimits } from '../../src/api/read-body.ts'
+import { listen } from '../../src/api/server.ts'
+import { openUploads } from '../../src/api/uploads.ts'
+import { defaultArchiveLimits } from '../../src/files/archive-limits.ts'
+import { Problem } from '../../src/problem.ts'
+import { createFakeExecutions, type FakeExecutions } from './fake-executions.ts'
+
+/** An API over fake executions, whose only token is `good` and whose only password is `sesame`. */
+export interface TestApi extends AsyncDisposable {
+  readonly api: Api
+  readonly executions: FakeExecutions
+  readonly observed: ObservedRequest[]
+  readonly reported: unknown[]
+  readonly life: { isStopping: boolean }
+  /** Holds all that the API and the executions write. */
+  readonly directory: string
+  /** A POST without a connection. Parameters go as an urlencoded body. */
+  post(path: string, parameters?: Record<string, string>, headers?: Record<string, string>): Promise<Response>
+}
+
+export interface TestApiOptions {
+  readonly limits?: Partial<BodyLimits>
+  readonly gzipByDefault?: boolean
+}
+
+export async function createTestApi({
+  limits,
+  gzipByDefault = false,
+}: TestApiOptions = {}): Promise<TestApi> {
+  const directory = await mkdtemp(join(tmpdir(), 'molehill-api-'))
+  const executions = createFakeExecutions(join(directory, 'executions'))
+  const observed: ObservedRequest[] = []
+  const reported: unknown[] = []
+  const life = { isStopping: false }
+  const bodyLimits = { uploadBytes: 2 ** 30, textBytes: 2 ** 20, idleMs: 10_000, ...limits }
+  const openmole = openmoleDialect({
+    executions,
+    gzipByDefault,
+    async login(password) {
+      if (password === undefined) throw new Problem('password-missing', 'No password sent with request')
+      if (password !== 'sesame') throw new Problem('password-wrong', 'Server password is incorrect')
+      return { token: 'good', durationMs: 86_400_000 }
+    },
+  })
+  const operations = operationsDialect({
+    version: '1.2.3',
+    routes: openmole.routes,
+    async checkReady() {
+      if (life.isStopping)
+        throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds: 10 })
+    },
+    metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'molehill_up 1\n' },
+  })
+  let requests = 0
+  const api = createApi({
+    dialects: [openmole, operations],
+    tokens: {
+      async verify(token) {
+        if (token === undefined || !/^good\d?$/.test(token))
+          throw new Problem('token-invalid', 'This service requires a valid token', { hint: 'POST /token' })
+        return { id: token, expiresAt: 0 }
+      },
+    },
+    uploads: await openUploads(join(directory, 'uploads'), {
+      ...defaultArchiveLimits,
+      uploadBytes: bodyLimits.uploadBytes,
+    }),
+    limits: bodyLimits,
+    observe: (request) => observed.push(request),
+    report: (error) => reported.push(error),
+    isStopping: () => life.isStopping,
+    newRequestId: () => `request-${(requests += 1)}`,
+    elapsedMs: () => performance.now(),
+  })
+  return {
+    api,
+    executions,
+    observed,
+    reported,
+    life,
+    directory,
+    post: async (path, parameters = {}, headers = {}) =>
+      await api.request(path, { method: 'POST', body: new URLSearchParams(parameters), headers }, {}),
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  }
+}
+
+/** The same API behind a real HTTP server on a free port. */
+export async function serveTestApi(
+  options: TestApiOptions & { readonly idleMs?: number } = {},
+): Promise<TestApi & { readonly url: string; close(graceMs: number): Promise<void> }> {
+  const test = await createTestApi(options)
+  const server = await listen(test.api, {
+    host: '127.0.0.1',
+    port: 0,
+    maxConnections: 100,
+    idleMs: options.idleMs ?? 30_000,
+    report: (error) => test.reported.push(error),
+  })
+  let closing: Promise<void> | undefined
+  const close = (graceMs: number) => (closing ??= server.close(graceMs))
+  return {
+    ...test,
+    url: server.url,
+    close,
+    async [Symbol.asyncDispose]() {
+      await close(100)
+      await test[Symbol.asyncDispose]()
+    },
+  }
+}
