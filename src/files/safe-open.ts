@@ -88,19 +88,26 @@ async function openFollowing(
   inRoot: string,
   path: string,
 ): Promise<FileHandle> {
-  try {
-    return await open(inRoot, openFlags)
-  } catch (error) {
-    if (!isMissing(error)) throw error
-    if (!isLinkError(error)) throw fileMissing(error)
-  }
-  // The last part is a link. It is followed by name, and the descriptor is checked all the same.
+  const { isLink } = await look(inRoot)
+  if (!isLink) return openOrMissing(inRoot, openFlags)
+  // It is followed by name; the descriptor is checked all the same.
   const real = await realpath(inRoot).catch((error: unknown) => {
     throw fileMissing(error)
   })
   if (!isInside(await realPathOf(rootHandle, root), real))
     throw unsafePath(path, 'leads out of the directory')
+  await look(real)
   return openOrMissing(real, openFlags)
+}
+
+/** Looks before opening: a job that writes to a named pipe would be killed when its reader goes away again. */
+async function look(path: string): Promise<{ isLink: boolean }> {
+  const stats = await lstat(path).catch((error: unknown) => {
+    throw isMissing(error) ? fileMissing(error) : error
+  })
+  const isLink = stats.isSymbolicLink()
+  if (!isLink && !stats.isFile() && !stats.isDirectory()) throw fileMissing()
+  return { isLink }
 }
 
 async function openOrMissing(path: string, flags: number): Promise<FileHandle> {
@@ -109,9 +116,4 @@ async function openOrMissing(path: string, flags: number): Promise<FileHandle> {
   } catch (error) {
     throw isMissing(error) ? fileMissing(error) : error
   }
-}
-
-/** O_NOFOLLOW answers ELOOP, and EMLINK on FreeBSD. */
-function isLinkError(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ELOOP' || error.code === 'EMLINK')
 }
