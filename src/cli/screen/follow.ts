@@ -1,0 +1,40 @@
+import { createOutputTail } from './output-tail.ts'
+import type { Progress } from './progress.ts'
+import { createProgressDisplay } from './progress-display.ts'
+import type { Terminal } from './terminal.ts'
+
+/** An execution that can be watched, here or on a server. */
+export interface Watched {
+  progress(): Promise<Progress>
+  /** All of its output so far. */
+  output(): Promise<string>
+  /** Resolves when it makes sense to look again. */
+  wait(): Promise<void>
+}
+
+/**
+ * Shows bars on stderr and, with `output`, passes the output on to stdout, until the execution has ended.
+ */
+export async function follow(
+  terminal: Terminal,
+  watched: Watched,
+  { output }: { readonly output: boolean },
+): Promise<Progress> {
+  const display = createProgressDisplay(terminal)
+  const tail = createOutputTail()
+  try {
+    for (;;) {
+      const progress = await watched.progress()
+      display.show(progress)
+      const hasEnded = progress.state !== 'running'
+      if (output) {
+        const text = await watched.output()
+        await display.write(hasEnded ? tail.rest(text) : tail.next(text))
+      }
+      if (hasEnded) return progress
+      await watched.wait()
+    }
+  } finally {
+    display.close()
+  }
+}
