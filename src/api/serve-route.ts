@@ -26,16 +26,20 @@ export interface ServeParts {
 
 /** Takes a request through its route: reads it, checks token and parameters, calls the handler. Throws Problem. */
 export async function serveRoute(context: ApiContext, route: Route, parts: ServeParts): Promise<Response> {
-  const received: { upload?: Upload } = {}
+  const received: { isBegun: boolean; upload?: Upload } = { isBegun: false }
   const texts = collectParameters()
   for (const [name, text] of new URL(context.req.url).searchParams) texts.add(name, text)
+  const findToken = () => texts.get('token') ?? bearerToken(context.req.header('authorization'))
   const identify = async () => {
-    const token = texts.get('token') ?? bearerToken(context.req.header('authorization'))
+    const token = findToken()
     return route.access === 'open' ? '' : (await parts.tokens.verify(token)).id
   }
+  // A token that came ahead of the body is checked first: a large body is then not even sent.
+  if (findToken() !== undefined) await identify()
   try {
     await readBody(context, route, parts, texts, async (file, signal) => {
-      if (received.upload !== undefined) throw new Problem('body-invalid', 'Expected one archive, got two.')
+      if (received.isBegun) throw new Problem('body-invalid', 'Expected one archive, got two.')
+      received.isBegun = true
       await identify().catch(explainOrder)
       received.upload = await parts.uploads.receive(file, signal)
     })
@@ -93,7 +97,11 @@ async function readBody(
   if (Number(context.req.header('content-length') ?? 0) > limitBytes) throw bodyTooLarge(limitBytes)
 
   const contentType = context.req.header('content-type') ?? ''
-  const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase()
+  const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  if (!mediaTypes.has(mediaType))
+    throw new Problem('body-invalid', `Expected a form, got ${JSON.stringify(contentType.slice(0, 100))}.`, {
+      hint: 'Send parameters in the query string, as application/x-www-form-urlencoded or as multipart/form-data.',
+    })
   // curl asks before it sends a large body; now that the headers are fine, it may.
   if (context.req.header('expect') !== undefined) context.env.outgoing?.writeContinue()
   if (mediaType === 'application/x-www-form-urlencoded') {
@@ -101,10 +109,6 @@ async function readBody(
       texts.add(name, text)
     return
   }
-  if (mediaType !== 'multipart/form-data')
-    throw new Problem('body-invalid', `Expected a form, got ${JSON.stringify(contentType.slice(0, 100))}.`, {
-      hint: 'Send parameters in the query string, as application/x-www-form-urlencoded or as multipart/form-data.',
-    })
   await readMultipart(body, contentType, limits, limitBytes, {
     onField: (name, text) => texts.add(name, text),
     onFile: async (name, file, signal) => {
@@ -113,6 +117,8 @@ async function readBody(
     },
   })
 }
+
+const mediaTypes = new Set(['application/x-www-form-urlencoded', 'multipart/form-data'])
 
 /** The request's body, or undefined when there is none. */
 function openBody(context: ApiContext): Readable | undefined {
