@@ -1,0 +1,342 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, readdir, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { OutputLog } from '../files/output-log.ts'
+import { removeTree } from '../files/remove-tree.ts'
+import { Problem, toProblem } from '../problem.ts'
+import { evaluateScript } from '../script/evaluate.ts'
+import { startFunctionHost } from '../script/function-host.ts'
+import type { Evaluation, FunctionHost } from '../script/contract.ts'
+import { snapshotModules } from '../script/snapshot.ts'
+import { DatabaseWriter, type Database } from '../store/database.ts'
+import { indexSchema, journalSchema, journalVersion } from '../store/journal-schema.ts'
+import type { Plan } from '../workflow/plan.ts'
+import type {
+  Executions,
+  ExecutionState,
+  ExecutionSummary,
+  JobPage,
+  JobQuery,
+  StartRequest,
+} from './contract.ts'
+import { describeRun } from './describe-run.ts'
+import { ExecutionIndex, type IndexEntry } from './execution-index.ts'
+import { listJobs } from './list-jobs.ts'
+import { Run, type RunEnding } from './run.ts'
+import type { EngineSettings } from './settings.ts'
+import { Trackers } from './trackers.ts'
+
+/** A script that prints more while it is read is ended. */
+const scriptOutputBytes = 1024 * 1024
+
+/** Opens a data directory's executions. Those that have not ended go on. */
+export async function createExecutions(settings: EngineSettings): Promise<Executions> {
+  const directory = join(settings.dataDirectory, 'executions')
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const trackers = await Trackers.load(settings)
+  const writer = new DatabaseWriter()
+  const database = await writer.open(join(settings.dataDirectory, 'molehill.db'), indexSchema, journalVersion)
+  const engine = new Engine(settings, directory, trackers, writer, new ExecutionIndex(database))
+  await engine.resume()
+  return engine
+}
+
+/** An execution under way and what it uses. */
+interface Active {
+  readonly run: Run
+  readonly journal: Database
+  readonly host: FunctionHost
+  readonly output: OutputLog
+  /** Resolves when the end is committed and everything is let go of. */
+  readonly over: Promise<void>
+}
+
+class Engine implements Executions {
+  readonly #settings: EngineSettings
+  readonly #directory: string
+  readonly #trackers: Trackers
+  readonly #writer: DatabaseWriter
+  readonly #index: ExecutionIndex
+  readonly #active = new Map<string, Active>()
+  #isClosing = false
+
+  constructor(
+    settings: EngineSettings,
+    directory: string,
+    trackers: Trackers,
+    writer: DatabaseWriter,
+    index: ExecutionIndex,
+  ) {
+    this.#settings = settings
+    this.#directory = directory
+    this.#trackers = trackers
+    this.#writer = writer
+    this.#index = index
+  }
+
+  async start(request: StartRequest): Promise<string> {
+    if (this.#isClosing)
+      throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds: 10 })
+    const id = randomUUID()
+    const directory = join(this.#directory, id)
+    try {
+      const { evaluation, workDirectory } = await this.#prepare(request, directory)
+      const { plan } = evaluation
+      await snapshotModules(evaluation, workDirectory, join(directory, 'modules'))
+      const journal = await this.#openJournal(directory)
+      journal.write([['setFact', 'plan', JSON.stringify(plan)]])
+      await journal.flushed()
+      await syncDirectories(directory, this.#directory)
+      const entry: IndexEntry = {
+        id,
+        name: plan.name,
+        script: plan.script,
+        state: 'running',
+        isCancelled: false,
+        startedAt: this.#settings.now(),
+        endedAt: null,
+        directory: 'directory' in request ? request.directory : null,
+      }
+      const run = await this.#open(entry, plan, journal)
+      await this.#index.put(entry)
+      run.start()
+      return id
+    } catch (error) {
+      await removeTree(directory)
+      throw toProblem(error)
+    }
+  }
+
+  async validate(request: StartRequest): Promise<Plan> {
+    const directory = join(this.#directory, `validation-${randomUUID()}`)
+    try {
+      return (await this.#prepare(request, directory)).evaluation.plan
+    } catch (error) {
+      throw toProblem(error)
+    } finally {
+      await removeTree(directory)
+    }
+  }
+
+  /** Brings unfinished executions back to life, and clears away what a crash has left half made. */
+  async resume(): Promise<void> {
+    const known = new Set(this.#index.list().map(({ id }) => id))
+    for (const name of await readdir(this.#directory))
+      if (!known.has(name)) await removeTree(join(this.#directory, name))
+    for (const entry of this.#index.list()) {
+      if (entry.state !== 'running') continue
+      try {
+        const journal = await this.#openJournal(join(this.#directory, entry.id))
+        const run = await this.#open(entry, readPlan(journal.reader), journal)
+        if (entry.isCancelled) run.stop({ kind: 'cancelled' })
+        else run.start()
+      } catch (error) {
+        const { message } = toProblem(error)
+        this.#settings.warn(`The execution cannot be resumed: ${message}`, { executionId: entry.id })
+        const failed = { ...entry, state: 'failed' as const, endedAt: this.#settings.now() }
+        await this.#index.put(failed, { ...nothingKnown, ...failed, error: { message } })
+      }
+    }
+  }
+
+  state(id: string): ExecutionState {
+    const entry = this.#index.get(id)
+    const active = this.#active.get(id)
+    if (active !== undefined) return describeRun(summarize(entry), active.run)
+    return this.#index.last(id) ?? { ...nothingKnown, ...summarize(entry) }
+  }
+
+  async ended(id: string, signal: AbortSignal): Promise<ExecutionState> {
+    const { over } = this.#active.get(id) ?? { over: Promise.resolve() }
+    const aborted = Promise.withResolvers<never>()
+    const abort = (): void => aborted.reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      await Promise.race([over, aborted.promise])
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+    return this.state(id)
+  }
+
+  async output(id: string): Promise<string> {
+    this.#index.get(id)
+    const active = this.#active.get(id)
+    const log = active?.output ?? (await this.#openOutput(join(this.#directory, id)))
+    return log.read()
+  }
+
+  workDirectory(id: string): string {
+    return this.#index.get(id).directory ?? join(this.#directory, id, 'work')
+  }
+
+  jobs(id: string, query: JobQuery): JobPage {
+    this.#index.get(id)
+    const active = this.#active.get(id)
+    if (active !== undefined)
+      return listJobs(active.journal.reader, active.run.resources.plan, active.run.live, query)
+    const reader = new DatabaseSync(join(this.#directory, id, 'journal.db'), { readOnly: true })
+    try {
+      return listJobs(reader, readPlan(reader), [], query)
+    } finally {
+      reader.close()
+    }
+  }
+
+  async cancel(id: string): Promise<void> {
+    const entry = this.#index.get(id)
+    const active = this.#active.get(id)
+    if (active === undefined) return
+    if (entry.state === 'running') {
+      await this.#index.put({ ...entry, isCancelled: true })
+      active.run.stop({ kind: 'cancelled' })
+    }
+    await active.over
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.cancel(id)
+    await this.#index.remove(id)
+    await removeTree(join(this.#directory, id))
+  }
+
+  list(): readonly ExecutionSummary[] {
+    return this.#index.list().map((entry) => summarize(entry))
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    const active = [...this.#active.values()]
+    for (const { run } of active) run.stop({ kind: 'suspended' })
+    await Promise.all(active.map(async ({ over }) => over))
+    await this.#trackers.close()
+    await this.#index.close()
+    await this.#writer.close()
+  }
+
+  async #prepare(
+    request: StartRequest,
+    directory: string,
+  ): Promise<{ evaluation: Evaluation; workDirectory: string }> {
+    await mkdir(directory, { mode: 0o700 })
+    const workDirectory = 'directory' in request ? request.directory : join(directory, 'work')
+    if ('fill' in request) await request.fill(workDirectory)
+    const { scriptTimeMs, scriptMemoryBytes } = this.#settings
+    const evaluation = await evaluateScript({
+      workDirectory,
+      script: request.script,
+      limits: { timeMs: scriptTimeMs, memoryBytes: scriptMemoryBytes, outputBytes: scriptOutputBytes },
+      environment: this.#settings.variables,
+      signal: request.signal,
+    })
+    this.#trackers.validate(evaluation.plan)
+    return { evaluation, workDirectory }
+  }
+
+  async #openJournal(directory: string): Promise<Database> {
+    return this.#writer.open(join(directory, 'journal.db'), journalSchema, journalVersion)
+  }
+
+  async #openOutput(directory: string): Promise<OutputLog> {
+    const half = Math.ceil(this.#settings.outputBytes / 2)
+    return OutputLog.open(directory, { headBytes: half, tailBytes: half })
+  }
+
+  /** Makes a run of an execution, with all it uses. It does not begin yet. */
+  async #open(entry: IndexEntry, plan: Plan, journal: Database): Promise<Run> {
+    const { id } = entry
+    const { slots, now, variables } = this.#settings
+    const directory = join(this.#directory, id)
+    // Functions tell files by their real paths.
+    const workDirectory = await realpath(entry.directory ?? join(directory, 'work'))
+    const warn = (message: string): void => this.#settings.warn(message, { executionId: id })
+    const output = await this.#openOutput(directory)
+    const display = async (text: string): Promise<void> =>
+      output.append(text).catch((error: unknown) => warn(`Output is lost: ${toProblem(error).message}`))
+    const host = startFunctionHost(
+      { workDirectory, script: plan.script, modulesDirectory: join(directory, 'modules') },
+      { threads: slots, environment: variables, onOutput: (text) => void display(text), warn },
+    )
+    const run = new Run({
+      id,
+      plan,
+      journal,
+      trackers: await this.#trackers.of(plan),
+      host,
+      display,
+      now,
+      warn,
+      paths: {
+        workDirectory,
+        filesDirectory: join(directory, 'files'),
+        attemptsDirectory: join(directory, 'attempts'),
+        logsDirectory: join(directory, 'logs'),
+      },
+    })
+    const over = run.ended.then(async (ending) => this.#finish(id, run, ending, { host, journal }))
+    over.catch((error: unknown) => warn(`The end cannot be kept: ${toProblem(error).message}`))
+    this.#active.set(id, { run, journal, host, output, over })
+    return run
+  }
+
+  async #finish(
+    id: string,
+    run: Run,
+    ending: RunEnding,
+    { host, journal }: Pick<Active, 'host' | 'journal'>,
+  ): Promise<void> {
+    await host.close()
+    if (ending.kind !== 'suspended') {
+      const known = this.#index.get(id)
+      // A cancel that was answered wins over an end that came meanwhile.
+      const decided: RunEnding = known.isCancelled ? { kind: 'cancelled' } : ending
+      const entry: IndexEntry = {
+        ...known,
+        state: decided.kind === 'finished' ? 'finished' : 'failed',
+        endedAt: this.#settings.now(),
+      }
+      const error = describeEnding(decided)
+      run.journal.event('ended', { state: entry.state, isCancelled: entry.isCancelled })
+      await journal.flushed()
+      const last = describeRun(summarize(entry), run)
+      await this.#index.put(entry, error === undefined ? last : { ...last, error })
+    }
+    await journal.close()
+    this.#active.delete(id)
+  }
+}
+
+const nothingKnown = {
+  counts: { ready: 0, running: 0, completed: 0, failed: 0 },
+  capsules: [],
+  environments: [],
+} as const
+
+function summarize({ directory: _, ...summary }: IndexEntry): ExecutionSummary {
+  return summary
+}
+
+function describeEnding(ending: RunEnding): ExecutionState['error'] {
+  if (ending.kind === 'cancelled') return { message: 'The execution was cancelled.' }
+  if (ending.kind !== 'failed') return undefined
+  return { message: ending.message, ...(ending.stack !== '' && { stackTrace: ending.stack }) }
+}
+
+function readPlan(reader: DatabaseSync): Plan {
+  const row = reader.prepare("SELECT value FROM facts WHERE name = 'plan'").get()
+  if (row === undefined) throw new Problem('internal', 'The journal holds no plan.')
+  return JSON.parse(String(row['value'])) as Plan
+}
+
+/** A new file is safe only when the directories that lead to it are. */
+async function syncDirectories(...directories: readonly string[]): Promise<void> {
+  for (const directory of directories) {
+    const handle = await open(directory)
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+}

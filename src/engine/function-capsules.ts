@@ -1,0 +1,80 @@
+import { join } from 'node:path'
+import type { FunctionBatch, FunctionSource } from '../job/function-batches.ts'
+import type { FunctionOutcome } from '../script/contract.ts'
+import type { PlanCapsule, PlanFunctionTask } from '../workflow/plan.ts'
+import { callInputs, readOutcome } from './function-jobs.ts'
+import type { Job } from './job.ts'
+import type { Failure } from './retry.ts'
+import type { Completion, Run } from './run.ts'
+
+/** A run's function tasks: makes batches of calls of its jobs, and jobs' ends of their outcomes. */
+export class FunctionCapsules implements FunctionSource {
+  /** Downstream first, so that what is begun is finished before more is begun. */
+  readonly capsules: readonly number[]
+  readonly #run: Run
+
+  constructor(run: Run) {
+    this.#run = run
+    this.capsules = run.graph.steps
+      .flatMap((step, index) => (step.kind === 'capsule' && step.task.kind === 'function' ? [index] : []))
+      .toReversed()
+  }
+
+  waiting(capsule: number): number {
+    return this.#run.waiting(capsule)
+  }
+
+  groupSize(capsule: number): number | undefined {
+    const size = this.#run.capsuleAt(capsule).groupSize
+    return size === 1 ? undefined : size
+  }
+
+  take(step: number, limit: number): FunctionBatch | undefined {
+    const capsule = this.#run.capsuleAt(step)
+    const { task } = capsule
+    if (task.kind !== 'function') return undefined
+    const jobs = this.#run.takeJobs(step, limit, capsule.groupSize)
+    if (jobs.length === 0) return undefined
+    // Without `.by(n)` a batch is our own doing: each job is an environment job of its own.
+    const environmentJobs = capsule.groupSize === 1 ? jobs.length : 1
+    this.#run.began(jobs, environmentJobs)
+    const { paths } = this.#run.resources
+    return {
+      functionName: task.function,
+      timeoutMs: capsule.timeoutMs,
+      calls: jobs.map(({ id, activation }) => ({
+        inputs: callInputs(task, activation.context, paths),
+        directory: join(paths.filesDirectory, String(id)),
+      })),
+      ended: async (outcomes) => {
+        await this.#end(capsule, task, jobs, outcomes, environmentJobs)
+      },
+    }
+  }
+
+  async #end(
+    capsule: PlanCapsule,
+    task: PlanFunctionTask,
+    jobs: readonly Job[],
+    outcomes: readonly FunctionOutcome[],
+    environmentJobs: number,
+  ): Promise<void> {
+    const { paths } = this.#run.resources
+    const completed: Completion[] = []
+    const failed: { job: Job; failure: Failure }[] = []
+    for (const [index, job] of jobs.entries()) {
+      const outcome = outcomes[index] ?? { kind: 'crashed', message: 'The function gave no answer.' }
+      const result = readOutcome(task, outcome, paths)
+      if (result.kind === 'outputs') completed.push({ job, outputs: result.outputs })
+      else
+        failed.push({
+          job,
+          failure: { ...result, exitCode: null, isEnvironmentsFault: false, isFinal: false },
+        })
+    }
+    const displayed = await this.#run.displayTexts(capsule, completed)
+    this.#run.left(capsule.environment, environmentJobs, Math.min(failed.length, environmentJobs))
+    this.#run.complete(completed, displayed)
+    this.#run.fail(failed)
+  }
+}

@@ -1,0 +1,198 @@
+import { constants } from 'node:fs'
+import { copyFile, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { basename, dirname, join, sep } from 'node:path'
+import { resolveFile, type ExecutionPaths } from '../../job/command.ts'
+import type { Database } from '../../store/database.ts'
+import type { Write } from '../../store/journal-schema.ts'
+import { HookError, type HookEffect } from './render.ts'
+
+interface Entry {
+  readonly sequence: number
+  readonly kind: HookEffect['kind']
+  readonly path: string
+  readonly content: string
+}
+
+interface HookFile {
+  /** Up to where the file is known to hold what hooks wrote and nothing twice. */
+  length: number
+  /** Whether more than `length` bytes in it are left over: from before the execution, or from a crash. */
+  hasLeftovers: boolean
+}
+
+/**
+ * Carries out the effects of hooks exactly once, also across a crash. An effect is noted in the journal together
+ * with the completion of its job; when that is committed it is done, and when it is done the journal forgets it and
+ * remembers how long the file has become. After a crash a longer file is cut back before the rest is done.
+ */
+export class HookWriter {
+  readonly #journal: Database
+  readonly #paths: ExecutionPaths
+  readonly #display: (text: string) => Promise<void>
+  readonly #failed: (error: Error) => void
+  readonly #files = new Map<string, HookFile>()
+  #noted: Entry[] = []
+  #committed: Entry[] = []
+  #sequence = 0
+  #running: Promise<void> | undefined
+
+  constructor(
+    journal: Database,
+    options: {
+      paths: ExecutionPaths
+      display: (text: string) => Promise<void>
+      /** Told when an effect cannot be carried out; what follows it goes on. */
+      failed: (error: Error) => void
+    },
+  ) {
+    this.#journal = journal
+    this.#paths = options.paths
+    this.#display = options.display
+    this.#failed = options.failed
+    for (const row of journal.reader.prepare('SELECT path, length FROM hook_files').all())
+      this.#files.set(String(row['path']), { length: Number(row['length']), hasLeftovers: false })
+    for (const row of journal.reader
+      .prepare('SELECT sequence, kind, path, content FROM outbox ORDER BY sequence')
+      .all()) {
+      const entry: Entry = {
+        sequence: Number(row['sequence']),
+        kind: row['kind'] as Entry['kind'],
+        path: String(row['path']),
+        content: String(row['content']),
+      }
+      this.#sequence = entry.sequence
+      this.#noted.push(entry)
+      const file = this.#files.get(entry.path)
+      if (file !== undefined) file.hasLeftovers = true
+    }
+    this.committed()
+  }
+
+  /** The journal's entries for effects. They belong into the transaction that completes the job. */
+  note(effects: readonly HookEffect[]): Write[] {
+    return effects.flatMap((effect): Write[] => {
+      this.#sequence += 1
+      const entry: Entry = {
+        sequence: this.#sequence,
+        kind: effect.kind,
+        path: effect.kind === 'display' ? '' : effect.path,
+        content: effect.kind === 'copy' ? effect.from : effect.text,
+      }
+      const begun = effect.kind === 'append' ? this.#begin(effect) : { writes: [], header: '' }
+      const noted = { ...entry, content: begun.header + entry.content }
+      this.#noted.push(noted)
+      return [...begun.writes, ['putOutbox', noted.sequence, noted.kind, noted.path, noted.content]]
+    })
+  }
+
+  /** Says that all that was noted so far is committed. */
+  committed(): void {
+    this.#committed.push(...this.#noted)
+    this.#noted = []
+    if (this.#committed.length > 0) this.#running ??= this.#carryOutAll()
+  }
+
+  /** Resolves when every committed effect has been carried out. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running
+  }
+
+  #begin(effect: HookEffect & { kind: 'append' }): { writes: Write[]; header: string } {
+    if (this.#files.has(effect.path)) return { writes: [], header: '' }
+    const size = statSync(join(this.#paths.workDirectory, effect.path), { throwIfNoEntry: false })?.size ?? 0
+    const length = effect.keepsOld ? size : 0
+    this.#files.set(effect.path, { length, hasLeftovers: size > length })
+    return {
+      writes: [['putHookFile', effect.path, length]],
+      header: length === 0 ? effect.header : '',
+    }
+  }
+
+  async #carryOutAll(): Promise<void> {
+    try {
+      while (this.#committed.length > 0) {
+        const entries = this.#committed
+        this.#committed = []
+        const paths = new Set(entries.map(({ path }) => path))
+        for (const path of paths)
+          await this.#carryOut(
+            path,
+            entries.filter((entry) => entry.path === path),
+          )
+      }
+    } finally {
+      this.#running = undefined
+    }
+  }
+
+  async #carryOut(path: string, entries: readonly Entry[]): Promise<void> {
+    const last = entries.at(-1)
+    if (last === undefined) return
+    const writes: Write[] = [['clearOutbox', path, last.sequence]]
+    try {
+      if (last.kind === 'display') await this.#display(entries.map(({ content }) => content).join(''))
+      else if (last.kind === 'copy') await this.#copy(last.content, path)
+      else {
+        const length = await this.#append(path, entries.map(({ content }) => content).join(''))
+        writes.push(['putHookFile', path, length])
+      }
+    } catch (error) {
+      this.#failed(
+        new HookError(
+          `A hook cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`,
+        ),
+      )
+    }
+    this.#journal.write(writes)
+    await this.#journal.flushed()
+  }
+
+  async #append(path: string, text: string): Promise<number> {
+    const target = await this.#prepareTarget(path)
+    const file = this.#files.get(path) ?? { length: 0, hasLeftovers: false }
+    this.#files.set(path, file)
+    const handle = await open(target, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o644)
+    try {
+      if (file.hasLeftovers) await handle.truncate(file.length)
+      file.hasLeftovers = false
+      const { size } = await handle.stat()
+      const bytes = Buffer.from(text)
+      for (let written = 0; written < bytes.length;)
+        written += (await handle.write(bytes, written, bytes.length - written, size + written)).bytesWritten
+      await handle.datasync()
+      file.length = size + bytes.length
+      return file.length
+    } catch (error) {
+      file.hasLeftovers = true
+      throw error
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async #copy(from: string, path: string): Promise<void> {
+    const target = await this.#prepareTarget(path)
+    const temporary = `${target}.partial`
+    try {
+      await copyFile(resolveFile(from, this.#paths), temporary, constants.COPYFILE_FICLONE)
+      await rename(temporary, target)
+    } finally {
+      await rm(temporary, { force: true })
+    }
+  }
+
+  /** Makes the directories above a target. A job may have put a link there that leads elsewhere. */
+  async #prepareTarget(path: string): Promise<string> {
+    const root = await realpath(this.#paths.workDirectory)
+    const directory = join(root, dirname(path))
+    await mkdir(directory, { recursive: true })
+    const real = await realpath(directory)
+    if (real !== root && !real.startsWith(root + sep))
+      throw new HookError('its directory leads out of the work directory.')
+    const target = join(real, basename(path))
+    const found = await stat(target).catch(() => undefined)
+    if (found?.isDirectory() === true) throw new HookError('there is a directory of that name.')
+    return target
+  }
+}

@@ -1,0 +1,123 @@
+import type { Database } from '../store/database.ts'
+import type { Column, Write } from '../store/journal-schema.ts'
+import type { JobState } from './contract.ts'
+import type { Graph } from './graph.ts'
+import type { Job } from './job.ts'
+import { Tally, type Totals } from './tally.ts'
+
+/**
+ * An execution's journal as its run writes it. All that is recorded in one turn of the event loop becomes one
+ * transaction, together with an event that tells of it and the totals as they are then.
+ */
+export class RunJournal {
+  readonly database: Database
+  readonly tally: Tally
+  /** Whether an earlier life of the server has begun this execution. */
+  readonly isResumed: boolean
+  readonly #graph: Graph
+  readonly #now: () => number
+  readonly #committed: () => void
+  #writes: Write[] = []
+  #moves = new Map<string, number[]>()
+  #lastJob: number
+  #lastExploration: number
+  #lastEvent: number
+  #isSealing = false
+
+  constructor(
+    database: Database,
+    options: { graph: Graph; environments: number; now: () => number; committed: () => void },
+  ) {
+    this.database = database
+    this.#graph = options.graph
+    this.#now = options.now
+    this.#committed = options.committed
+    const totals = this.#column("SELECT value FROM facts WHERE name = 'totals'")
+    this.isResumed = totals !== null
+    this.tally = new Tally(
+      options.graph.steps.length,
+      options.environments,
+      totals === null ? undefined : (JSON.parse(String(totals)) as Totals),
+    )
+    this.#lastJob = Number(this.#column('SELECT max(id) FROM jobs'))
+    this.#lastExploration = Number(this.#column('SELECT max(id) FROM explorations'))
+    this.#lastEvent = Number(this.#column('SELECT max(sequence) FROM events'))
+  }
+
+  nextJobId(): number {
+    this.#lastJob += 1
+    return this.#lastJob
+  }
+
+  nextExplorationId(): number {
+    this.#lastExploration += 1
+    return this.#lastExploration
+  }
+
+  record(writes: readonly Write[]): void {
+    this.#writes.push(...writes)
+    this.#seal()
+  }
+
+  /** Notes a job's new state for the event of this turn. */
+  moved({ id, activation }: Job, state: JobState): void {
+    const step = this.#graph.steps[activation.step]
+    const key = `${step?.kind === 'capsule' ? step.name : ''} ${state}`
+    const ids = this.#moves.get(key)
+    if (ids === undefined) this.#moves.set(key, [id])
+    else ids.push(id)
+    this.#seal()
+  }
+
+  event(kind: string, data: Readonly<Record<string, unknown>>): void {
+    this.#lastEvent += 1
+    this.record([['putEvent', this.#lastEvent, this.#now(), kind, JSON.stringify(data)]])
+  }
+
+  /** The row of a job of an earlier life of the server. */
+  find(
+    step: number,
+    ticket: string,
+  ): { id: number; state: JobState; attempts: number; output: string | null } | undefined {
+    const row = this.database.reader
+      .prepare('SELECT id, state, attempts, output FROM jobs WHERE step = ? AND ticket = ?')
+      .get(step, ticket)
+    if (row === undefined) return undefined
+    const output = row['output']
+    return {
+      id: Number(row['id']),
+      state: row['state'] as JobState,
+      attempts: Number(row['attempts']),
+      output: typeof output === 'string' ? output : null,
+    }
+  }
+
+  #column(sql: string): Column {
+    const row = this.database.reader.prepare(sql).get()
+    return row === undefined ? null : ((Object.values(row)[0] ?? null) as Column)
+  }
+
+  #seal(): void {
+    if (this.#isSealing) return
+    this.#isSealing = true
+    queueMicrotask(() => {
+      this.#isSealing = false
+      if (this.#moves.size > 0) {
+        const jobs = [...this.#moves].map(([key, ids]) => {
+          const [capsule, state] = key.split(' ')
+          return { capsule, state, ids }
+        })
+        this.#moves = new Map()
+        this.#lastEvent += 1
+        this.#writes.push(['putEvent', this.#lastEvent, this.#now(), 'jobs', JSON.stringify({ jobs })])
+      }
+      const totals = this.tally.snapshot()
+      const writes: Write[] = [...this.#writes, ['setFact', 'totals', JSON.stringify(totals)]]
+      this.#writes = []
+      this.database.write(writes, () => {
+        this.tally.commit(totals)
+        this.#committed()
+      })
+    })
+  }
+}

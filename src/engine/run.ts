@@ -1,0 +1,489 @@
+import { FunctionBatches } from '../job/function-batches.ts'
+import type { ExecutionPaths } from '../job/command.ts'
+import type { AttemptSource, EnvironmentTracker } from '../job/tracker.ts'
+import type { FunctionHost } from '../script/contract.ts'
+import type { Database } from '../store/database.ts'
+import type { Write } from '../store/journal-schema.ts'
+import { decodeJson, type Context } from '../workflow/context.ts'
+import type { Plan, PlanCapsule } from '../workflow/plan.ts'
+import { CommandCapsules } from './command-capsules.ts'
+import { Explorations } from './explorations.ts'
+import { FaultLog } from './fault-log.ts'
+import { findFeeders, findUpstream } from './feeding.ts'
+import { FunctionCapsules } from './function-capsules.ts'
+import { makeGraph, type Graph } from './graph.ts'
+import { displayTexts } from './hooks/display-texts.ts'
+import { HookWriter } from './hooks/hook-writer.ts'
+import { renderHook, type HookEffect } from './hooks/render.ts'
+import { describeJob, writeJob, type Job } from './job.ts'
+import { next } from './next.ts'
+import { retryDelayMs, type Failure } from './retry.ts'
+import { RunJournal } from './run-journal.ts'
+import {
+  initialState,
+  waitingSamples,
+  type Activation,
+  type Effect,
+  type RunEvent,
+  type RunState,
+} from './state.ts'
+import { count, type Tally } from './tally.ts'
+
+/** What a run needs of the server. Directories are absolute. */
+export interface RunResources {
+  readonly id: string
+  readonly plan: Plan
+  readonly journal: Database
+  readonly paths: ExecutionPaths & { readonly attemptsDirectory: string; readonly logsDirectory: string }
+  /** One per environment of the plan. */
+  readonly trackers: readonly EnvironmentTracker[]
+  readonly host: FunctionHost
+  /** Adds to the execution's output. */
+  readonly display: (text: string) => Promise<void>
+  readonly now: () => number
+  readonly warn: (message: string) => void
+}
+
+/** How a run ended. A suspended one goes on in the next life of the server. */
+export type RunEnding =
+  | { readonly kind: 'finished' | 'cancelled' | 'suspended' }
+  | { readonly kind: 'failed'; readonly message: string; readonly stack: string }
+
+/** A job that has done its work, with what it gives on. */
+export interface Completion {
+  readonly job: Job
+  readonly outputs: Context
+}
+
+/** More jobs than this are never made ahead of those that can start. */
+const mostReady = 10_000
+
+/**
+ * One execution under way: takes events to `next`, and does what it says. What must outlive the server goes through
+ * its journal, and what belongs together goes in one transaction.
+ */
+export class Run {
+  readonly resources: RunResources
+  readonly graph: Graph
+  readonly journal: RunJournal
+  readonly faults: FaultLog
+  readonly ended: Promise<RunEnding>
+  readonly #state: RunState
+  readonly #feeders: readonly (readonly number[])[]
+  readonly #upstream: readonly ReadonlySet<number>[]
+  readonly #ready: Job[][]
+  readonly #live = new Set<Job>()
+  readonly #retries = new Map<Job, NodeJS.Timeout>()
+  readonly #hooks: HookWriter
+  readonly #functions: FunctionBatches
+  readonly #commands: CommandCapsules
+  readonly #sources: readonly AttemptSource[]
+  readonly #explorations: Explorations
+  readonly #background = new Set<Promise<void>>()
+  readonly #resolveEnded: (ending: RunEnding) => void
+  #readyCount = 0
+  #stopping: RunEnding | undefined
+  #isOver = false
+  #attemptsOver: (() => void) | undefined
+
+  constructor(resources: RunResources) {
+    this.resources = resources
+    const { plan, journal, paths, host, display, now } = resources
+    this.graph = makeGraph(plan)
+    this.#state = initialState(this.graph)
+    this.#feeders = findFeeders(this.graph)
+    this.#upstream = findUpstream(this.graph)
+    this.#ready = plan.steps.map(() => [])
+    this.#hooks = new HookWriter(journal, {
+      paths,
+      display,
+      failed: (error) => this.stop({ kind: 'failed', message: error.message, stack: '' }),
+    })
+    const environments = plan.environments.length
+    this.journal = new RunJournal(journal, {
+      graph: this.graph,
+      environments,
+      now,
+      committed: () => this.#hooks.committed(),
+    })
+    this.faults = new FaultLog(environments, journal)
+    this.#functions = new FunctionBatches(host, new FunctionCapsules(this), () => performance.now())
+    this.#commands = new CommandCapsules(this)
+    this.#sources = plan.environments.map((_, index) => this.#commands.source(index))
+    this.#explorations = new Explorations(this)
+    const { promise, resolve } = Promise.withResolvers<RunEnding>()
+    this.ended = promise
+    this.#resolveEnded = resolve
+  }
+
+  get tally(): Tally {
+    return this.journal.tally
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping !== undefined
+  }
+
+  /** Jobs that have been made and have not ended, by id. */
+  get live(): readonly Job[] {
+    return [...this.#live].sort((a, b) => a.id - b.id)
+  }
+
+  /** Begins, or goes on where the journal says. */
+  start(): void {
+    for (const [index, tracker] of this.resources.trackers.entries()) {
+      const source = this.#sources[index]
+      if (source !== undefined) tracker.add(source)
+    }
+    this.apply({ kind: 'started' })
+  }
+
+  /** Ends the run early; the first reason counts. Jobs under way are ended, unless they can go on without us. */
+  stop(reason: RunEnding): void {
+    if (this.#stopping !== undefined || this.#isOver) return
+    this.#stopping = reason
+    this.#end(reason)
+  }
+
+  /** Takes an event into the state and does what follows. `writes` go into the same transaction. */
+  apply(event: RunEvent, writes: readonly Write[] = []): void {
+    this.journal.record(writes)
+    for (const effect of next(this.#state, event)) this.#carryOut(effect)
+    this.#wake()
+  }
+
+  capsuleAt(step: number): PlanCapsule {
+    const capsule = this.graph.steps[step]
+    if (capsule?.kind !== 'capsule') throw new Error(`Step ${step} is no capsule.`)
+    return capsule
+  }
+
+  /** Jobs of a capsule that could start now, those included that the next samples would bring. */
+  waiting(step: number): number {
+    if (this.isStopping) return 0
+    return (this.#ready[step]?.length ?? 0) + this.#samplesFor(step)
+  }
+
+  /**
+   * Takes jobs that are to start now, making them of samples where there are none. With a group size, the last jobs
+   * are given only when the group is full or no more can come.
+   */
+  takeJobs(step: number, limit: number, groupSize: number): readonly Job[] {
+    const ready = this.#ready[step]
+    if (ready === undefined || this.isStopping) return []
+    while (ready.length < limit && this.#readyCount < mostReady && this.#makeSample(step)) continue
+    if (ready.length < groupSize && this.#mayGrow(step)) return []
+    const taken = ready.splice(0, limit)
+    this.#readyCount -= taken.length
+    return taken
+  }
+
+  /** Notes that jobs have been given to an environment. */
+  prepared(jobs: readonly Job[]): void {
+    for (const job of jobs) {
+      job.attempts += 1
+      job.state = 'submitted'
+      count(this.tally.ready, job.activation.step, -1)
+      count(this.tally.running, job.activation.step, 1)
+    }
+    count(this.tally.submittedTo, jobs[0]?.capsule.environment ?? 0, 1)
+  }
+
+  submitted(jobs: readonly Job[]): void {
+    for (const job of jobs) this.journal.moved(job, 'submitted')
+  }
+
+  /** Notes that one environment job, which stands for these, has started. */
+  running(jobs: readonly Job[], environment: number): void {
+    const startedAt = this.resources.now()
+    for (const job of jobs) {
+      job.state = 'running'
+      job.startedAt = startedAt
+      this.journal.moved(job, 'running')
+    }
+    count(this.tally.submittedTo, environment, -1)
+    count(this.tally.runningOn, environment, 1)
+  }
+
+  /** Notes that jobs have started without being submitted anywhere, as function calls do. */
+  began(jobs: readonly Job[], environmentJobs: number): void {
+    const startedAt = this.resources.now()
+    for (const job of jobs) {
+      job.attempts += 1
+      job.state = 'running'
+      job.startedAt = startedAt
+      count(this.tally.ready, job.activation.step, -1)
+      count(this.tally.running, job.activation.step, 1)
+    }
+    count(this.tally.runningOn, jobs[0]?.capsule.environment ?? 0, environmentJobs)
+  }
+
+  /** Notes that environment jobs have ended, `failed` of them badly. */
+  left(environment: number, environmentJobs: number, failed: number): void {
+    count(this.tally.runningOn, environment, -environmentJobs)
+    const totals = this.tally.totals.environments[environment]
+    if (totals === undefined || this.#isOver) return
+    totals.failed += failed
+    totals.done += environmentJobs - failed
+  }
+
+  /** What functions of the script make of completed jobs for display hooks. */
+  async displayTexts(capsule: PlanCapsule, completions: readonly Completion[]): Promise<DisplayTexts> {
+    return displayTexts(this.resources, capsule, completions)
+  }
+
+  /** Ends jobs well: results, hooks and what follows are in one transaction. */
+  complete(completions: readonly Completion[], texts: DisplayTexts): void {
+    for (const [index, { job, outputs }] of completions.entries()) {
+      if (!this.#live.has(job) || this.#isOver) continue
+      let effects: HookEffect[]
+      try {
+        effects = this.#render(job, outputs, texts[index])
+      } catch (error) {
+        const { message } = error instanceof Error ? error : new Error(String(error))
+        this.fail([
+          { job, failure: { message, stack: '', exitCode: null, isEnvironmentsFault: false, isFinal: true } },
+        ])
+        continue
+      }
+      this.#close(job, 'completed')
+      const totals = this.tally.totals.capsules[job.activation.step]
+      if (totals !== undefined) totals.completed += 1
+      const kept = this.#mustKeepOutput(job.activation.step) ? outputs : undefined
+      this.journal.record([writeJob(job, kept), ...this.#hooks.note(effects)])
+      this.apply({ kind: 'completed', activation: job.activation, outputs })
+    }
+    this.#wake()
+  }
+
+  /** Ends attempts badly: each job is tried again later, or has failed. */
+  fail(failures: readonly { readonly job: Job; readonly failure: Failure }[]): void {
+    for (const { job, failure } of failures) {
+      if (!this.#live.has(job) || this.#isOver) continue
+      const delayMs = retryDelayMs(job.capsule.retry, job.attempts, failure)
+      const message = `${describeJob(job)}: ${failure.message}`
+      job.error = failure.message.slice(0, 4000)
+      job.exitCode = failure.exitCode
+      this.journal.record(
+        this.faults.add(job.capsule.environment, {
+          message,
+          stackTrace: failure.stack,
+          level: delayMs === undefined && job.capsule.tolerance === 0 ? 'SEVERE' : 'WARNING',
+          time: this.resources.now(),
+        }),
+      )
+      if (delayMs !== undefined) this.#retryLater(job, delayMs)
+      else this.#fail(job, message, failure.stack)
+    }
+    this.#wake()
+  }
+
+  /** Lets go of a job that was ended because the run ends. */
+  abandon(job: Job): void {
+    if (!this.#live.has(job)) return
+    count(this.tally.running, job.activation.step, -1)
+    count(this.tally.ready, job.activation.step, 1)
+    job.state = 'cancelled'
+    job.endedAt = this.resources.now()
+    this.#live.delete(job)
+    this.journal.record([writeJob(job, undefined)])
+    this.journal.moved(job, 'cancelled')
+  }
+
+  /** Jobs of a capsule that wait, those included that explorations have yet to make. */
+  readyOf(step: number): number {
+    let waiting = this.tally.ready[step] ?? 0
+    for (const exploration of this.#state.explorations)
+      if (this.#feeders[step]?.[0] === exploration.step) waiting += waitingSamples(exploration)
+    return waiting
+  }
+
+  /** Says that an attempt on an environment is over, with all that follows from it. */
+  attemptEnded(): void {
+    if (this.#commands.live === 0) this.#attemptsOver?.()
+    this.#wake()
+  }
+
+  /** Owns work that nobody awaits: an error in it ends the run and says why. */
+  #own(work: Promise<void>): void {
+    const owned: Promise<void> = work
+      .catch((error: unknown) => {
+        const { message, stack = '' } = error instanceof Error ? error : new Error(String(error))
+        this.resources.warn(message)
+        this.stop({ kind: 'failed', message, stack })
+      })
+      .finally(() => this.#background.delete(owned))
+    this.#background.add(owned)
+  }
+
+  #wake(): void {
+    if (this.isStopping || this.#isOver) return
+    this.#functions.wake()
+    for (const tracker of this.resources.trackers) tracker.wake()
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.kind) {
+      case 'activate':
+        this.#activate(effect.activation)
+        return
+      case 'open':
+        this.#own(this.#explorations.open(effect.exploration))
+        return
+      case 'settle':
+        this.journal.record([this.#explorations.settle(effect)])
+        return
+      case 'gather':
+        this.#own(this.#explorations.gather(effect.aggregation, effect.exploration))
+        return
+      case 'end':
+        // A failure is told by the job that caused it.
+        if (effect.outcome === 'completed') this.#end({ kind: 'finished' })
+    }
+  }
+
+  #activate(activation: Activation): void {
+    const { step, frame } = activation
+    const found = this.journal.isResumed ? this.journal.find(step, frame.ticket) : undefined
+    if (found?.state === 'completed') {
+      // Done in an earlier life: its results are taken as they are, and its hooks have been seen to.
+      const outputs = found.output === null ? {} : (decodeJson(found.output) as Context)
+      queueMicrotask(() => this.apply({ kind: 'completed', activation, outputs }))
+      return
+    }
+    if (found?.state === 'failed') {
+      queueMicrotask(() => this.apply({ kind: 'failed', activation }))
+      return
+    }
+    const job: Job = {
+      id: found?.id ?? this.journal.nextJobId(),
+      activation,
+      capsule: this.capsuleAt(step),
+      state: 'ready',
+      attempts: found?.attempts ?? 0,
+      exitCode: null,
+      readyAt: this.resources.now(),
+      startedAt: null,
+      endedAt: null,
+      error: null,
+    }
+    this.#live.add(job)
+    count(this.tally.ready, step, 1)
+    this.#queue(job)
+  }
+
+  #queue(job: Job): void {
+    this.#ready[job.activation.step]?.push(job)
+    this.#readyCount += 1
+  }
+
+  #samplesFor(step: number): number {
+    let samples = 0
+    for (const exploration of this.#state.explorations)
+      if (this.#feeders[step]?.includes(exploration.step) === true) samples += waitingSamples(exploration)
+    return samples
+  }
+
+  /** Begins the next sample of an exploration that feeds a capsule: of the innermost and youngest one that can. */
+  #makeSample(step: number): boolean {
+    for (const feeder of this.#feeders[step] ?? []) {
+      const open = [...this.#state.explorations].filter(
+        (exploration) => exploration.step === feeder && waitingSamples(exploration) > 0,
+      )
+      const youngest = open.at(-1)
+      if (youngest === undefined) continue
+      for (const effect of next(this.#state, { kind: 'wanted', exploration: youngest }))
+        this.#carryOut(effect)
+      return true
+    }
+    return false
+  }
+
+  /** Whether more jobs of a capsule can come before all that is under way has ended. */
+  #mayGrow(step: number): boolean {
+    const upstream = this.#upstream[step]
+    if (upstream === undefined) return false
+    for (const { step: exploration, samples } of this.#state.explorations)
+      if (upstream.has(exploration) && (samples === undefined || this.#samplesFor(step) > 0)) return true
+    for (const { activation } of this.#live) if (upstream.has(activation.step)) return true
+    return false
+  }
+
+  #render(job: Job, outputs: Context, texts: readonly unknown[] | undefined): HookEffect[] {
+    const context = { ...job.activation.context, ...outputs }
+    return job.capsule.hooks.map((hook, index) => renderHook(hook, context, texts?.[index]))
+  }
+
+  #mustKeepOutput(step: number): boolean {
+    const { scope } = this.graph.steps[step] ?? { scope: null }
+    const neighbours = this.graph.steps.filter((other) => other.scope === scope).length
+    // Alone in its sample, a job settles it: what it gives on is in the sample's row.
+    return scope === null ? (this.graph.leaving[step]?.length ?? 0) > 0 : neighbours > 1
+  }
+
+  #retryLater(job: Job, delayMs: number): void {
+    count(this.tally.running, job.activation.step, -1)
+    count(this.tally.ready, job.activation.step, 1)
+    job.state = 'ready'
+    this.journal.record([writeJob(job, undefined)])
+    this.journal.moved(job, 'ready')
+    const timer = setTimeout(() => {
+      this.#retries.delete(job)
+      this.#queue(job)
+      this.#wake()
+    }, delayMs)
+    this.#retries.set(job, timer)
+  }
+
+  #fail(job: Job, message: string, stack: string): void {
+    this.#close(job, 'failed')
+    const totals = this.tally.totals.capsules[job.activation.step]
+    if (totals !== undefined) totals.failed += 1
+    this.journal.record([writeJob(job, undefined)])
+    this.apply({ kind: 'failed', activation: job.activation })
+    if (this.#state.outcome === 'failed') this.stop({ kind: 'failed', message, stack })
+  }
+
+  #close(job: Job, state: 'completed' | 'failed'): void {
+    job.state = state
+    job.endedAt = this.resources.now()
+    this.#live.delete(job)
+    count(this.tally.running, job.activation.step, -1)
+    this.journal.moved(job, state)
+  }
+
+  #end(ending: RunEnding): void {
+    if (this.#isOver) return
+    const finish = async (): Promise<void> => {
+      for (const timer of this.#retries.values()) clearTimeout(timer)
+      for (const [index, tracker] of this.resources.trackers.entries()) {
+        const source = this.#sources[index]
+        if (source !== undefined) tracker.remove(source)
+      }
+      await this.#functions.stop()
+      if (ending.kind !== 'suspended') await this.#endAttempts()
+      await Promise.allSettled([...this.#background].filter((work) => work !== finishing))
+      this.#isOver = true
+      if (ending.kind !== 'suspended')
+        for (const job of this.live) if (job.state !== 'ready') this.abandon(job)
+      await this.journal.database.flushed()
+      await this.#hooks.idle()
+      await this.journal.database.flushed()
+    }
+    const finishing = finish().catch((error: unknown) => {
+      this.resources.warn(`The execution's end cannot be kept: ${String(error)}`)
+    })
+    void finishing.then(() => this.#resolveEnded(ending))
+  }
+
+  async #endAttempts(): Promise<void> {
+    if (this.#commands.live === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#attemptsOver = resolve
+    await this.#commands.cancelAll()
+    await promise
+  }
+}
+
+/** For each completion, by the position of the hook, what its function returned. */
+export type DisplayTexts = readonly (readonly unknown[] | undefined)[]

@@ -1,0 +1,65 @@
+/** Totals that only grow: they are kept in the journal and shown as far as they are committed. */
+export interface Totals {
+  readonly capsules: { completed: number; failed: number }[]
+  readonly environments: { done: number; failed: number }[]
+}
+
+/** How many jobs of an execution are where. Every question costs the same however many there are. */
+export class Tally {
+  /** Jobs at work in each capsule now. */
+  readonly running: number[]
+  /** Jobs waiting in each capsule now. */
+  readonly ready: number[]
+  readonly submittedTo: number[]
+  readonly runningOn: number[]
+  readonly totals: Totals
+  #committed: Totals
+
+  constructor(steps: number, environments: number, totals?: Totals) {
+    const zeros = (count: number): number[] => Array.from({ length: count }, () => 0)
+    this.running = zeros(steps)
+    this.ready = zeros(steps)
+    this.submittedTo = zeros(environments)
+    this.runningOn = zeros(environments)
+    this.totals = totals ?? {
+      capsules: zeros(steps).map(() => ({ completed: 0, failed: 0 })),
+      environments: zeros(environments).map(() => ({ done: 0, failed: 0 })),
+    }
+    this.#committed = structuredClone(this.totals)
+  }
+
+  /** The totals as they are now, to be written and, once committed, shown. */
+  snapshot(): Totals {
+    return structuredClone(this.totals)
+  }
+
+  commit(totals: Totals): void {
+    this.#committed = totals
+  }
+
+  /** What clients are told of a capsule. What has ended and is not committed yet still counts as running. */
+  capsule(step: number): { running: number; completed: number; failed: number } {
+    const now = this.totals.capsules[step]
+    const { completed, failed } = this.#committed.capsules[step] ?? { completed: 0, failed: 0 }
+    const uncommitted = (now?.completed ?? 0) - completed + (now?.failed ?? 0) - failed
+    return { completed, failed, running: (this.running[step] ?? 0) + uncommitted }
+  }
+
+  /** What clients are told of an environment. */
+  environment(index: number): { submitted: number; running: number; done: number; failed: number } {
+    const now = this.totals.environments[index]
+    const { done, failed } = this.#committed.environments[index] ?? { done: 0, failed: 0 }
+    const uncommitted = (now?.done ?? 0) - done + (now?.failed ?? 0) - failed
+    return {
+      done,
+      failed,
+      submitted: this.submittedTo[index] ?? 0,
+      running: (this.runningOn[index] ?? 0) + uncommitted,
+    }
+  }
+}
+
+/** Adds to one place of a list of counts. */
+export function count(counts: number[], index: number, change: number): void {
+  counts[index] = (counts[index] ?? 0) + change
+}

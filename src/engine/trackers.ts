@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import type { Environment } from '../environment/environment.ts'
+import { EnvironmentRegistry, loadPlugins } from '../environment/registry.ts'
+import { EnvironmentTracker } from '../job/tracker.ts'
+import type { Plan, PlanEnvironment } from '../workflow/plan.ts'
+import type { EngineSettings } from './settings.ts'
+
+/** The environments of a server, each with the tracker that keeps it busy. */
+export class Trackers {
+  readonly #registry: EnvironmentRegistry
+  readonly #settings: EngineSettings
+  readonly #trackers = new Map<Environment, EnvironmentTracker>()
+
+  private constructor(registry: EnvironmentRegistry, settings: EngineSettings) {
+    this.#registry = registry
+    this.#settings = settings
+  }
+
+  static async load(settings: EngineSettings): Promise<Trackers> {
+    const { dataDirectory, variables, now, warn } = settings
+    const registry = new EnvironmentRegistry({
+      plugins: await loadPlugins(new URL('../../environments/', import.meta.url)),
+      directory: join(dataDirectory, 'environments'),
+      variables,
+      now,
+      warn: (message) => warn(message, {}),
+    })
+    return new Trackers(registry, settings)
+  }
+
+  /** Throws Problem workflow-invalid when the plan names an environment or option that there is not. */
+  validate(plan: Plan): void {
+    for (const environment of plan.environments) this.#registry.validate(this.#completed(environment))
+  }
+
+  /** One tracker per environment of the plan; executions with the same environments share them. */
+  async of(plan: Plan): Promise<readonly EnvironmentTracker[]> {
+    return Promise.all(
+      plan.environments.map(async (planned) => {
+        const environment = await this.#registry.get(this.#completed(planned))
+        const known = this.#trackers.get(environment)
+        if (known !== undefined) return known
+        const { now, warn } = this.#settings
+        const made = new EnvironmentTracker(environment, {
+          now,
+          warn: (message) => warn(message, { environment: environment.name }),
+        })
+        this.#trackers.set(environment, made)
+        return made
+      }),
+    )
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#trackers.values()].map(async (tracker) => tracker.close()))
+    await this.#registry.closeAll()
+  }
+
+  /** What the server's configuration says holds where the script says nothing. */
+  #completed(environment: PlanEnvironment): PlanEnvironment {
+    if (environment.kind !== 'local') return environment
+    return { ...environment, options: { slots: this.#settings.slots, ...environment.options } }
+  }
+}
