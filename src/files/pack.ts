@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { constants, type Stats } from 'node:fs'
+import { constants, type Dirent, type Stats } from 'node:fs'
 import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import { addAbortSignal, pipeline, Readable } from 'node:stream'
@@ -23,7 +23,7 @@ interface Walked {
   readonly base: string
   /** Its own path in the archive, with a slash at the end; '' for the top. */
   readonly prefix: string
-  readonly names: readonly Buffer[]
+  readonly children: readonly Dirent<Buffer>[]
   next: number
 }
 
@@ -62,26 +62,25 @@ async function* packEntries(directory: string | OpenedInside, options: PackOptio
     const root = await realPathOf(opened, rootPath)
     stack.push(await walk(opened, rootPath, ''))
     for (let current = stack.at(-1); current; current = stack.at(-1)) {
-      const name = current.names[current.next]
+      const child = current.children[current.next]
       current.next += 1
-      if (name === undefined) {
+      if (!child) {
         stack.pop()
         if (current.handle !== opened) await current.handle.close()
         continue
       }
-      const path = current.prefix + decodeName(name)
+      const path = current.prefix + decodeName(child.name)
       if (options.exclude?.(path)) continue
-      const place = Buffer.concat([Buffer.from(`${current.base}/`), name])
-      const stats = await unlessVanished(lstat(place))
-      if (stats?.isSymbolicLink()) yield* packLink(root, place, path, stats, options)
-      else if (stats?.isFile()) yield* packFile(place, path)
-      else if (stats?.isDirectory()) {
+      const place = Buffer.concat([Buffer.from(`${current.base}/`), child.name])
+      if (child.isSymbolicLink()) yield* packLink(root, place, path, options)
+      else if (child.isFile()) yield* packFile(place, path)
+      else if (child.isDirectory()) {
         if (stack.length >= deepest) throw tooDeep(path)
         const handle = await unlessVanished(open(place, openFlags | constants.O_DIRECTORY))
         if (!handle) continue
         stack.push(await walk(handle, join(rootPath, path), `${path}/`))
         yield headerOf('directory', path, await handle.stat())
-      } else if (stats) options.onLeftOut?.(path, 'it is a named pipe, a device or a socket')
+      } else options.onLeftOut?.(path, 'it is a named pipe, a device or a socket')
     }
     yield endMark
   } finally {
@@ -95,8 +94,9 @@ async function* packEntries(directory: string | OpenedInside, options: PackOptio
 async function walk(handle: FileHandle, path: string, prefix: string): Promise<Walked> {
   const base = handlePath(handle, path)
   try {
-    const names = await readdir(base, { encoding: 'buffer' })
-    return { handle, base, prefix, names: names.sort((one, other) => one.compare(other)), next: 0 }
+    const children = await readdir(base, { encoding: 'buffer', withFileTypes: true })
+    children.sort((one, other) => one.name.compare(other.name))
+    return { handle, base, prefix, children, next: 0 }
   } catch (error) {
     if (prefix !== '') await handle.close()
     throw error
@@ -129,12 +129,12 @@ async function* packLink(
   root: string,
   place: Buffer,
   path: string,
-  stats: Stats,
   options: PackOptions,
 ): AsyncGenerator<Buffer> {
+  const stats = await unlessVanished(lstat(place))
   const target = await unlessVanished(readlink(place, { encoding: 'buffer' }))
   const real = await unlessUnresolved(realpath(place))
-  if (!target) return
+  if (!stats || !target) return
   if (real === undefined || !isInside(root, real) || !isUtf8(target)) {
     options.onLeftOut?.(path, 'it is a link that leads out of the directory or to nothing')
     return
