@@ -17,6 +17,7 @@ export function streamBody(
 ): ReadableStream<Uint8Array> {
   const chunks: AsyncIterator<Uint8Array> = source[Symbol.asyncIterator]()
   let sentBytes = 0
+  let isCancelled = false
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -31,12 +32,14 @@ export function streamBody(
             throw new Error(`Expected ${lengthBytes} bytes to send, the source ended after ${sentBytes}.`)
           controller.close()
         } catch (error) {
+          if (isCancelled) return
           source.destroy()
           // Where there is a connection its end also ends this stream; an error would only be printed.
           if (!breakOff(error)) controller.error(error)
         }
       },
       cancel() {
+        isCancelled = true
         source.destroy()
       },
     },

@@ -1,0 +1,222 @@
+import { processVariables } from './config/process-variables.ts'
+import { randomUUID } from 'node:crypto'
+import { access, constants } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { createLogin } from './api/access/login.ts'
+import { obtainPassword } from './api/access/obtain-password.ts'
+import { createPasswordHashing } from './api/access/password.ts'
+import type { Prompt } from './api/access/prompt.ts'
+import { createThrottle } from './api/access/throttle.ts'
+import { createTokens } from './api/access/tokens.ts'
+import { createApi, type Api } from './api/app.ts'
+import type { ObservedRequest } from './api/observe.ts'
+import { openmoleDialect } from './api/openmole/dialect.ts'
+import { operationsDialect } from './api/operations/dialect.ts'
+import { listen } from './api/server.ts'
+import { loadTls, type TlsIdentity } from './api/tls.ts'
+import { openUploads } from './api/uploads.ts'
+import { findInstallation } from './cli/installation.ts'
+import { lockDataDirectory } from './config/data-directory-lock.ts'
+import { prepareDataDirectory } from './config/data-directory.ts'
+import type { Configuration } from './config/options.ts'
+import type { Executions } from './engine/contract.ts'
+import { createExecutions } from './engine/executions.ts'
+import { defaultArchiveLimits } from './files/archive-limits.ts'
+import { writeFileDurably } from './files/durable-file.ts'
+import { Problem } from './problem.ts'
+import { openPreferences } from './store/preferences.ts'
+import { createLog, type Log } from './telemetry/log.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+
+export interface RunningServer {
+  /** `https://127.0.0.1:8443` */
+  readonly url: string
+  /** SHA-256 of the certificate; absent with plain HTTP. */
+  readonly fingerprint?: string
+  /** Whether this start set the password. */
+  readonly isPasswordNew: boolean
+  /**
+   * Stops: says so to who asks whether it is ready, takes no more connections, lets requests end for a while, and
+   * leaves unfinished executions to the next start. May be called again.
+   */
+  close(): Promise<void>
+}
+
+export interface ServerSurroundings {
+  /** Asks for the first password; absent where there is no terminal. */
+  readonly prompt?: Prompt
+  readonly log?: Log
+  /** Milliseconds since 1970. */
+  readonly now?: () => number
+}
+
+const textBytes = 2 ** 20
+const bodyIdleMs = 60_000
+const connectionIdleMs = 600_000
+/** The rest of the time to stop in is the engine's. */
+const requestsShare = 0.8
+
+/** Starts a server: the one place where all rooms meet. Throws Problem when something keeps it from starting. */
+export async function startServer(
+  configuration: Configuration,
+  surroundings: ServerSurroundings = {},
+): Promise<RunningServer> {
+  const { dataDirectory, http, host, port, maxConnections, shutdownMs } = configuration
+  const { now = Date.now, log = openLog(configuration, now) } = surroundings
+  await using started = new AsyncDisposableStack()
+  await prepareDataDirectory(dataDirectory)
+  started.use(lockDataDirectory(dataDirectory, now))
+  const access = await openAccess(configuration, surroundings.prompt, now)
+  const tls = http ? undefined : await openTls(configuration, now, log)
+  const metrics = createMetrics()
+  const executions = await openEngine(configuration, now, log)
+  started.defer(() => executions.close())
+  const life = { isStopping: false }
+  const api = await openApi(configuration, { ...access, executions, metrics, log, life })
+  const server = await listen(api, {
+    host,
+    port,
+    maxConnections,
+    ...(tls === undefined ? {} : { tls }),
+    idleMs: Math.max(connectionIdleMs, 2 * configuration.scriptTimeMs),
+    report: (error) => log.warn({ err: error }, 'a connection failed'),
+  })
+  started.defer(() => server.close(shutdownMs * requestsShare))
+  log.info({ address: server.url, dataDirectory }, 'listening')
+
+  const running = started.move()
+  let closing: Promise<void> | undefined
+  return {
+    url: server.url,
+    ...(tls === undefined ? {} : { fingerprint: tls.fingerprint }),
+    isPasswordNew: access.isPasswordNew,
+    close() {
+      life.isStopping = true
+      closing ??= running.disposeAsync().then(() => log.info('stopped'))
+      return closing
+    },
+  }
+}
+
+function openLog({ logLevel, logFormat }: Configuration, now: () => number): Log {
+  return createLog({ level: logLevel, format: logFormat, isTerminal: process.stdout.isTTY, now })
+}
+
+async function openAccess(configuration: Configuration, prompt: Prompt | undefined, now: () => number) {
+  const { dataDirectory, passwordFile, tokenLifetimeMs } = configuration
+  const preferences = await openPreferences(join(dataDirectory, 'preferences.json'), writeFileDurably)
+  const hashing = createPasswordHashing()
+  const obtained = await obtainPassword({ preferences, hashing, passwordFile, prompt })
+  const tokens = await createTokens({ preferences, lifetimeMs: tokenLifetimeMs, now })
+  const login = createLogin({ preferences, hashing, tokens, throttle: createThrottle(now) })
+  return { tokens, login, isPasswordNew: obtained === 'set' }
+}
+
+async function openTls(configuration: Configuration, now: () => number, log: Log): Promise<TlsIdentity> {
+  const { tlsCert, tlsKey, dataDirectory } = configuration
+  const tls = await loadTls({
+    certFile: tlsCert,
+    keyFile: tlsKey,
+    directory: join(dataDirectory, 'tls'),
+    hostname: hostname(),
+    now,
+    writeDurably: writeFileDurably,
+  })
+  if (tls.isNew) log.info({ fingerprint: tls.fingerprint }, 'made a self-signed certificate')
+  return tls
+}
+
+function openEngine(configuration: Configuration, now: () => number, log: Log): Promise<Executions> {
+  const { dataDirectory, slots, scriptTimeMs, scriptMemoryBytes, outputBytes } = configuration
+  const warn = (message: string, about: object) => log.warn(about, message)
+  return createExecutions({
+    dataDirectory,
+    slots,
+    scriptTimeMs,
+    scriptMemoryBytes,
+    outputBytes,
+    variables: processVariables,
+    now,
+    warn,
+  })
+}
+
+interface ApiRooms extends Omit<Awaited<ReturnType<typeof openAccess>>, 'isPasswordNew'> {
+  readonly executions: Executions
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly life: { readonly isStopping: boolean }
+}
+
+async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<Api> {
+  const { dataDirectory, uploadBytes, unpackedBytes, archiveEntries, gzipDownloads } = configuration
+  const { executions, login, tokens, metrics, log, life } = rooms
+  const openmole = openmoleDialect({ executions, login, gzipByDefault: gzipDownloads })
+  const operations = operationsDialect({
+    version: findInstallation().version,
+    routes: openmole.routes,
+    checkReady: () => checkReady(dataDirectory, life),
+    metrics: {
+      contentType: metrics.contentType,
+      text() {
+        countExecutions(executions, metrics)
+        return metrics.text()
+      },
+    },
+  })
+  return createApi({
+    dialects: [openmole, operations],
+    tokens,
+    uploads: await openUploads(join(dataDirectory, 'uploads', 'incoming'), {
+      ...defaultArchiveLimits,
+      uploadBytes,
+      unpackedBytes,
+      entries: archiveEntries,
+    }),
+    limits: { uploadBytes, textBytes, idleMs: bodyIdleMs },
+    observe: (request) => observeRequest(request, log, metrics),
+    report: (error, { requestId, what }) => log.error({ requestId, err: error }, what),
+    isStopping: () => life.isStopping,
+    newRequestId: randomUUID,
+    elapsedMs: () => performance.now(),
+  })
+}
+
+async function checkReady(dataDirectory: string, life: { readonly isStopping: boolean }): Promise<void> {
+  const retryAfterSeconds = 10
+  if (life.isStopping) throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds })
+  try {
+    await access(dataDirectory, constants.W_OK)
+  } catch (cause) {
+    throw new Problem('server-busy', 'The data directory cannot be written.', { cause, retryAfterSeconds })
+  }
+}
+
+const probes = new Set(['/livez', '/readyz', '/metrics'])
+const unrouted = 'none'
+
+function observeRequest(request: ObservedRequest, log: Log, metrics: Metrics): void {
+  const { route = unrouted, status, durationMs } = request
+  metrics.requestEnded({ route, status, durationMs })
+  log[probes.has(route) ? 'debug' : 'info']({ ...request, durationMs: Math.round(durationMs) }, 'request')
+}
+
+/** Gauges are set when somebody asks, from counters that the engine keeps anyway. */
+function countExecutions(executions: Executions, metrics: Metrics): void {
+  const all = executions.list()
+  for (const state of ['running', 'finished', 'failed'] as const)
+    metrics.executionsInState(state, all.filter((each) => each.state === state).length)
+  const jobs = new Map<string, { ready: number; submitted: number; running: number }>()
+  for (const { id } of all.filter((each) => each.state === 'running'))
+    for (const { name, ready, submitted, running } of executions.state(id).environments) {
+      const sum = jobs.get(name) ?? { ready: 0, submitted: 0, running: 0 }
+      jobs.set(name, {
+        ready: sum.ready + ready,
+        submitted: sum.submitted + submitted,
+        running: sum.running + running,
+      })
+    }
+  for (const [environment, counts] of jobs)
+    for (const [state, count] of Object.entries(counts)) metrics.jobsInState(environment, state, count)
+}
