@@ -1,6 +1,7 @@
+import { mismatch } from './context.ts'
 import type { PlanBound, PlanFactor, PlanSampling } from './plan.ts'
 import type { Bound, Factor, Sampling } from './sampling.ts'
-import { isValue, type Value } from './value.ts'
+import { isValue, type Json, type Value } from './value.ts'
 
 /** The plan's form of a sampling. What is wrong with it goes to `report`. */
 export function compileSampling(
@@ -17,6 +18,7 @@ export function compileSampling(
     case 'list':
       if (isValue(sampling.items))
         return { kind: 'elements', value: sampling.value.name, of: sampling.items.name }
+      checkItems(sampling.items, sampling.value, report)
       return { kind: 'list', value: sampling.value.name, items: sampling.items }
     case 'cross': {
       const names = sampling.samplings.flatMap((factor) => samplingWrites(factor)).map(({ name }) => name)
@@ -94,6 +96,15 @@ function compileFactor({ value, low, high }: Factor, report: (message: string) =
   if (typeof low === 'number' && typeof high === 'number' && !(low <= high))
     report(`${value.name} lies between ${low} and ${high}; expected the lower bound first.`)
   return { value: value.name, integer: value.type.base === 'integer', low: bound(low), high: bound(high) }
+}
+
+function checkItems(items: readonly Json[], { name, type }: Value, report: (message: string) => void): void {
+  if (!Array.isArray(items)) {
+    report(`The list for ${name} is ${typeof items}; expected an array, or an array value.`)
+    return
+  }
+  const at = items.findIndex((item: Json) => mismatch(item, type) !== undefined)
+  if (at >= 0) report(`Item ${at} of the list for ${name} is expected to be ${mismatch(items[at], type)}.`)
 }
 
 function checkCount(count: number, what: string, report: (message: string) => void): void {

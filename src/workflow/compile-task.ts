@@ -1,3 +1,4 @@
+import { mismatch } from './context.ts'
 import type { Hook } from './hook.ts'
 import type {
   PlanCommandTask,
@@ -75,7 +76,7 @@ function compileCommand(task: CommandTask, capsule: string, report: Report): Pla
     const path = isValue(input) ? null : input.path
     if (path !== null) checkPath(path, `${capsule}'s input ${value.name}`, report)
     const known = used.get(value.name)
-    used.set(value.name, { ...compileValue(value), path: path ?? known?.path ?? null })
+    used.set(value.name, { ...compileValue(value, report), path: path ?? known?.path ?? null })
   }
   const words = 'kind' in task.command ? [task.command.template] : task.command
   if (words.length === 0) report(`${capsule} has an empty command; expected a program and its arguments.`)
@@ -100,7 +101,7 @@ function compileCommand(task: CommandTask, capsule: string, report: Report): Pla
 }
 
 function compileOutput(output: OutputReader, capsule: string, report: Report): PlanOutput {
-  const value = compileValue(output.value)
+  const value = compileValue(output.value, report)
   switch (output.kind) {
     case 'read-stdout':
       return { ...value, reader: { kind: 'read-stdout' } }
@@ -132,11 +133,14 @@ function compileValues(values: readonly Value[], what: string, report: Report): 
       )
     names.add(value.name)
   }
-  return values.filter((value) => isValue(value)).map((value) => compileValue(value))
+  return values.filter((value) => isValue(value)).map((value) => compileValue(value, report))
 }
 
-function compileValue({ name, type, default: given }: Value): PlanValue {
-  return given === undefined ? { name, type } : { name, type, default: given as Json }
+function compileValue({ name, type, default: given }: Value, report: Report): PlanValue {
+  if (given === undefined) return { name, type }
+  const wrong = mismatch(given, type)
+  if (wrong !== undefined) report(`The default of ${name} is expected to be ${wrong}.`)
+  return { name, type, default: given as Json }
 }
 
 function compileArgument(argument: Argument): PlanTemplate {

@@ -78,7 +78,7 @@ export function compile(workflow: Workflow, origin: { script: string; directoryU
       name: origin.script.replace(/^.*\//, '').replace(/\.[^.]*$/, ''),
       script: origin.script,
       steps: planSteps,
-      environments,
+      environments: environments.map(({ name, kind, options }) => ({ name, kind, options })),
       transitions: from.flatMap((sources, to) =>
         sources.map((source) => ({
           from: source,
@@ -96,7 +96,7 @@ type DraftCapsule = Omit<PlanCapsule, 'scope' | 'location'>
 
 interface Drafting {
   readonly functions: FunctionTable
-  readonly environments: readonly PlanEnvironment[]
+  readonly environments: readonly ListedEnvironment[]
   readonly locate: (location: SourceLocation | undefined) => SourceLocation | null
   readonly problems: WorkflowProblem[]
 }
@@ -235,10 +235,15 @@ function checkPlacement({ placement, name }: CapsuleStep, report: (message: stri
     report(`${name} tolerates a share of ${tolerance}; expected 0 to 1.`)
 }
 
-const localByDefault: PlanEnvironment = { name: 'local', kind: 'local', options: {} }
+interface ListedEnvironment extends PlanEnvironment {
+  /** The name that the script gives, before a number made it unique. */
+  readonly wanted: string
+}
 
-function listEnvironments(steps: readonly Step[]): readonly PlanEnvironment[] {
-  const found: PlanEnvironment[] = []
+const localByDefault: ListedEnvironment = { name: 'local', kind: 'local', options: {}, wanted: 'local' }
+
+function listEnvironments(steps: readonly Step[]): readonly ListedEnvironment[] {
+  const found: ListedEnvironment[] = []
   for (const step of steps) {
     if (step.kind !== 'capsule') continue
     const reference = step.placement.environment
@@ -248,27 +253,26 @@ function listEnvironments(steps: readonly Step[]): readonly PlanEnvironment[] {
     const taken = new Set([...found, localByDefault].map(({ name }) => name))
     let name = wanted
     for (let suffix = 2; taken.has(name); suffix += 1) name = `${wanted}-${suffix}`
-    found.push({ name, kind: reference.kind, options: reference.options })
+    found.push({ name, kind: reference.kind, options: reference.options, wanted })
   }
   return [...found, localByDefault]
 }
 
 function environmentIndex(
   reference: EnvironmentReference | undefined,
-  environments: readonly PlanEnvironment[],
+  environments: readonly ListedEnvironment[],
 ): number {
-  const index = environments.findIndex(
-    (environment) => reference !== undefined && isSame(reference, environment),
-  )
-  return index < 0 ? environments.length - 1 : index
+  return reference === undefined
+    ? environments.length - 1
+    : environments.findIndex((environment) => isSame(reference, environment))
 }
 
 /** An unnamed reference is any environment of the same kind and options. */
-function isSame(reference: EnvironmentReference, environment: PlanEnvironment): boolean {
+function isSame(reference: EnvironmentReference, environment: ListedEnvironment): boolean {
   return (
     reference.kind === environment.kind &&
     JSON.stringify(reference.options) === JSON.stringify(environment.options) &&
-    (reference.name === undefined || reference.name === environment.name.replace(/-\d+$/, ''))
+    (reference.name === undefined || reference.name === environment.wanted)
   )
 }
 

@@ -13,10 +13,14 @@ export function locateCaller(): SourceLocation | undefined {
   const stack = new Error('location').stack ?? ''
   for (const line of stack.split('\n').slice(1)) {
     const match = frame.exec(line.trim())
-    if (match?.[1] === undefined || match[1].startsWith(languageFolder)) continue
+    if (match?.[1] === undefined || asUrl(match[1]).startsWith(languageFolder)) continue
     return { file: match[1], line: Number(match[2]), column: Number(match[3]) }
   }
   return undefined
+}
+
+function asUrl(file: string): string {
+  return file.startsWith('/') ? `file://${file}` : file
 }
 
 /** `script.ts:3:14`, or nothing where the place is not known. */
