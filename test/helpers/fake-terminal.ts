@@ -36,6 +36,7 @@ export function fakeTerminal(
     written,
     time: 0,
     now: () => terminal.time,
+    footer: { lines: [] },
   }
   return terminal
 }

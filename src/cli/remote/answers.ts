@@ -73,15 +73,17 @@ export const graphAnswer = z.looseObject({
     .array(
       z.looseObject({
         kind: z.string(),
-        name: z.string().optional(),
-        task: z.string().optional(),
+        name: z.string().default(''),
+        task: z.string().default(''),
         inputs: z.array(z.looseObject({ name: z.string() })).default([]),
         outputs: z.array(z.looseObject({ name: z.string() })).default([]),
-        environment: z.string().optional(),
+        environment: z.string().default(''),
       }),
     )
     .default([]),
 })
+
+export type GraphAnswer = z.infer<typeof graphAnswer>
 
 const problemAnswer = z.object({
   message: z.string().optional(),

@@ -1,8 +1,11 @@
 import { once } from 'node:events'
-import { request as requestPlainly, type IncomingMessage, type RequestOptions } from 'node:http'
+import {
+  request as requestPlainly,
+  type ClientRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http'
 import { request as requestSecurely, type Agent } from 'node:https'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { Problem } from '../../problem.ts'
 import { createTrustingAgent, type Trust } from './certificate.ts'
 
@@ -56,22 +59,34 @@ async function exchange(
   // Errors arrive by the promises below; those after them have nobody to tell.
   request.on('error', () => undefined)
   const answered = once(request, 'response').then(([response]: IncomingMessage[]) => response)
-  if (typeof body === 'string') {
-    request.end(body)
-  } else {
-    const sent = pipeline(Readable.from(body, { objectMode: false }), request, { end: true })
-    // A server may refuse before it has taken everything: then its answer is what counts.
-    await Promise.race([answered, sent]).catch(() => undefined)
-    sent.catch((error: unknown) => {
-      if (error instanceof Problem) request.destroy(error)
-    })
-  }
+  if (typeof body === 'string') request.end(body)
+  else void upload(body, request)
   const response = await answered
   if (response === undefined) throw new Error('no answer')
   return response
 }
 
-function unreachable(error: unknown, url: URL): Problem {
+/** Never rejects: an error of the body becomes the request's. */
+async function upload(body: AsyncIterable<Uint8Array>, request: ClientRequest): Promise<void> {
+  // A server may refuse before it has taken everything: then its answer is what counts.
+  const over = new AbortController()
+  for (const event of ['response', 'close']) request.once(event, () => over.abort())
+  try {
+    for await (const chunk of body) {
+      if (over.signal.aborted) return
+      if (!request.write(chunk)) await once(request, 'drain', over).catch(() => undefined)
+    }
+    if (!over.signal.aborted) request.end()
+  } catch (error) {
+    request.destroy(new BodyError('the body of the request broke off', { cause: error }))
+  }
+}
+
+/** What came to be sent went wrong: no fault of the server. */
+class BodyError extends Error {}
+
+function unreachable(error: unknown, url: URL): unknown {
+  if (error instanceof BodyError) return error.cause
   const cause = rootOf(error)
   if (cause instanceof Problem) return cause
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''

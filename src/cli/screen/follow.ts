@@ -1,7 +1,7 @@
 import { createOutputTail } from './output-tail.ts'
 import type { Progress } from './progress.ts'
 import { createProgressDisplay } from './progress-display.ts'
-import type { Terminal } from './terminal.ts'
+import { print, type Terminal } from './terminal.ts'
 
 /** An execution that can be watched, here or on a server. */
 export interface Watched {
@@ -29,7 +29,7 @@ export async function follow(
       const hasEnded = progress.state !== 'running'
       if (output) {
         const text = await watched.output()
-        await display.write(hasEnded ? tail.rest(text) : tail.next(text))
+        await print(terminal, hasEnded ? wholeLines(terminal, tail.rest(text)) : tail.next(text))
       }
       if (hasEnded) return progress
       await watched.wait()
@@ -37,4 +37,9 @@ export async function follow(
   } finally {
     display.close()
   }
+}
+
+/** On a terminal the bars begin on a line of their own. */
+function wholeLines({ stdout }: Terminal, text: string): string {
+  return stdout.isTTY === true && text !== '' && !text.endsWith('\n') ? `${text}\n` : text
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { fakeTerminal } from '../../../test/helpers/fake-terminal.ts'
 import { createProgressDisplay } from './progress-display.ts'
+import { print, say } from './terminal.ts'
 
 const progress = (completed: number, state: 'running' | 'finished' = 'running') => ({
   state,
@@ -29,15 +30,22 @@ test('without a terminal there is a line every five seconds, and one at the end'
   ])
 })
 
-test('on a terminal bars are drawn over, and data is written between them', async () => {
+test('on a terminal bars are drawn over, and all else is written above them', async () => {
   const terminal = fakeTerminal({ isTTY: true })
   const display = createProgressDisplay(terminal)
+  const [erase, bar] = ['\u001B[1F\u001B[0J', /^walk █*░+ \d\/10/]
   display.show(progress(0))
   display.show(progress(5))
-  expect(terminal.written.stderr.split('\u001B[1F\u001B[0J')).toHaveLength(2)
-  await display.write('a line\n')
+  say(terminal, 'careful')
+  await print(terminal, 'a line\n')
+  display.close()
+  say(terminal, 'finished')
+  const [first, second, third, fourth] = terminal.written.stderr.split(erase)
+  expect(first).toMatch(bar)
+  expect(second).toMatch(bar)
+  expect(third).toBe(`careful\n${second}`)
+  expect(fourth).toBe(`${second}finished\n`)
   expect(terminal.written.stdout).toBe('a line\n')
-  expect(terminal.written.stderr.split('\u001B[1F\u001B[0J')).toHaveLength(3)
 })
 
 test('a dumb terminal gets lines', () => {

@@ -1,11 +1,9 @@
 import { createRates, describeProgress, drawProgress, type Progress } from './progress.ts'
-import { canRedraw, print, type Terminal } from './terminal.ts'
+import { canRedraw, leaveFooter, say, setFooter, type Terminal } from './terminal.ts'
 
-/** Shows progress on the message side, and lets data through without mixing the two. */
+/** Shows progress on the message side. */
 export interface ProgressDisplay {
   show(progress: Progress): void
-  /** Writes data to stdout; bars are taken away and drawn again around it. */
-  write(text: string): Promise<void>
   /** Leaves the last bars standing. */
   close(): void
 }
@@ -18,40 +16,17 @@ export function createProgressDisplay(terminal: Terminal): ProgressDisplay {
 }
 
 function createBars(terminal: Terminal): ProgressDisplay {
-  const { stderr, now } = terminal
   const rates = createRates()
-  let bars: string[] = []
-  let drawn = 0
-  const draw = () => {
-    // Up to the first bar, clear to the end of the screen (ECMA-48 CPL and ED).
-    const clear = drawn > 0 ? `\u001B[${drawn}F\u001B[0J` : ''
-    stderr.write(clear + bars.map((bar) => `${bar}\n`).join(''))
-    drawn = bars.length
-  }
   return {
     show({ capsules }) {
-      rates.note(capsules, now())
-      const rows = Math.max(1, (stderr.rows ?? 24) - 2)
-      bars = drawProgress(capsules, rates, (stderr.columns ?? 80) - 1).slice(0, rows)
-      draw()
+      rates.note(capsules, terminal.now())
+      // A terminal that does not know its size says 0.
+      const columns = terminal.stderr.columns || 80
+      const rows = terminal.stderr.rows || 24
+      // Lines that have left the screen cannot be drawn over.
+      setFooter(terminal, drawProgress(capsules, rates, columns - 1).slice(0, Math.max(1, rows - 2)))
     },
-    async write(text) {
-      const shown = bars
-      // Data that ends inside a line would be drawn over.
-      const isShared = terminal.stdout.isTTY === true
-      if (isShared) {
-        bars = []
-        draw()
-      }
-      await print(terminal, text)
-      if (isShared && !text.endsWith('\n')) await print(terminal, '\n')
-      bars = shown
-      if (isShared) draw()
-    },
-    close() {
-      drawn = 0
-      bars = []
-    },
+    close: () => leaveFooter(terminal),
   }
 }
 
@@ -68,11 +43,8 @@ function createLines(terminal: Terminal): ProgressDisplay {
       if (!isDue || line === lastLine || line === '') return
       lastLine = line
       lastTime = time
-      terminal.stderr.write(`${line}\n`)
+      say(terminal, line)
     },
-    write: (text) => print(terminal, text),
-    close() {
-      lastLine = ''
-    },
+    close: () => undefined,
   }
 }

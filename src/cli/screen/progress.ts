@@ -67,7 +67,10 @@ export function drawProgress(capsules: readonly CapsuleProgress[], rates: Rates,
 
 /** One line for where nothing can be redrawn: `model 12/100, 4 running, 3.1/s, 28 s left`. */
 export function describeProgress(capsules: readonly CapsuleProgress[], rates: Rates): string {
-  return capsules.map((capsule) => `${oneLine(capsule.name)} ${describeCapsule(capsule, rates)}`).join('; ')
+  const begun = capsules.filter(
+    ({ ready, running, completed, failed }) => ready + running + completed + failed > 0,
+  )
+  return begun.map((capsule) => `${oneLine(capsule.name)} ${describeCapsule(capsule, rates)}`).join('; ')
 }
 
 function describeCapsule({ name, ready, running, completed, failed }: CapsuleProgress, rates: Rates): string {

@@ -11,6 +11,8 @@ export interface Terminal {
   readonly currentDirectory: string
   /** Milliseconds since 1970. */
   readonly now: () => number
+  /** What stands below all that is written to stderr, and is drawn anew behind it. */
+  readonly footer: { lines: readonly string[] }
 }
 
 export type Screen = Writable & {
@@ -22,9 +24,10 @@ export type Screen = Writable & {
 /** Writes data. Waits when the reader is slow, so that nothing piles up. */
 export async function print(terminal: Terminal, text: string): Promise<void> {
   const { stdout } = terminal
-  if (stdout.destroyed || text === '' || stdout.write(text)) return
+  if (stdout.destroyed || text === '') return
+  const hasSpace = stdout.isTTY === true ? writeAboveFooter(terminal, stdout, text) : stdout.write(text)
   // A reader that went away is heard of where the process begins.
-  await once(stdout, 'drain').catch(() => undefined)
+  if (!hasSpace) await once(stdout, 'drain').catch(() => undefined)
 }
 
 /** Writes one JSON document and a line end. */
@@ -34,7 +37,36 @@ export async function printJson(terminal: Terminal, data: unknown): Promise<void
 
 /** Writes a message for a person. */
 export function say(terminal: Terminal, message: string): void {
-  terminal.stderr.write(`${message}\n`)
+  writeAboveFooter(terminal, terminal.stderr, `${message}\n`)
+}
+
+/** Draws lines that stay at the bottom of the screen, over those that were there. Only where `canRedraw`. */
+export function setFooter(terminal: Terminal, lines: readonly string[]): void {
+  eraseFooter(terminal)
+  terminal.footer.lines = lines
+  drawFooter(terminal)
+}
+
+/** Makes the footer a part of what was written: what comes next goes below it. */
+export function leaveFooter(terminal: Terminal): void {
+  terminal.footer.lines = []
+}
+
+function writeAboveFooter(terminal: Terminal, screen: Screen, text: string): boolean {
+  eraseFooter(terminal)
+  const hasSpace = screen.write(text)
+  drawFooter(terminal)
+  return hasSpace
+}
+
+function eraseFooter({ stderr, footer }: Terminal): void {
+  const { length } = footer.lines
+  // Up to the first line, then clear to the end of the screen (ECMA-48: CPL, ED).
+  if (length > 0) stderr.write(`\u001B[${length}F\u001B[0J`)
+}
+
+function drawFooter({ stderr, footer }: Terminal): void {
+  if (footer.lines.length > 0) stderr.write(footer.lines.map((line) => `${line}\n`).join(''))
 }
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow'

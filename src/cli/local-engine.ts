@@ -1,0 +1,52 @@
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { resolveConfiguration } from '../config/configuration.ts'
+import type { Executions } from '../engine/contract.ts'
+import { createExecutions } from '../engine/executions.ts'
+import { removeTree } from '../files/remove-tree.ts'
+import { oneLine } from './screen/table.ts'
+import { paint, say, type Terminal } from './screen/terminal.ts'
+
+/** An engine in this process that keeps nothing. */
+export interface LocalEngine extends AsyncDisposable {
+  readonly executions: Executions
+  /** Where it lies while it lives. */
+  readonly dataDirectory: string
+}
+
+/** Starts an engine on a temporary data directory, which goes with it. Its options are those of the server. */
+export async function openLocalEngine(
+  terminal: Terminal,
+  flags: Readonly<Record<string, unknown>> = {},
+): Promise<LocalEngine> {
+  const { variables, currentDirectory, now } = terminal
+  const { values } = await resolveConfiguration({ flags, env: variables, currentDirectory })
+  const { slots, scriptTimeMs, scriptMemoryBytes, outputBytes } = values
+  const dataDirectory = await mkdtemp(join(tmpdir(), 'molehill-run-'))
+  const label = paint(terminal, terminal.stderr, 'yellow', 'warning:')
+  const warn = (message: string) => say(terminal, `${label} ${oneLine(message)}`)
+  try {
+    const executions = await createExecutions({
+      dataDirectory,
+      slots,
+      scriptTimeMs,
+      scriptMemoryBytes,
+      outputBytes,
+      variables,
+      now,
+      warn,
+    })
+    return {
+      executions,
+      dataDirectory,
+      async [Symbol.asyncDispose]() {
+        await executions.close()
+        await removeTree(dataDirectory)
+      },
+    }
+  } catch (error) {
+    await removeTree(dataDirectory)
+    throw error
+  }
+}

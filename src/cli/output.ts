@@ -1,0 +1,24 @@
+import type { Command } from 'commander'
+import { addExamples, type CommonOptions } from './command.ts'
+import { outputAnswer } from './remote/answers.ts'
+import { addRemoteOptions, connectServer, type RemoteOptions } from './remote/remote-options.ts'
+import { print, printJson, type Terminal } from './screen/terminal.ts'
+
+export function define(command: Command, terminal: Terminal): void {
+  command
+    .argument('<id>', 'the execution')
+    .action(async (id: string, options: CommonOptions & RemoteOptions) => showOutput(id, options, terminal))
+  addRemoteOptions(command)
+  addExamples(command, ['molehill output 0c6f...', 'molehill output 0c6f... > output.txt'])
+}
+
+async function showOutput(
+  id: string,
+  options: CommonOptions & RemoteOptions,
+  terminal: Terminal,
+): Promise<void> {
+  using session = await connectServer(options, terminal)
+  const answer = await session.call('output', { id }, outputAnswer)
+  if (options.json) await printJson(terminal, answer)
+  else await print(terminal, answer.output)
+}
