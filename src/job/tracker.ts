@@ -94,11 +94,7 @@ export class EnvironmentTracker {
       return
     }
     this.#isSubmitting = true
-    this.#run(
-      this.#submitAll().finally(() => {
-        this.#isSubmitting = false
-      }),
-    )
+    this.#run(this.#submitAll())
   }
 
   /** Asks for attempts to stop. Their end is told as any other. */
@@ -137,16 +133,21 @@ export class EnvironmentTracker {
 
   async #submitAll(): Promise<void> {
     const { maxActiveJobs, maxJobsPerSubmit } = this.environment.capabilities
-    do {
-      this.#isWokenAgain = false
-      for (;;) {
-        if (this.#stop.signal.aborted) return
-        const room = Math.min(maxJobsPerSubmit, maxActiveJobs - this.#tracked.size + this.#deferred.length)
-        const batch = room > 0 ? this.#takeBatch(room) : []
-        if (batch.length === 0) break
-        await this.#submit(batch)
-      }
-    } while (this.#isWokenAgain)
+    try {
+      do {
+        this.#isWokenAgain = false
+        for (;;) {
+          if (this.#stop.signal.aborted) return
+          const room = Math.min(maxJobsPerSubmit, maxActiveJobs - this.#tracked.size + this.#deferred.length)
+          const batch = room > 0 ? this.#takeBatch(room) : []
+          if (batch.length === 0) break
+          await this.#submit(batch)
+        }
+      } while (this.#isWokenAgain)
+    } finally {
+      // In the turn of the last look: a wake after it starts anew instead of being forgotten.
+      this.#isSubmitting = false
+    }
   }
 
   #takeBatch(room: number): Tracked[] {
