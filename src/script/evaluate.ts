@@ -1,0 +1,109 @@
+import { once } from 'node:events'
+import { realpath } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { pathToFileURL } from 'node:url'
+import type { Plan } from '../workflow/plan.ts'
+import { keepBeginning } from './bounded-text.ts'
+import { checkFiles } from './check-files.ts'
+import type { Evaluation } from './contract.ts'
+import { readAnswer, type ScriptEnd } from './evaluation-answer.ts'
+import { findScript } from './script-path.ts'
+import { endGroup, spawnNode } from './spawn-node.ts'
+
+/** How much a script may take while it is read. */
+export interface EvaluationLimits {
+  readonly timeMs: number
+  readonly memoryBytes: number
+  /** Console output: a script that writes more is ended. */
+  readonly outputBytes: number
+}
+
+/** A plan larger than this is refused. */
+const answerBytesAtMost = 64 * 1024 * 1024
+
+/**
+ * Runs the posted script in a process of its own and takes the plan it makes. None of its functions is called.
+ * Throws `script-missing`, `script-invalid` or `workflow-invalid`, each with file, line and column where they are
+ * known; the stack of what the script threw is the cause's. Rejects with the signal's reason when aborted.
+ * @param script path relative to the work directory
+ * @param environment the server's environment variables; only harmless ones are handed on
+ */
+export async function evaluateScript({
+  workDirectory,
+  script,
+  limits,
+  signal,
+  environment = {},
+}: {
+  readonly workDirectory: string
+  readonly script: string
+  readonly limits: EvaluationLimits
+  readonly signal: AbortSignal
+  readonly environment?: Readonly<Record<string, string | undefined>>
+}): Promise<Evaluation> {
+  signal.throwIfAborted()
+  const directory = await realpath(workDirectory)
+  const found = await findScript(directory, script)
+  const end = await runScript({ directory, script: found, limits, signal, environment })
+  signal.throwIfAborted()
+  const { plan, modules } = readAnswer(end, {
+    script: found,
+    workUrl: pathToFileURL(`${directory}/`).href,
+    limits,
+  })
+  await checkFiles(plan satisfies Plan, directory)
+  return { plan, modules }
+}
+
+async function runScript({
+  directory,
+  script,
+  limits,
+  signal,
+  environment,
+}: {
+  readonly directory: string
+  readonly script: string
+  readonly limits: EvaluationLimits
+  readonly signal: AbortSignal
+  readonly environment: Readonly<Record<string, string | undefined>>
+}): Promise<ScriptEnd> {
+  const megabytes = Math.max(16, Math.floor(limits.memoryBytes / 1024 / 1024))
+  const child = spawnNode({
+    module: 'evaluate-child',
+    args: [directory, script],
+    nodeOptions: [`--max-old-space-size=${megabytes}`],
+    workDirectory: directory,
+    memoryBytes: limits.memoryBytes,
+    // Threads of Node count too, so a script uses more of it than time passes.
+    processorSeconds: 2 + (4 * limits.timeMs) / 1000,
+    environment,
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+  })
+  let endedFor: ScriptEnd['endedFor'] = null
+  const end = (reason: ScriptEnd['endedFor']): void => {
+    endedFor ??= reason
+    endGroup(child)
+  }
+  const onAbort = (): void => end('abort')
+  const timer = setTimeout(() => end('time'), limits.timeMs)
+  signal.addEventListener('abort', onAbort)
+  try {
+    const [input, , , answers] = child.stdio
+    input?.on('error', () => undefined)
+    const output = keepBeginning(child.stdout as Readable, limits.outputBytes, () => end('output'))
+    const errors = keepBeginning(child.stderr as Readable, limits.outputBytes, () => end('output'))
+    const answer = keepBeginning(answers as Readable, answerBytesAtMost, () => end('answer'))
+    const exit = once(child, 'exit').then(([code, killedBy]) => {
+      // What the script has started must not outlive it, nor hold its pipes open.
+      endGroup(child)
+      return { code: code as number | null, killedBy: killedBy as string | null }
+    })
+    const [how] = await Promise.all([exit, once(child, 'close')])
+    return { ...how, endedFor, answer: answer.text(), output: output.text(), errors: errors.text() }
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+    endGroup(child)
+  }
+}
