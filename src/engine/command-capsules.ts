@@ -121,7 +121,7 @@ export class CommandCapsules {
     const tracker = this.#run.resources.trackers[attempt.capsule.environment]
     if (tracker?.environment.capabilities.survivesRestart !== true) return
     this.#write(attempt, 'submitting', undefined, null)
-    await this.#run.journal.database.flushed()
+    await this.#run.journal.flushed()
   }
 
   #moved(attempt: EnvironmentJob, state: string, handle: JobHandle | undefined): void {
@@ -148,7 +148,7 @@ export class CommandCapsules {
     this.#run.left(capsule.environment, 1, isFailed ? 1 : 0)
     this.#live.delete(attempt.id)
     await rm(directory, { recursive: true, force: true })
-    await this.#run.journal.database.flushed()
+    await this.#run.journal.flushed()
     this.#run.attemptEnded()
   }
 

@@ -298,7 +298,7 @@ class Engine implements Executions {
       }
       const error = describeEnding(decided)
       run.journal.event('ended', { state: entry.state, isCancelled: entry.isCancelled })
-      await journal.flushed()
+      await run.journal.flushed()
       const last = describeRun(summarize(entry), run)
       await this.#index.put(entry, error === undefined ? last : { ...last, error })
     }

@@ -58,7 +58,7 @@ export class Explorations {
   /** Makes an array of every value that an aggregation gathers, in the order of the samples. */
   async gather(aggregation: number, exploration: Exploration): Promise<void> {
     const { journal, graph } = this.#run
-    await journal.database.flushed()
+    await journal.flushed()
     const step = graph.steps[aggregation]
     const names = step?.kind === 'aggregate' ? step.gathers : []
     const arrays: Record<string, Json[]> = Object.fromEntries(names.map((name) => [name, []]))

@@ -59,6 +59,12 @@ export class RunJournal {
     this.#seal()
   }
 
+  /** Resolves when all that was recorded so far is on the disk. Throws Problem when it cannot be written. */
+  async flushed(): Promise<void> {
+    this.#sealNow()
+    await this.database.flushed()
+  }
+
   /** Notes a job's new state for the event of this turn. */
   moved({ id, activation }: Job, state: JobState): void {
     const step = this.#graph.steps[activation.step]
@@ -100,24 +106,28 @@ export class RunJournal {
   #seal(): void {
     if (this.#isSealing) return
     this.#isSealing = true
-    queueMicrotask(() => {
-      this.#isSealing = false
-      if (this.#moves.size > 0) {
-        const jobs = [...this.#moves].map(([key, ids]) => {
-          const [capsule, state] = key.split(' ')
-          return { capsule, state, ids }
-        })
-        this.#moves = new Map()
-        this.#lastEvent += 1
-        this.#writes.push(['putEvent', this.#lastEvent, this.#now(), 'jobs', JSON.stringify({ jobs })])
-      }
-      const totals = this.tally.snapshot()
-      const writes: Write[] = [...this.#writes, ['setFact', 'totals', JSON.stringify(totals)]]
-      this.#writes = []
-      this.database.write(writes, () => {
-        this.tally.commit(totals)
-        this.#committed()
+    queueMicrotask(() => this.#sealNow())
+  }
+
+  #sealNow(): void {
+    if (!this.#isSealing) return
+    this.#isSealing = false
+    if (this.#moves.size > 0) {
+      const jobs = [...this.#moves].map(([key, ids]) => {
+        const [capsule, state] = key.split(' ')
+        return { capsule, state, ids }
       })
+      this.#moves = new Map()
+      this.#lastEvent += 1
+      this.#writes.push(['putEvent', this.#lastEvent, this.#now(), 'jobs', JSON.stringify({ jobs })])
+    }
+    const totals = this.tally.snapshot()
+    const writes = this.#writes
+    writes.push(['setFact', 'totals', JSON.stringify(totals)])
+    this.#writes = []
+    this.database.write(writes, () => {
+      this.tally.commit(totals)
+      this.#committed()
     })
   }
 }

@@ -11,6 +11,7 @@ import { Explorations } from './explorations.ts'
 import { FaultLog } from './fault-log.ts'
 import { findFeeders, findUpstream } from './feeding.ts'
 import { FunctionCapsules } from './function-capsules.ts'
+import { taskInputs } from './function-jobs.ts'
 import { makeGraph, type Graph } from './graph.ts'
 import { displayTexts } from './hooks/display-texts.ts'
 import { HookWriter } from './hooks/hook-writer.ts'
@@ -410,7 +411,8 @@ export class Run {
   }
 
   #render(job: Job, outputs: Context, texts: readonly unknown[] | undefined): HookEffect[] {
-    const context = { ...job.activation.context, ...outputs }
+    const { context: given } = job.activation
+    const context = { ...given, ...taskInputs(job.capsule.task.inputs, given), ...outputs }
     return job.capsule.hooks.map((hook, index) => renderHook(hook, context, texts?.[index]))
   }
 
@@ -466,9 +468,9 @@ export class Run {
       this.#isOver = true
       if (ending.kind !== 'suspended')
         for (const job of this.live) if (job.state !== 'ready') this.abandon(job)
-      await this.journal.database.flushed()
+      await this.journal.flushed()
       await this.#hooks.idle()
-      await this.journal.database.flushed()
+      await this.journal.flushed()
     }
     const finishing = finish().catch((error: unknown) => {
       this.resources.warn(`The execution's end cannot be kept: ${String(error)}`)
