@@ -18,7 +18,7 @@ test('a route answers, and its request is told of once, without its secrets', as
       path: '/token',
       status: 202,
       code: undefined,
-      execution: undefined,
+      executionId: undefined,
       durationMs: expect.any(Number),
       address: '',
       isBroken: false,

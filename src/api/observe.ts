@@ -11,7 +11,7 @@ export interface ObservedRequest {
   readonly status: number
   /** Code of the problem that was answered. */
   readonly code: string | undefined
-  readonly execution: string | undefined
+  readonly executionId: string | undefined
   readonly durationMs: number
   readonly address: string
   /** Whether the connection was lost before the answer had left. */
@@ -58,7 +58,7 @@ function describe(context: ApiContext) {
     path: context.req.path.slice(0, longestText),
     status: context.res.status,
     code: context.get('code'),
-    execution: context.get('execution')?.slice(0, longestText),
+    executionId: context.get('executionId')?.slice(0, longestText),
     address: context.env.incoming?.socket.remoteAddress ?? '',
   }
 }

@@ -40,14 +40,12 @@ const openmoleMessages: Partial<Record<ProblemCode, string>> = {
   'path-unsafe': 'File not found',
 }
 
-/** Problems whose cause may be an exception of the user's script. */
-const scriptProblems: ReadonlySet<ProblemCode> = new Set(['script-invalid', 'workflow-invalid'])
-
 export function describeProblem(problem: Problem, requestId: string): ProblemBody {
   const { code, hint, cause, telling } = problem
   const isOurs = code === 'internal'
   const detail = isOurs ? 'The server met something that it was not made for.' : problem.message
-  const stack = scriptProblems.has(code) && cause instanceof Error ? cause.stack : undefined
+  // Only what the user's own script threw: stacks of the server tell where it lies.
+  const stack = code === 'script-invalid' && cause instanceof Error ? cause.stack : undefined
   const errors = code === 'workflow-invalid' ? listErrors(problem.message) : []
   return {
     type: `/#${code}`,

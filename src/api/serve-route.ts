@@ -12,7 +12,7 @@ import type { Upload, Uploads } from './uploads.ts'
 export interface ApiEnvironment {
   /** Empty where no connection is behind a request. */
   Bindings: Partial<HttpBindings>
-  Variables: { requestId: string; route: string; execution: string; code: string; answerHeaders: Headers }
+  Variables: { requestId: string; route: string; executionId: string; code: string; answerHeaders: Headers }
 }
 export type ApiContext = Context<ApiEnvironment>
 
@@ -47,7 +47,7 @@ export async function serveRoute(context: ApiContext, route: Route, parts: Serve
     if (route.archive !== undefined && received.upload === undefined)
       throw archiveMissing(route.archive, texts.get(route.archive) !== undefined)
     const execution = texts.get('id')
-    if (execution !== undefined) context.set('execution', execution)
+    if (execution !== undefined) context.set('executionId', execution)
     const parameters = readParameters(route.parameters, texts)
     return await callHandler(context, route, parts, { parameters, tokenId, archive: received.upload })
   } finally {
