@@ -18,18 +18,25 @@ export interface ShellCommand {
  * @example copyFile(plot, text`plots/${index}.svg`)
  */
 export function text(texts: TemplateStringsArray, ...values: readonly Value[]): Template {
+  const readable: readonly (string | undefined)[] = texts
+  if (readable.includes(undefined))
+    throw new TypeError(
+      String.raw`A text holds an escape that JavaScript does not know, such as \1; write \\ for a backslash.`,
+    )
   return makeTemplate(texts, values)
 }
 
 /**
- * A command line for `/bin/sh`.
+ * A command line for `/bin/sh`. Backslashes reach the shell as they are written; only a backslash before a backquote
+ * or before `${` is taken away, since JavaScript needs it there.
  * @example shell`wc -w < ${book} > count.txt`
  */
 export function shell(texts: TemplateStringsArray, ...values: readonly Value[]): ShellCommand {
-  return { kind: 'shell', template: makeTemplate(texts, values) }
+  const written = texts.raw.map((raw) => raw.replaceAll(/\\(`|\$\{)/g, '$1'))
+  return { kind: 'shell', template: makeTemplate(written, values) }
 }
 
-function makeTemplate(texts: TemplateStringsArray, values: readonly Value[]): Template {
+function makeTemplate(texts: readonly string[], values: readonly Value[]): Template {
   const stranger = values.find((value) => !isValue(value))
   if (stranger !== undefined)
     throw new TypeError(
