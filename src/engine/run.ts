@@ -59,6 +59,9 @@ export interface Completion {
 /** More jobs than this are never made ahead of those that can start. */
 const mostReady = 10_000
 
+/** More changes than this never wait for the disk: nothing new starts until it has caught up. */
+const mostUncommitted = 20_000
+
 /**
  * One execution under way: takes events to `next`, and does what it says. What must outlive the server goes through
  * its journal, and what belongs together goes in one transaction.
@@ -105,7 +108,10 @@ export class Run {
       graph: this.graph,
       environments,
       now,
-      committed: () => this.#hooks.committed(),
+      committed: () => {
+        this.#hooks.committed()
+        this.#wake()
+      },
     })
     this.faults = new FaultLog(environments, journal)
     this.#functions = new FunctionBatches(host, new FunctionCapsules(this), () => performance.now())
@@ -161,7 +167,7 @@ export class Run {
 
   /** Jobs of a capsule that could start now, those included that the next samples would bring. */
   waiting(step: number): number {
-    if (this.isStopping) return 0
+    if (this.isStopping || this.#isDiskBehind) return 0
     return (this.#ready[step]?.length ?? 0) + this.#samplesFor(step)
   }
 
@@ -171,7 +177,7 @@ export class Run {
    */
   takeJobs(step: number, limit: number, groupSize: number): readonly Job[] {
     const ready = this.#ready[step]
-    if (ready === undefined || this.isStopping) return []
+    if (ready === undefined || this.isStopping || this.#isDiskBehind) return []
     while (ready.length < limit && this.#readyCount < mostReady && this.#makeSample(step)) continue
     if (ready.length < groupSize && this.#mayGrow(step)) return []
     const taken = ready.splice(0, limit)
@@ -315,6 +321,10 @@ export class Run {
       })
       .finally(() => this.#background.delete(owned))
     this.#background.add(owned)
+  }
+
+  get #isDiskBehind(): boolean {
+    return this.journal.database.backlog > mostUncommitted
   }
 
   #wake(): void {
