@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { Problem } from '../problem.ts'
 import type { Evaluation } from './contract.ts'
 import { evaluateScript } from './evaluate.ts'
@@ -277,6 +277,27 @@ describe('a script that fails is told of in one sentence, with its place', () =>
       evaluateScript({ workDirectory: work, script: 'w.ts', limits: { ...limits, timeMs: 700 }, signal }),
     ).rejects.toThrow('w.ts: The script did not give a workflow within 700 ms.')
     expect(processesIn(work)).toEqual([])
+  })
+
+  test('a script that waits ends with the server', async () => {
+    await writeFile(join(work, 'w.ts'), 'await new Promise(() => setInterval(() => {}, 1000))\nexport {}')
+    const module = new URL('evaluate.ts', import.meta.url).href
+    const given = JSON.stringify({ workDirectory: work, script: 'w.ts', limits })
+    const server = spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `import { evaluateScript } from '${module}'
+await evaluateScript({ ...${given}, signal: new AbortController().signal })`,
+      ],
+      { stdio: 'ignore' },
+    )
+    onTestFinished(() => void server.kill('SIGKILL'))
+    const options = { timeout: 15_000, interval: 100 }
+    await vi.waitFor(() => expect(processesIn(work)).toHaveLength(1), options)
+    server.kill('SIGKILL')
+    await vi.waitFor(() => expect(processesIn(work)).toEqual([]), options)
   })
 
   test('keeps the stack of what was thrown, without our own frames', async () => {

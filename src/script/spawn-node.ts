@@ -48,7 +48,6 @@ export function spawnNode(box: BoxedNode): ChildProcess {
       detached: true,
       env: harmless(box.environment),
       stdio: box.stdio,
-      serialization: 'advanced',
     },
   )
 }
