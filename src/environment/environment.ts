@@ -151,7 +151,7 @@ export interface CollectedFiles {
   readonly files: readonly string[]
   /** Required outputs that were not there. */
   readonly missing: readonly string[]
-  /** Absolute paths of the two log files, inside `directory`. */
+  /** Absolute paths of the two log files, on the server. To be read, moved or copied before `release`. */
   readonly stdout: string
   readonly stderr: string
 }
