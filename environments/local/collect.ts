@@ -25,7 +25,7 @@ export async function bringOutput(path: string, roots: OutputRoots, directory: s
 }
 
 /** Links `source` to `target`, or copies it where a link is not possible or not safe. */
-export async function bringFile(source: string, target: string, mayLink: boolean): Promise<void> {
+async function bringFile(source: string, target: string, mayLink: boolean): Promise<void> {
   if (mayLink)
     try {
       linkSync(source, target)

@@ -1,5 +1,4 @@
-import { accessSync, constants, mkdirSync, realpathSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { accessSync, constants, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   EnvironmentError,
@@ -13,14 +12,15 @@ import {
   type SubmitOutcome,
 } from '../../src/environment/environment.ts'
 import { passing, type Variables } from './variables.ts'
-import { bringFile, bringOutput } from './collect.ts'
+import { bringOutput } from './collect.ts'
 import { LocalJob, type StopWish } from './job.ts'
 import type { Launcher } from './launcher.ts'
 import { Launchers } from './launchers.ts'
-import { killProcessesOf } from './leftovers.ts'
+import { JobDirectories } from './job-directories.ts'
+import { killProcessesOf } from './processes.ts'
 import { execText } from './quote.ts'
 import { honoured, refusalOf } from './request.ts'
-import { makeView, rememberingReader } from './view.ts'
+import { rememberingReader } from './view.ts'
 
 export interface LocalEnvironmentOptions {
   readonly slots: number
@@ -49,6 +49,7 @@ export class LocalEnvironment implements Environment {
   readonly #options: LocalEnvironmentOptions
   readonly #surroundings: LocalSurroundings
   readonly #launchers: Launchers
+  readonly #directories: JobDirectories
   readonly #jobs = new Map<JobId, LocalJob>()
   readonly #running = new Map<Launcher, LocalJob>()
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
@@ -71,6 +72,7 @@ export class LocalEnvironment implements Environment {
       maxActiveJobs: Math.max(64, options.slots * 4),
       pollInterval: { minMs: 200, maxMs: 5000, stepMs: 200 },
     }
+    this.#directories = new JobDirectories(surroundings.directory, surroundings.warn)
     this.#launchers = new Launchers({
       count: options.slots,
       directory: surroundings.directory,
@@ -146,14 +148,15 @@ export class LocalEnvironment implements Environment {
       throw new EnvironmentError(
         `Nothing of the job ${handle.id} can be collected: it ${job === undefined ? 'is not known' : 'still runs'}.`,
       )
-    mkdirSync(directory, { recursive: true })
-    const stdout = await this.#bringLog(job, 'stdout', directory)
-    const stderr = await this.#bringLog(job, 'stderr', directory)
+    const place = job.directory ?? directory
+    const logs = { stdout: join(place, 'stdout'), stderr: join(place, 'stderr') }
+    if (job.directory === undefined) mkdirSync(directory, { recursive: true })
+    for (const log of [logs.stdout, logs.stderr]) if (!existsSync(log)) writeFileSync(log, '')
     const files: string[] = []
     const missing: string[] = []
     if (job.request.outputs.length > 0) {
       const roots = {
-        jobDirectory: join(this.#directoryOf(job), 'work'),
+        jobDirectory: join(place, 'work'),
         workDirectory: realpathSync.native(job.request.workDirectory),
       }
       for (const { path, optional } of job.request.outputs) {
@@ -162,7 +165,7 @@ export class LocalEnvironment implements Environment {
         else if (optional !== true) missing.push(path)
       }
     }
-    return { files, missing, stdout, stderr }
+    return { files, missing, ...logs }
   }
 
   async release(handles: readonly JobHandle[]): Promise<void> {
@@ -172,7 +175,7 @@ export class LocalEnvironment implements Environment {
       if (job === undefined) continue
       await job.over
       this.#jobs.delete(id)
-      if (job.hasDirectory) await removeJobDirectory(this.#directoryOf(job))
+      if (job.directory !== undefined) await this.#directories.give(job.directory)
     }
   }
 
@@ -199,6 +202,7 @@ export class LocalEnvironment implements Environment {
     )
     await Promise.all(jobs.map((job) => job.over))
     await this.#launchers.close(this.#options.stopGraceMs)
+    await this.#directories.close()
   }
 
   #mustBeOpen(): void {
@@ -226,33 +230,27 @@ export class LocalEnvironment implements Environment {
       const launcher = this.#launchers.take()
       if (launcher === undefined) return
       this.#queue.shift()
-      if (!this.#prepare(job)) {
-        this.#launchers.give(launcher)
-        continue
-      }
-      this.#run(job, launcher)
+      const directory = this.#prepare(job)
+      if (directory === undefined) this.#launchers.give(launcher)
+      else this.#run(job, directory, launcher)
     }
   }
 
-  #prepare(job: LocalJob): boolean {
-    const directory = this.#directoryOf(job)
+  #prepare(job: LocalJob): string | undefined {
     try {
-      mkdirSync(directory)
-      job.hasDirectory = true
-      makeView(join(directory, 'work'), job.request, job.read)
-      return true
+      return this.#directories.take(job.request, job.read)
     } catch (error) {
       const message = `Its directory could not be made: ${String(error)}`
       job.conclude({ kind: 'stopped', cause: 'unknown', message })
-      return false
+      return undefined
     }
   }
 
-  #run(job: LocalJob, launcher: Launcher): void {
+  #run(job: LocalJob, directory: string, launcher: Launcher): void {
     const text = execText(job.request.command, { ...this.#options.env, ...job.request.env })
     this.#running.set(launcher, job)
     this.#freeSlots -= job.slots
-    job.run(launcher, text, this.#options.stopGraceMs, () => {
+    job.run(launcher, directory, text, this.#options.stopGraceMs, () => {
       this.#running.delete(launcher)
       this.#freeSlots += job.slots
       this.#launchers.give(launcher)
@@ -267,7 +265,7 @@ export class LocalEnvironment implements Environment {
     this.#running.delete(launcher)
     this.#freeSlots += job.slots
     job.conclude({ kind: 'lost', message: `What started the job is gone. ${message}` })
-    killProcessesOf(new Set([join(this.#directoryOf(job), 'work')]))
+    killProcessesOf(new Set([`${job.directory}/work`]))
     this.#dispatch()
   }
 
@@ -275,7 +273,7 @@ export class LocalEnvironment implements Environment {
     let isQueueChanged = false
     for (const { id } of handles) {
       const job = this.#jobs.get(id)
-      if (job?.observation.kind === 'queued' && !job.hasDirectory) {
+      if (job?.observation.kind === 'queued' && job.directory === undefined) {
         job.conclude({ kind: 'stopped', ...cancelled })
         isQueueChanged = true
       } else job?.stop(cancelled, graceMs)
@@ -295,30 +293,5 @@ export class LocalEnvironment implements Environment {
         for (const watcher of this.#watchers) watcher(ids)
       })
     this.#changed.add(id)
-  }
-
-  async #bringLog(job: LocalJob, log: 'stdout' | 'stderr', directory: string): Promise<string> {
-    const target = join(directory, `${job.request.id}.${log}`)
-    await rm(target, { force: true })
-    if (job.hasDirectory && job.observation.kind !== 'lost')
-      await bringFile(join(this.#directoryOf(job), log), target, true)
-    else writeFileSync(target, '')
-    return target
-  }
-
-  #directoryOf(job: LocalJob): string {
-    return `${this.#surroundings.directory}/${job.request.id}`
-  }
-}
-
-/** Removes links, logs and the two directories at once; what the job wrote, however much, without holding the server up. */
-async function removeJobDirectory(directory: string): Promise<void> {
-  try {
-    unlinkSync(`${directory}/stdout`)
-    unlinkSync(`${directory}/stderr`)
-    rmdirSync(`${directory}/work`)
-    rmdirSync(directory)
-  } catch {
-    await rm(directory, { recursive: true, force: true, maxRetries: 3 })
   }
 }

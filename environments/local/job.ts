@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { basename } from 'node:path'
 import type { JobHandle, JobRequest, Observation, StopCause } from '../../src/environment/environment.ts'
 import type { Launcher, LauncherEnding } from './launcher.ts'
 import type { DirectoryReader } from './view.ts'
@@ -17,8 +18,8 @@ export class LocalJob {
   readonly slots: number
   readonly read: DirectoryReader
   observation: Observation = { kind: 'queued' }
-  /** Its directory was made. */
-  hasDirectory = false
+  /** Its job directory, once it was made. */
+  directory: string | undefined
   /** Settles when the job is over. */
   readonly over: Promise<void>
   readonly #settleOver: () => void
@@ -44,9 +45,10 @@ export class LocalJob {
   }
 
   /** Starts the job; `freed` is called when the launcher can take the next one. */
-  run(launcher: Launcher, text: string, stopGraceMs: number, freed: () => void): void {
+  run(launcher: Launcher, directory: string, text: string, stopGraceMs: number, freed: () => void): void {
     const { wallTimeMs } = this.request.resources
-    launcher.run(this.request.id, text, {
+    this.directory = directory
+    launcher.run(this.request.id, basename(directory), text, {
       started: (pid) => {
         this.#pid = pid
         this.#become({ kind: 'running' })

@@ -19,30 +19,35 @@ unset OLDPWD
 molehill_abandon() { [[ $molehill_active ]] && kill -KILL -- "-$!"; exit 1; }
 trap molehill_abandon TERM PIPE
 enter() {
-  molehill_active=1
-  export MOLEHILL_JOB_ID=$1 MOLEHILL_JOB_DIRECTORY="$molehill_directory/$1/work"
+  molehill_active=1 molehill_code=
+  export MOLEHILL_JOB_ID=$1 MOLEHILL_JOB_DIRECTORY="$molehill_directory/$2/work"
   cd -- "$MOLEHILL_JOB_DIRECTORY" || exit 1
   unset OLDPWD
 }
 finish() {
-  (( $? == 0 )) || exit 1
   echo "$molehill_secret started $!"
-  wait -f "$!"
+  wait "$!"
   molehill_code=$?
+  # Also the answer for a job that was stopped and can go on. (-f alone loops for ever in bash 5.2 if the job is forgotten.)
+  if (( molehill_code > 128 )) && kill -0 "$!" 2>/dev/null; then wait -f "$!"; molehill_code=$?; fi
+}
+answer() {
+  [[ $molehill_code ]] || exit 1
   kill -KILL -- "-$!" 2>/dev/null
   molehill_active=
+  echo "$molehill_secret ended $molehill_code"
 }
-answer() { echo "$molehill_secret ended $molehill_code"; }
 echo "$molehill_secret ready"
 `
 }
 
 /**
- * The lines that run one job in a launcher. `text` must be one line. Three lines follow the job because bash tells
- * of a job that a signal ended between two commands: so that notice lies before the answer.
+ * The lines that run one job in the job directory with this name. `text` must be one line. Bash tells of a job that a
+ * signal ended, and forgets it, between two lines: so `finish` stands on the line of the job, and `answer` on the
+ * next. A fork that fails makes bash drop the line; `answer` then finds no code and ends the launcher.
  */
-export function jobScript(id: string, text: string): string {
-  return `enter ${id}\n${text} </dev/null >../stdout 2>../stderr &\nfinish\nanswer\n`
+export function jobScript(id: string, directoryName: string, text: string): string {
+  return `enter ${id} ${directoryName}\n${text} </dev/null >../stdout 2>../stderr & finish\nanswer\n`
 }
 
 /**

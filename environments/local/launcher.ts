@@ -74,10 +74,10 @@ export class Launcher {
   }
 
   /** Runs one job. The caller waits for its end before it gives the next one. */
-  run(id: string, text: string, job: LauncherJob): void {
+  run(id: string, directoryName: string, text: string, job: LauncherJob): void {
     this.#job = job
     this.#noticed = false
-    this.#input.write(jobScript(id, text))
+    this.#input.write(jobScript(id, directoryName, text))
   }
 
   /** Ends the idle shell; kills it when it has not gone after `graceMs`. */

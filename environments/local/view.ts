@@ -1,6 +1,9 @@
-import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JobRequest } from '../../src/environment/environment.ts'
+
+/** Symbolic links in a directory: name and target. */
+export type Links = ReadonlyMap<string, string>
 
 /** Names in a directory; none where there is no such directory. */
 export type DirectoryReader = (directory: string) => readonly string[]
@@ -35,13 +38,14 @@ export function segmentsOf(path: string): readonly string[] | undefined {
 /**
  * Makes `target` a view of the request's work directory: a link for each name, real directories on the way to
  * inputs and outputs, inputs in their places. What an output will be is not linked, so that writing it leaves the
- * work directory alone. Paths must have passed `segmentsOf`.
+ * work directory alone. Paths must have passed `segmentsOf`. Where `present` is given, `target` is there already and
+ * holds exactly these links: those that fit stay.
  */
-export function makeView(target: string, request: JobRequest, read: DirectoryReader): void {
+export function makeView(target: string, request: JobRequest, read: DirectoryReader, present?: Links): void {
   const root: Branch = { children: new Map(), isOutput: false }
   for (const input of request.inputs) branchAt(root, input.to).from = input.from
   for (const output of request.outputs) branchAt(root, output.path).isOutput = true
-  makeDirectory(target, request.workDirectory, root, read)
+  makeDirectory(target, request.workDirectory, root, read, present)
 }
 
 function makeDirectory(
@@ -49,12 +53,17 @@ function makeDirectory(
   source: string | undefined,
   branch: Branch,
   read: DirectoryReader,
+  present?: Links,
 ): void {
-  mkdirSync(target)
+  if (present === undefined) mkdirSync(target)
   // An output directory holds only what the job makes.
-  if (source !== undefined && !branch.isOutput)
-    for (const name of read(source))
-      if (!branch.children.has(name)) symlinkSync(`${source}/${name}`, `${target}/${name}`)
+  const names = source === undefined || branch.isOutput ? [] : read(source)
+  const links = new Map(
+    names.filter((name) => !branch.children.has(name)).map((name) => [name, `${source}/${name}`]),
+  )
+  for (const [name, origin] of present ?? []) if (links.get(name) !== origin) unlinkSync(`${target}/${name}`)
+  for (const [name, origin] of links)
+    if (present?.get(name) !== origin) symlinkSync(origin, `${target}/${name}`)
   for (const [name, child] of branch.children) {
     const place = join(target, name)
     const origin = child.from ?? (source === undefined || branch.isOutput ? undefined : join(source, name))

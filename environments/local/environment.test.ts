@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -64,10 +64,15 @@ describe('processes of a job', () => {
   })
 
   test('get time to end by themselves', async () => {
-    const request = trial.shell('trap "echo cleaned; exit 0" TERM; echo ready; while :; do sleep 0.01; done')
+    const mark = join(trial.directory, 'mark')
+    const request = trial.request([
+      'sh',
+      '-c',
+      'trap "echo cleaned; exit 0" TERM; echo ready; : >"$0"; while :; do sleep 0.01; done',
+      mark,
+    ])
     const handle = await trial.submit(request)
-    const log = join(trial.ownDirectory, request.id, 'stdout')
-    await until('it is ready', () => (existsSync(log) && readFileSync(log, 'utf8') !== '' ? true : undefined))
+    await until('it is ready', () => (existsSync(mark) ? true : undefined))
     await trial.environment.cancel([handle], noSignal)
     expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'stopped', cause: 'cancelled' })
     expect((await trial.collect(handle)).stdout).toBe('ready\ncleaned\n')
@@ -128,6 +133,35 @@ describe('signals and exit codes are told apart', () => {
     expect((await trial.run(trial.shell(`exit ${code}`))).end).toEqual({ kind: 'exited', exitCode: code })
   })
 
+  test('a job that was stopped and went on is waited for', async () => {
+    const mark = join(trial.directory, 'mark')
+    const handle = await trial.submit(
+      trial.request(['sh', '-c', 'echo $$ >"$0.part"; mv "$0.part" "$0"; kill -STOP $$; exit 3', mark]),
+    )
+    await until('it is stopped', () =>
+      existsSync(mark) &&
+      /\) T /.test(readFileSync(`/proc/${Number(readFileSync(mark, 'utf8'))}/stat`, 'utf8'))
+        ? true
+        : undefined,
+    )
+    expect((await trial.observe(handle)).kind).toBe('running')
+    process.kill(Number(readFileSync(mark, 'utf8')), 'SIGCONT')
+    expect(await trial.waitForEnd(handle)).toEqual({ kind: 'exited', exitCode: 3 })
+  })
+
+  test('jobs that are cancelled while they start all come to an end', async () => {
+    const requests = Array.from({ length: 60 }, () => trial.shell('exit 0'))
+    for (const request of requests) {
+      const handle = await trial.submit(request)
+      await trial.environment.cancel([handle], noSignal)
+    }
+    const handles = await trial.environment.recover(
+      requests.map(({ id }) => id),
+      noSignal,
+    )
+    for (const handle of handles) expect((await trial.waitForEnd(handle)).kind).toBe('stopped')
+  })
+
   test('a command cannot forge an answer of its launcher', async () => {
     const { end } = await trial.run(trial.request(['sh', '-c', 'kill -KILL $$', '\nended 0\nstarted 1\n']))
     expect(end).toMatchObject({ kind: 'stopped', cause: 'signal' })
@@ -179,7 +213,7 @@ describe('death', () => {
     for (const { id } of requests) await untilNoProcessWith(id)
     expect((await trial.run(trial.shell('exit 6'))).end).toEqual({ kind: 'exited', exitCode: 6 })
     expect(warnings.join('\n')).toContain('A new one takes its place')
-    expect((await trial.collect(handles[0]!)).stdout).toBe('')
+    expect((await trial.collect(handles[0]!)).collected.missing).toEqual([])
   })
 
   test('of the guard is mended with the next jobs', async () => {
@@ -256,7 +290,7 @@ describe('death of the server', () => {
     try {
       await untilNoProcessWith('MOLEHILL_JOB_ID=orphan')
       expect(told.join()).toContain('earlier life')
-      expect(existsSync(join(directory, 'environment/orphan'))).toBe(false)
+      expect(readdirSync(join(directory, 'environment'))).toEqual([])
     } finally {
       await next.close()
     }
