@@ -313,8 +313,9 @@ const nothingKnown = {
   environments: [],
 } as const
 
-function summarize({ directory: _, ...summary }: IndexEntry): ExecutionSummary {
-  return summary
+function summarize(entry: IndexEntry): ExecutionSummary {
+  const { id, name, script, state, isCancelled, startedAt, endedAt } = entry
+  return { id, name, script, state, isCancelled, startedAt, endedAt }
 }
 
 function describeEnding(ending: RunEnding): ExecutionState['error'] {

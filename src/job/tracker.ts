@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type {
   CollectedFiles,
@@ -15,7 +14,7 @@ import { nextAttemptState, type AttemptEvent, type AttemptState } from './attemp
 /** One attempt on its way through an environment, with the ears of whoever asked for it. */
 export interface Attempt {
   readonly request: JobRequest
-  /** Where outputs and logs are collected. */
+  /** Where outputs are collected. Does not exist before. */
   readonly directory: string
   /** Called once, before the environment is asked. What must survive a crash is committed when it resolves. */
   submitting(): Promise<void>
@@ -60,7 +59,7 @@ export class EnvironmentTracker {
   readonly #warn: (message: string) => void
   readonly #lostGraceMs: number
   #deferred: Tracked[] = []
-  #deferredUntil = 0
+  #isPausing = false
   #deferrals = 0
   #isSubmitting = false
   #isWokenAgain = false
@@ -151,7 +150,7 @@ export class EnvironmentTracker {
   }
 
   #takeBatch(room: number): Tracked[] {
-    const batch = this.#now() >= this.#deferredUntil ? this.#deferred.splice(0, room) : []
+    const batch = this.#isPausing ? [] : this.#deferred.splice(0, room)
     // In turn, and each source only its share, so that one large execution does not hold up the others.
     for (let round = this.#sources.length; round > 0 && batch.length < room; round -= 1) {
       const source = this.#sources.shift()
@@ -228,8 +227,12 @@ export class EnvironmentTracker {
   #waitBeforeNextTry(): void {
     this.#deferrals += 1
     const waitMs = Math.min(60_000, 1000 * 2 ** Math.min(6, this.#deferrals))
-    this.#deferredUntil = this.#now() + waitMs
-    this.#run(delay(waitMs, undefined, { signal: this.#stop.signal }).then(() => this.wake()))
+    this.#isPausing = true
+    const goOn = (): void => {
+      this.#isPausing = false
+      this.wake()
+    }
+    this.#run(delay(waitMs, undefined, { signal: this.#stop.signal }).then(goOn))
   }
 
   async #poll(): Promise<void> {
@@ -286,7 +289,6 @@ export class EnvironmentTracker {
   async #collect(tracked: Tracked, observation: Observation & { kind: 'exited' | 'stopped' }): Promise<void> {
     const { handle, attempt } = tracked
     if (handle === undefined) return
-    await mkdir(attempt.directory, { recursive: true })
     const collected = await this.environment
       .collect(handle, attempt.directory, this.#stop.signal)
       .catch((error: unknown) => {

@@ -53,7 +53,7 @@ export function mismatch(value: unknown, type: ValueType): string | undefined {
 function describe(value: unknown): string {
   if (value === undefined || value === null || typeof value === 'number') return String(value)
   if (Array.isArray(value)) return `an array of ${value.length}`
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : `${typeof value}`
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : typeof value
 }
 
 function isJson(value: unknown, depth = 0): boolean {

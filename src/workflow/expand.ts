@@ -101,11 +101,11 @@ function openCross(factors: readonly Samples[]): Samples {
     size,
     at(index) {
       let rest = index
-      let sample: Context = {}
+      const sample: Record<string, Json> = {}
       for (let position = factors.length - 1; position >= 0; position -= 1) {
         const factor = factors[position]
         if (factor === undefined) continue
-        sample = { ...factor.at(rest % factor.size), ...sample }
+        Object.assign(sample, factor.at(rest % factor.size))
         rest = Math.floor(rest / factor.size)
       }
       return sample

@@ -24,9 +24,7 @@ interface TableFile {
  * Writes a line into the execution's output: a template, the text a function makes of the values, or `name = value`
  * of the given values (of all that the task receives and returns where none are given).
  */
-export function display(
-  what: Template | ((context: never) => unknown) | readonly Value[] | undefined = undefined,
-): Hook {
+export function display(what?: Template | ((context: never) => unknown) | readonly Value[]): Hook {
   if (what === undefined) return { kind: 'display', text: undefined, values: undefined }
   if (isTemplate(what) || typeof what === 'function')
     return { kind: 'display', text: what, values: undefined }

@@ -36,8 +36,8 @@ function findCycle<Node>(
   const path: Node[] = []
   for (let node = remaining[0]; node !== undefined; node = leadsTo.get(node)) {
     const start = path.indexOf(node)
-    if (start >= 0) return path.slice(start).reverse()
+    if (start >= 0) return path.slice(start).toReversed()
     path.push(node)
   }
-  return path.reverse()
+  return path.toReversed()
 }

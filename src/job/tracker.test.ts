@@ -1,0 +1,146 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { JobId } from '../environment/environment.ts'
+import { FakeEnvironment, type FakeBehaviour } from '../environment/fake.ts'
+import { EnvironmentTracker, type Attempt, type AttemptEnding, type AttemptSource } from './tracker.ts'
+
+describe('a tracker', () => {
+  let directory: string
+  const trackers: EnvironmentTracker[] = []
+  const warnings: string[] = []
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'molehill-tracker-'))
+  })
+
+  afterEach(async () => {
+    await Promise.all(trackers.splice(0).map(async (tracker) => tracker.close()))
+    await rm(directory, { recursive: true })
+  })
+
+  function track(environment: FakeEnvironment, lostGraceMs = 0): EnvironmentTracker {
+    const warn = (message: string): number => warnings.push(message)
+    const tracker = new EnvironmentTracker(environment, { now: () => performance.now(), warn, lostGraceMs })
+    trackers.push(tracker)
+    return tracker
+  }
+
+  /** A source of `count` attempts that notes how each ended. */
+  function makeSource(name: string, count: number) {
+    const endings = new Map<string, AttemptEnding>()
+    const states: string[] = []
+    let given = 0
+    const make = (index: number): Attempt => {
+      const id = `${name}-${index}` as JobId
+      const request = {
+        id,
+        command: ['x'],
+        env: {},
+        workDirectory: directory,
+        inputs: [],
+        outputs: [],
+        resources: {},
+      }
+      return {
+        request,
+        directory: join(directory, id),
+        submitting: async () => undefined,
+        moved: (state) => states.push(`${id} ${state}`),
+        ended: async (ending) => void endings.set(id, ending),
+      }
+    }
+    const source: AttemptSource = {
+      take: (limit) => Array.from({ length: Math.min(limit, count - given) }, () => make((given += 1))),
+    }
+    return { source, endings, states, given: () => given }
+  }
+
+  const run = (environment: FakeEnvironment, count: number) => {
+    const tracker = track(environment)
+    const source = makeSource('job', count)
+    tracker.add(source.source)
+    tracker.wake()
+    return { tracker, ...source }
+  }
+
+  it('takes work only while there is room, and brings every attempt to its end', async () => {
+    const environment = new FakeEnvironment(() => ({ runMs: 2 }), { maxActiveJobs: 7 })
+    const { endings, given } = run(environment, 100)
+    expect(given()).toBeLessThanOrEqual(7)
+    await expect.poll(() => endings.size, { timeout: 10_000 }).toBe(100)
+    expect([...endings.values()].every((ending) => ending.kind === 'exited' && ending.exitCode === 0)).toBe(
+      true,
+    )
+  })
+
+  it('serves sources in turn', async () => {
+    const environment = new FakeEnvironment(() => ({ runMs: 1 }), { maxActiveJobs: 4 })
+    const tracker = track(environment)
+    const large = makeSource('large', 200)
+    const small = makeSource('small', 5)
+    tracker.add(large.source)
+    tracker.add(small.source)
+    tracker.wake()
+    await expect.poll(() => small.endings.size).toBe(5)
+    expect(large.endings.size).toBeLessThan(100)
+    await expect.poll(() => large.endings.size, { timeout: 10_000 }).toBe(200)
+  })
+
+  it('works by polling alone where an environment does not tell', async () => {
+    const { endings } = run(new FakeEnvironment(() => ({ runMs: 1 }), { watch: false }), 10)
+    await expect.poll(() => endings.size, { timeout: 5000 }).toBe(10)
+  })
+
+  it('says why a request was refused', async () => {
+    const behave = (): FakeBehaviour => ({ refusal: { kind: 'rejected', reason: 'no such partition' } })
+    const { endings } = run(new FakeEnvironment(behave), 1)
+    await expect.poll(() => endings.get('job-1')).toEqual({ kind: 'rejected', message: 'no such partition' })
+  })
+
+  it('submits a deferred attempt again later', async () => {
+    let tries = 0
+    const behave = (): FakeBehaviour =>
+      (tries += 1) === 1 ? { refusal: { kind: 'deferred', reason: 'quota' } } : { runMs: 1 }
+    const { endings, states } = run(new FakeEnvironment(behave), 1)
+    await expect.poll(() => endings.get('job-1')?.kind, { timeout: 10_000 }).toBe('exited')
+    expect(states.slice(0, 3)).toEqual(['job-1 submitting', 'job-1 ready', 'job-1 submitting'])
+  })
+
+  it('changes no state while the environment gives no answer', async () => {
+    const environment = new FakeEnvironment(() => ({}), { watch: false })
+    const { endings } = run(environment, 3)
+    await expect.poll(() => environment.accepted.length).toBe(3)
+    environment.outage = new Error('no route to host')
+    await expect.poll(() => warnings.some((warning) => warning.includes('no route to host'))).toBe(true)
+    expect(endings.size).toBe(0)
+    environment.outage = undefined
+    for (const { id } of environment.accepted) environment.finish(id)
+    await expect.poll(() => endings.size, { timeout: 10_000 }).toBe(3)
+    expect([...endings.values()].map(({ kind }) => kind)).toEqual(['exited', 'exited', 'exited'])
+  })
+
+  it('tells of a lost job, but only when it stays lost', async () => {
+    const behave = (): FakeBehaviour => ({ runMs: 1, end: { kind: 'lost', message: 'gone' } })
+    const patient = track(new FakeEnvironment(behave), 200)
+    const source = makeSource('job', 1)
+    patient.add(source.source)
+    const startedAt = performance.now()
+    patient.wake()
+    await expect
+      .poll(() => source.endings.get('job-1'), { timeout: 5000 })
+      .toEqual({ kind: 'lost', message: 'gone' })
+    expect(performance.now() - startedAt).toBeGreaterThan(199)
+  })
+
+  it('passes a cancel on, and waits for the end that the environment tells', async () => {
+    const environment = new FakeEnvironment(() => ({}))
+    const { tracker, endings } = run(environment, 2)
+    await expect.poll(() => environment.accepted.length).toBe(2)
+    await tracker.cancel(['job-1' as JobId, 'unknown' as JobId])
+    await expect.poll(() => endings.get('job-1')).toMatchObject({ kind: 'stopped', cause: 'cancelled' })
+    expect(environment.cancelled).toEqual(['job-1'])
+    expect(endings.has('job-2')).toBe(false)
+  })
+})
