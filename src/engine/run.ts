@@ -58,6 +58,8 @@ export interface Completion {
 
 /** More jobs than this are never made ahead of those that can start. */
 const mostReady = 10_000
+/** Inner explorations that are opened at the same time. */
+const mostOpening = 100
 
 /** More changes than this never wait for the disk: nothing new starts until it has caught up. */
 const mostUncommitted = 20_000
@@ -395,17 +397,21 @@ export class Run {
     return samples
   }
 
-  /** Begins the next sample of an exploration that feeds a capsule: of the innermost and youngest one that can. */
+  /**
+   * Begins the next sample of an exploration that feeds a capsule: of the innermost and oldest one that can. While
+   * enough explorations are being opened, none is begun that would only open one more.
+   */
   #makeSample(step: number): boolean {
+    let opening = 0
     for (const feeder of this.#feeders[step] ?? []) {
-      const open = [...this.#state.explorations].filter(
-        (exploration) => exploration.step === feeder && waitingSamples(exploration) > 0,
-      )
-      const youngest = open.at(-1)
-      if (youngest === undefined) continue
-      for (const effect of next(this.#state, { kind: 'wanted', exploration: youngest }))
-        this.#carryOut(effect)
-      return true
+      for (const exploration of this.#state.explorations) {
+        if (exploration.step !== feeder) continue
+        if (exploration.samples === undefined) opening += 1
+        if (waitingSamples(exploration) === 0) continue
+        for (const effect of next(this.#state, { kind: 'wanted', exploration })) this.#carryOut(effect)
+        return true
+      }
+      if (opening >= mostOpening) return false
     }
     return false
   }
