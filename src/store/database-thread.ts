@@ -4,6 +4,7 @@
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort } from 'node:worker_threads'
+import { checksumOf } from './checksum.ts'
 import { statements, type StatementName, type Write } from './journal-schema.ts'
 
 export type DatabaseRequest =
@@ -92,8 +93,9 @@ function writeAll(path: string, writes: readonly Write[]): void {
   try {
     for (const [name, ...columns] of writes) {
       let statement = prepared.get(name)
-      if (statement === undefined) prepared.set(name, (statement = database.prepare(statements[name])))
-      statement.run(...columns)
+      if (statement === undefined) prepared.set(name, (statement = database.prepare(statements[name].sql)))
+      if (statements[name].isPut) statement.run(...columns, checksumOf(columns))
+      else statement.run(...columns)
     }
     database.exec('COMMIT')
   } catch (error) {

@@ -5,7 +5,7 @@
 export const journalVersion = 1
 
 export const journalSchema = `
-  CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
 
   CREATE TABLE jobs (
     id INTEGER PRIMARY KEY,
@@ -20,6 +20,7 @@ export const journalSchema = `
     ended_at REAL,
     error TEXT,
     output TEXT,
+    checksum INTEGER NOT NULL,
     UNIQUE (step, ticket)
   );
 
@@ -32,7 +33,8 @@ export const journalSchema = `
     handle TEXT,
     started_at REAL,
     ended_at REAL,
-    ending TEXT
+    ending TEXT,
+    checksum INTEGER NOT NULL
   ) WITHOUT ROWID;
 
   CREATE TABLE explorations (
@@ -41,6 +43,7 @@ export const journalSchema = `
     ticket TEXT NOT NULL,
     size INTEGER NOT NULL,
     listings TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
     UNIQUE (step, ticket)
   );
 
@@ -48,11 +51,23 @@ export const journalSchema = `
     exploration INTEGER NOT NULL,
     sample INTEGER NOT NULL,
     contributions TEXT,
+    checksum INTEGER NOT NULL,
     PRIMARY KEY (exploration, sample)
   ) WITHOUT ROWID;
 
-  CREATE TABLE outbox (sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, path TEXT NOT NULL, content TEXT NOT NULL);
-  CREATE TABLE hook_files (path TEXT PRIMARY KEY, length INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE outbox (
+    sequence INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    content TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  );
+
+  CREATE TABLE hook_files (
+    path TEXT PRIMARY KEY,
+    length INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+  ) WITHOUT ROWID;
 
   CREATE TABLE faults (
     sequence INTEGER PRIMARY KEY,
@@ -60,10 +75,17 @@ export const journalSchema = `
     level TEXT NOT NULL,
     message TEXT NOT NULL,
     stack TEXT NOT NULL,
-    time REAL NOT NULL
+    time REAL NOT NULL,
+    checksum INTEGER NOT NULL
   );
 
-  CREATE TABLE events (sequence INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL);
+  CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY,
+    time REAL NOT NULL,
+    kind TEXT NOT NULL,
+    data TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  );
 `
 
 /** The index of all executions: \`molehill.db\` in the data directory. */
@@ -77,26 +99,34 @@ export const indexSchema = `
     is_cancelled INTEGER NOT NULL,
     started_at REAL NOT NULL,
     ended_at REAL,
-    last TEXT
+    last TEXT,
+    checksum INTEGER NOT NULL
   ) WITHOUT ROWID;
 `
 
-/** Every statement that is ever written, by the name with which writers ask for it. */
+/**
+ * Every statement that is ever written, by the name with which writers ask for it. What puts a row has a checksum of
+ * the row's other columns as its last parameter, which the writing thread adds.
+ */
 export const statements = {
-  setFact: 'INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
-  putJob: 'INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-  putAttempt: 'INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
-  putExploration: 'INSERT OR REPLACE INTO explorations VALUES (?, ?, ?, ?, ?)',
-  putSample: 'INSERT OR REPLACE INTO samples VALUES (?, ?, ?)',
-  putOutbox: 'INSERT INTO outbox VALUES (?, ?, ?, ?)',
-  clearOutbox: 'DELETE FROM outbox WHERE path = ? AND sequence <= ?',
-  putHookFile: 'INSERT OR REPLACE INTO hook_files VALUES (?, ?)',
-  putFault: 'INSERT INTO faults VALUES (?, ?, ?, ?, ?, ?)',
-  trimFaults: 'DELETE FROM faults WHERE sequence <= ?',
-  putEvent: 'INSERT INTO events VALUES (?, ?, ?, ?)',
-  putExecution: 'INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
-  deleteExecution: 'DELETE FROM executions WHERE id = ?',
+  setFact: put('facts', 2),
+  putJob: put('jobs', 12),
+  putAttempt: put('attempts', 9),
+  putExploration: put('explorations', 5),
+  putSample: put('samples', 3),
+  putOutbox: put('outbox', 4),
+  clearOutbox: { sql: 'DELETE FROM outbox WHERE path = ? AND sequence <= ?', isPut: false },
+  putHookFile: put('hook_files', 2),
+  putFault: put('faults', 6),
+  trimFaults: { sql: 'DELETE FROM faults WHERE sequence <= ?', isPut: false },
+  putEvent: put('events', 4),
+  putExecution: put('executions', 9),
+  deleteExecution: { sql: 'DELETE FROM executions WHERE id = ?', isPut: false },
 } as const
+
+function put(table: string, columns: number): { readonly sql: string; readonly isPut: true } {
+  return { sql: `INSERT OR REPLACE INTO ${table} VALUES (${'?, '.repeat(columns)}?)`, isPut: true }
+}
 
 export type StatementName = keyof typeof statements
 

@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { crc32 } from 'node:zlib'
+import type { Column } from './journal-schema.ts'
+
+/** CRC-32 over all columns of a row but the checksum itself. Finds a flipped bit, which SQLite by itself does not. */
+export function checksumOf(columns: readonly Column[]): number {
+  return crc32(JSON.stringify(columns))
+}
+
+/** What is wrong with the database in a file; undefined where there is no file, or nothing wrong with it. */
+export function findDamageAt(path: string): string | undefined {
+  if (!existsSync(path)) return undefined
+  try {
+    const database = new DatabaseSync(path)
+    try {
+      return findDamage(database)
+    } finally {
+      database.close()
+    }
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/**
+ * What is wrong with a database, in words that name table and row, or undefined when every page and every row is as
+ * it was written. Reads all of it.
+ */
+export function findDamage(database: DatabaseSync): string | undefined {
+  try {
+    const [check] = database.prepare('PRAGMA quick_check(1)').all()
+    const verdict = String(Object.values(check ?? {})[0])
+    if (verdict !== 'ok') return verdict
+    const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
+    for (const { name } of tables) {
+      const table = String(name)
+      for (const row of database.prepare(`SELECT * FROM "${table}"`).iterate()) {
+        const columns = Object.values(row) as Column[]
+        if (columns.pop() !== checksumOf(columns))
+          return `a row of the table ${table} is not as it was written: ${JSON.stringify(columns[0])}`
+      }
+    }
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
