@@ -1,5 +1,11 @@
+import { existsSync } from 'node:fs'
+import { readdir, rename, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { Problem } from '../problem.ts'
-import type { Database } from '../store/database.ts'
+import { findDamageAt } from '../store/checksum.ts'
+import type { Database, DatabaseWriter } from '../store/database.ts'
+import { indexSchema, journalVersion, type Write } from '../store/journal-schema.ts'
 import type { ExecutionState, ExecutionSummary } from './contract.ts'
 
 /** What is known of every execution, ended ones included. */
@@ -13,7 +19,7 @@ export class ExecutionIndex {
   readonly #database: Database
   readonly #entries = new Map<string, IndexEntry>()
 
-  constructor(database: Database) {
+  private constructor(database: Database) {
     this.#database = database
     for (const row of database.reader.prepare('SELECT * FROM executions ORDER BY started_at').all())
       this.#entries.set(String(row['id']), {
@@ -26,6 +32,29 @@ export class ExecutionIndex {
         startedAt: Number(row['started_at']),
         endedAt: row['ended_at'] as number | null,
       })
+  }
+
+  /**
+   * Opens `molehill.db` of a data directory. A damaged one is set aside and made anew from the journals of the
+   * executions, which hold all that it holds.
+   */
+  static async open(
+    dataDirectory: string,
+    writer: DatabaseWriter,
+    warn: (message: string) => void,
+  ): Promise<ExecutionIndex> {
+    const path = join(dataDirectory, 'molehill.db')
+    const damage = findDamageAt(path)
+    if (damage !== undefined) {
+      await setAside(path)
+      warn(
+        `${path} is damaged (${damage}). It is kept as ${path}.damaged, and made anew from the executions.`,
+      )
+    }
+    const isLost = !existsSync(path)
+    const index = new ExecutionIndex(await writer.open(path, indexSchema, journalVersion))
+    if (isLost) await index.#rebuild(join(dataDirectory, 'executions'))
+    return index
   }
 
   /** Throws Problem execution-unknown. */
@@ -46,7 +75,7 @@ export class ExecutionIndex {
     return typeof last === 'string' ? (JSON.parse(last) as ExecutionState) : undefined
   }
 
-  async put(entry: IndexEntry, last?: ExecutionState): Promise<void> {
+  async put(entry: IndexEntry, last?: ExecutionState, also: readonly Write[] = []): Promise<void> {
     const { id, name, script, directory, state, isCancelled, startedAt, endedAt } = entry
     this.#database.write([
       [
@@ -61,6 +90,7 @@ export class ExecutionIndex {
         endedAt,
         last === undefined ? null : JSON.stringify(last),
       ],
+      ...also,
     ])
     this.#entries.set(id, entry)
     await this.#database.flushed()
@@ -74,5 +104,75 @@ export class ExecutionIndex {
 
   async close(): Promise<void> {
     await this.#database.close()
+  }
+
+  async #rebuild(executionsDirectory: string): Promise<void> {
+    for (const id of await readdir(executionsDirectory)) {
+      const path = join(executionsDirectory, id, 'journal.db')
+      const damage = findDamageAt(path)
+      const known = damage === undefined ? readEntry(path) : await setAsideJournal(id, path, damage)
+      if (known !== undefined) await this.put(known.entry, known.last)
+    }
+  }
+}
+
+/** The journal's own copy of what the index holds of an execution. */
+export function entryFacts(entry: IndexEntry, last?: ExecutionState): Write[] {
+  return [
+    ['setFact', 'entry', JSON.stringify(entry)],
+    ...(last === undefined ? [] : [['setFact', 'last', JSON.stringify(last)] as const]),
+  ]
+}
+
+/** What clients are told of an execution of which nothing is known. */
+export const nothingKnown = {
+  counts: { ready: 0, running: 0, completed: 0, failed: 0 },
+  capsules: [],
+  environments: [],
+} as const
+
+/** Renames a database and what belongs to it, so that somebody may look at it. */
+export async function setAside(path: string): Promise<void> {
+  for (const suffix of ['', '-wal', '-shm'])
+    if (existsSync(path + suffix)) await rename(path + suffix, `${path}.damaged${suffix}`)
+}
+
+/** Files of an execution may be all that is left of it: it stays listed until somebody removes it. */
+async function setAsideJournal(id: string, path: string, damage: string): Promise<KnownExecution> {
+  const { birthtimeMs } = await stat(path)
+  await setAside(path)
+  const entry: IndexEntry = {
+    id,
+    name: 'unknown',
+    script: 'unknown',
+    state: 'failed',
+    isCancelled: false,
+    startedAt: birthtimeMs,
+    endedAt: birthtimeMs,
+    directory: null,
+  }
+  const message = `The journal is damaged (${damage}) and is kept as ${path}.damaged.`
+  return { entry, last: { ...nothingKnown, ...entry, error: { message } } }
+}
+
+interface KnownExecution {
+  readonly entry: IndexEntry
+  readonly last: ExecutionState | undefined
+}
+
+function readEntry(path: string): KnownExecution | undefined {
+  if (!existsSync(path)) return undefined
+  const journal = new DatabaseSync(path, { readOnly: true })
+  try {
+    const fact = journal.prepare('SELECT value FROM facts WHERE name = ?')
+    const entry = fact.get('entry')?.['value']
+    const last = fact.get('last')?.['value']
+    if (typeof entry !== 'string') return undefined
+    return {
+      entry: JSON.parse(entry) as IndexEntry,
+      last: typeof last === 'string' ? (JSON.parse(last) as ExecutionState) : undefined,
+    }
+  } finally {
+    journal.close()
   }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -9,8 +10,9 @@ import { evaluateScript } from '../script/evaluate.ts'
 import { startFunctionHost } from '../script/function-host.ts'
 import type { Evaluation, FunctionHost } from '../script/contract.ts'
 import { snapshotModules } from '../script/snapshot.ts'
+import { findDamageAt } from '../store/checksum.ts'
 import { DatabaseWriter, type Database } from '../store/database.ts'
-import { indexSchema, journalSchema, journalVersion } from '../store/journal-schema.ts'
+import { journalSchema, journalVersion } from '../store/journal-schema.ts'
 import type { Plan } from '../workflow/plan.ts'
 import type {
   Executions,
@@ -21,7 +23,7 @@ import type {
   StartRequest,
 } from './contract.ts'
 import { describeRun } from './describe-run.ts'
-import { ExecutionIndex, type IndexEntry } from './execution-index.ts'
+import { entryFacts, ExecutionIndex, nothingKnown, setAside, type IndexEntry } from './execution-index.ts'
 import { listJobs } from './list-jobs.ts'
 import { Run, type RunEnding } from './run.ts'
 import type { EngineSettings } from './settings.ts'
@@ -36,8 +38,10 @@ export async function createExecutions(settings: EngineSettings): Promise<Execut
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const trackers = await Trackers.load(settings)
   const writer = new DatabaseWriter()
-  const database = await writer.open(join(settings.dataDirectory, 'molehill.db'), indexSchema, journalVersion)
-  const engine = new Engine(settings, directory, trackers, writer, new ExecutionIndex(database))
+  const index = await ExecutionIndex.open(settings.dataDirectory, writer, (message) =>
+    settings.warn(message, {}),
+  )
+  const engine = new Engine(settings, directory, trackers, writer, index)
   await engine.resume()
   return engine
 }
@@ -84,10 +88,6 @@ class Engine implements Executions {
       const { evaluation, workDirectory } = await this.#prepare(request, directory)
       const { plan } = evaluation
       await snapshotModules(evaluation, workDirectory, join(directory, 'modules'))
-      const journal = await this.#openJournal(directory)
-      journal.write([['setFact', 'plan', JSON.stringify(plan)]])
-      await journal.flushed()
-      await syncDirectories(directory, this.#directory)
       const entry: IndexEntry = {
         id,
         name: plan.name,
@@ -98,6 +98,10 @@ class Engine implements Executions {
         endedAt: null,
         directory: 'directory' in request ? request.directory : null,
       }
+      const journal = await this.#openJournal(directory)
+      journal.write([['setFact', 'plan', JSON.stringify(plan)], ...entryFacts(entry)])
+      await journal.flushed()
+      await syncDirectories(directory, this.#directory)
       const run = await this.#open(entry, plan, journal)
       await this.#index.put(entry)
       run.start()
@@ -126,7 +130,13 @@ class Engine implements Executions {
       if (!known.has(name)) await removeTree(join(this.#directory, name))
     for (const entry of this.#index.list()) {
       if (entry.state !== 'running') continue
+      const path = join(this.#directory, entry.id, 'journal.db')
       try {
+        const damage = findDamageAt(path)
+        if (damage !== undefined) {
+          await setAside(path)
+          throw new Problem('internal', `Its journal is damaged (${damage}) and is kept as ${path}.damaged.`)
+        }
         const journal = await this.#openJournal(join(this.#directory, entry.id))
         const run = await this.#open(entry, readPlan(journal.reader), journal)
         if (entry.isCancelled) run.stop({ kind: 'cancelled' })
@@ -176,7 +186,9 @@ class Engine implements Executions {
     const active = this.#active.get(id)
     if (active !== undefined)
       return listJobs(active.journal.reader, active.run.resources.plan, active.run.live, query)
-    const reader = new DatabaseSync(join(this.#directory, id, 'journal.db'), { readOnly: true })
+    const path = join(this.#directory, id, 'journal.db')
+    if (!existsSync(path)) return { jobs: [], next: null }
+    const reader = new DatabaseSync(path, { readOnly: true })
     try {
       return listJobs(reader, readPlan(reader), [], query)
     } finally {
@@ -299,19 +311,16 @@ class Engine implements Executions {
       const error = describeEnding(decided)
       run.journal.event('ended', { state: entry.state, isCancelled: entry.isCancelled })
       await run.journal.flushed()
-      const last = describeRun(summarize(entry), run)
-      await this.#index.put(entry, error === undefined ? last : { ...last, error })
+      const state = describeRun(summarize(entry), run)
+      const last = error === undefined ? state : { ...state, error }
+      run.journal.record(entryFacts(entry, last))
+      await run.journal.flushed()
+      await this.#index.put(entry, last)
     }
     await journal.close()
     this.#active.delete(id)
   }
 }
-
-const nothingKnown = {
-  counts: { ready: 0, running: 0, completed: 0, failed: 0 },
-  capsules: [],
-  environments: [],
-} as const
 
 function summarize(entry: IndexEntry): ExecutionSummary {
   const { id, name, script, state, isCancelled, startedAt, endedAt } = entry

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -160,3 +160,44 @@ function processesWith(command: string): () => Promise<string[]> {
     return found
   }
 }
+
+describe('damage', () => {
+  it('to the index or to one journal is named and set aside, and hurts no other execution', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'molehill-damage-'))
+    const script = (seconds: number): Record<string, string> => ({
+      'workflow.ts': `
+        import { commandTask, shell } from 'molehill'
+        export default commandTask('t', { command: shell\`sleep ${seconds}\` })
+      `,
+    })
+    try {
+      const first = await startTestEngine({ dataDirectory: directory })
+      const good = await first.start(script(0))
+      await first.executions.ended(good, AbortSignal.timeout(20_000))
+      const running = await first.start(script(985))
+      const damaged = await first.start(script(984))
+      await first.executions.close()
+
+      const flip = async (path: string, text: string): Promise<void> => {
+        const bytes = await readFile(path)
+        const position = bytes.indexOf(text)
+        expect(position).toBeGreaterThan(0)
+        bytes[position] = (bytes[position] ?? 0) ^ 1
+        await writeFile(path, bytes)
+      }
+      await flip(join(directory, 'molehill.db'), good)
+      await flip(join(directory, 'executions', damaged, 'journal.db'), 'sleep 984')
+
+      await using second = await startTestEngine({ dataDirectory: directory })
+      expect(second.warnings.join('\n')).toContain('molehill.db is damaged')
+      expect(await readdir(directory)).toContain('molehill.db.damaged')
+      expect(second.executions.state(good)).toMatchObject({ state: 'finished', counts: { completed: 1 } })
+      expect(second.executions.state(running).state).toBe('running')
+      expect(second.executions.state(damaged).error?.message).toContain('journal is damaged')
+      expect(await readdir(join(directory, 'executions', damaged))).toContain('journal.db.damaged')
+      expect(second.executions.jobs(damaged, { limit: 10 }).jobs).toEqual([])
+    } finally {
+      await rm(directory, { recursive: true, force: true })
+    }
+  })
+})
