@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { secureHeaders } from 'hono/secure-headers'
 import { Problem, toProblem } from '../problem.ts'
+import { isStillSent, lingerOnClose } from './linger.ts'
 import { observeRequests, type ObservedRequest } from './observe.ts'
 import type { Dialect, Route, TellProblem } from './route.ts'
 import { serveRoute, type ApiContext, type ApiEnvironment, type ServeParts } from './serve-route.ts'
@@ -45,7 +46,10 @@ export function createApi(parts: ApiParts): Api {
     await next()
     for (const [name, value] of answerHeaders) context.header(name, value)
     if (!context.res.headers.has('cache-control')) context.header('cache-control', 'no-store')
-    if (isStopping()) context.header('connection', 'close')
+    const { incoming } = context.env
+    const isEarly = incoming !== undefined && 'complete' in incoming && isStillSent(incoming)
+    if (isEarly) lingerOnClose(incoming)
+    if (isEarly || isStopping()) context.header('connection', 'close')
   })
 
   const tell = (error: unknown, context: ApiContext, tellProblem: TellProblem) => {

@@ -36,6 +36,8 @@ export function observeRequests({
     const startedMs = elapsedMs()
     const requestId = newRequestId()
     context.set('requestId', requestId)
+    // A closed connection has no address any more.
+    const address = context.env.incoming?.socket.remoteAddress ?? ''
     await next()
     context.header('x-request-id', requestId)
     const outgoing = context.env.outgoing
@@ -43,6 +45,7 @@ export function observeRequests({
       observe({
         requestId,
         ...describe(context),
+        address,
         durationMs: elapsedMs() - startedMs,
         isBroken: outgoing !== undefined && !outgoing.writableFinished,
       })
@@ -59,6 +62,5 @@ function describe(context: ApiContext) {
     status: context.res.status,
     code: context.get('code'),
     executionId: context.get('executionId')?.slice(0, longestText),
-    address: context.env.incoming?.socket.remoteAddress ?? '',
   }
 }

@@ -32,6 +32,8 @@ const mostHeaderBytes = 16 * 1024
 /** Serves the API over HTTPS or HTTP. Throws Problem configuration-invalid when it cannot listen there. */
 export async function listen(api: Api, options: ListenOptions): Promise<HttpServer> {
   const listener = getRequestListener(api.fetch, {
+    // See `lingerOnClose`.
+    autoCleanupIncoming: false,
     errorHandler: (error) => {
       options.report(error)
       return new Response(null, { status: 400 })

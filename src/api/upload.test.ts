@@ -211,6 +211,24 @@ describe('an upload that is too large', () => {
 })
 
 describe('a client', () => {
+  test('that sends everything before it listens gets its answer, and the connection is closed', async () => {
+    const body = multipart([
+      token,
+      scriptField,
+      { ...work, content: Buffer.concat([Buffer.from('no gzip'), Buffer.alloc(4_000_000)]) },
+    ])
+    const socket = await openRequest(body.length)
+    socket.pause()
+    for (let at = 0; at < body.length; at += 65_536)
+      if (!socket.write(body.subarray(at, at + 65_536))) await once(socket, 'drain')
+    const answer: string[] = []
+    socket.on('data', (chunk) => answer.push(String(chunk)))
+    socket.resume()
+    await once(socket, 'end')
+    expect(answer.join('')).toMatch(/^HTTP\/1\.1 417 [^]*connection: close\r\n[^]*"code":"archive-invalid"/i)
+    socket.destroy()
+  })
+
   test('that goes away in the midst of an upload leaves nothing', async () => {
     const body = multipart([
       token,
