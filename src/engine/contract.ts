@@ -19,6 +19,13 @@ export interface Executions {
   /** The work directory, for listing and download. */
   workDirectory(id: string): string
   jobs(id: string, query: JobQuery): JobPage
+  /**
+   * The execution's events after the one with sequence `after`, oldest first, as they are committed. Ends when the
+   * execution is over and all have been given, or when the signal aborts.
+   */
+  events(id: string, after: number, signal: AbortSignal): AsyncIterable<ExecutionEvent>
+  /** Why a job is where it is and what it waits for; for every unfinished capsule where no job is named. */
+  explain(id: string, job?: number): readonly Explanation[]
   /** Asks an execution to stop. Files, output and counts stay. Resolves when no process of it is left. */
   cancel(id: string): Promise<void>
   /** Cancels an execution and deletes all of it. */
@@ -37,6 +44,24 @@ export type StartRequest = {
   /** An absolute path of a directory that is used as it stands and is never deleted. */
   | { readonly directory: string }
 )
+
+/** Something that happened to an execution. Sequences rise by one and never change, also across a restart. */
+export interface ExecutionEvent {
+  readonly sequence: number
+  /** Milliseconds since 1970. */
+  readonly time: number
+  readonly kind: string
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+/** An answer to the question why something has not ended. */
+export interface Explanation {
+  /** A capsule, or a job as `capsule[ticket]`. */
+  readonly subject: string
+  readonly state: JobState
+  /** A whole sentence, or several. */
+  readonly reason: string
+}
 
 export interface JobCounts {
   /** Waiting, those included that an exploration has yet to make. */

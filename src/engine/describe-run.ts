@@ -25,7 +25,14 @@ export function describeRun(summary: ExecutionSummary, run: Run): ExecutionState
           step.kind === 'capsule' && step.environment === index ? total + run.readyOf(position) : total,
         0,
       )
-      return { name, kind, ready, ...run.tally.environment(index), errors: [...run.faults.of(index)] }
+      const waiting = ready - (run.tally.waitingIn[index] ?? 0)
+      return {
+        name,
+        kind,
+        ready: waiting,
+        ...run.tally.environment(index),
+        errors: [...run.faults.of(index)],
+      }
     }),
   }
 }

@@ -15,7 +15,9 @@ import { DatabaseWriter, type Database } from '../store/database.ts'
 import { journalSchema, journalVersion } from '../store/journal-schema.ts'
 import type { Plan } from '../workflow/plan.ts'
 import type {
+  ExecutionEvent,
   Executions,
+  Explanation,
   ExecutionState,
   ExecutionSummary,
   JobPage,
@@ -23,10 +25,13 @@ import type {
   StartRequest,
 } from './contract.ts'
 import { describeRun } from './describe-run.ts'
+import { explainEnded, explainJob, explainRun } from './explain.ts'
+import { followEvents } from './follow-events.ts'
 import { entryFacts, ExecutionIndex, nothingKnown, setAside, type IndexEntry } from './execution-index.ts'
 import { listJobs } from './list-jobs.ts'
 import { Run, type RunEnding } from './run.ts'
 import type { EngineSettings } from './settings.ts'
+import { taskView } from './task-boxes.ts'
 import { Trackers } from './trackers.ts'
 
 /** A script that prints more while it is read is ended. */
@@ -104,6 +109,7 @@ class Engine implements Executions {
       await syncDirectories(directory, this.#directory)
       const run = await this.#open(entry, plan, journal)
       await this.#index.put(entry)
+      run.journal.event('started', { name: plan.name, script: plan.script })
       run.start()
       return id
     } catch (error) {
@@ -196,12 +202,41 @@ class Engine implements Executions {
     }
   }
 
+  events(id: string, after: number, signal: AbortSignal): AsyncIterable<ExecutionEvent> {
+    this.#index.get(id)
+    const path = join(this.#directory, id, 'journal.db')
+    if (!existsSync(path)) throw new Problem('file-missing', 'The events of this execution are lost.')
+    const aborted = new Promise<void>((resolve) =>
+      signal.addEventListener('abort', () => resolve(), { once: true }),
+    )
+    return followEvents(path, after, {
+      signal,
+      isOver: () => !this.#active.has(id),
+      news: async () => {
+        const active = this.#active.get(id)
+        if (active !== undefined) await Promise.race([active.run.journal.nextCommit(), active.over, aborted])
+      },
+    })
+  }
+
+  explain(id: string, job?: number): readonly Explanation[] {
+    this.#index.get(id)
+    const run = this.#active.get(id)?.run
+    if (job === undefined) return run === undefined ? [] : explainRun(run)
+    const live = run?.live.find((each) => each.id === job)
+    if (run !== undefined && live !== undefined) return [explainJob(run, live)]
+    const [row] = this.jobs(id, { after: job - 1, limit: 1 }).jobs
+    if (row?.id !== job) throw new Problem('parameter-invalid', `There is no job ${job} in this execution.`)
+    return [explainEnded(row)]
+  }
+
   async cancel(id: string): Promise<void> {
     const entry = this.#index.get(id)
     const active = this.#active.get(id)
     if (active === undefined) return
     if (entry.state === 'running') {
       await this.#index.put({ ...entry, isCancelled: true })
+      active.run.journal.event('cancel', {})
       active.run.stop({ kind: 'cancelled' })
     }
     await active.over
@@ -234,12 +269,13 @@ class Engine implements Executions {
     await mkdir(directory, { mode: 0o700 })
     const workDirectory = 'directory' in request ? request.directory : join(directory, 'work')
     if ('fill' in request) await request.fill(workDirectory)
-    const { scriptTimeMs, scriptMemoryBytes } = this.#settings
+    const { scriptTimeMs, scriptMemoryBytes, isolation } = this.#settings
     const evaluation = await evaluateScript({
       workDirectory,
       script: request.script,
       limits: { timeMs: scriptTimeMs, memoryBytes: scriptMemoryBytes, outputBytes: scriptOutputBytes },
       environment: this.#settings.variables,
+      ...(isolation !== undefined && { isolation }),
       signal: request.signal,
     })
     this.#trackers.validate(evaluation.plan)
@@ -258,7 +294,7 @@ class Engine implements Executions {
   /** Makes a run of an execution, with all it uses. It does not begin yet. */
   async #open(entry: IndexEntry, plan: Plan, journal: Database): Promise<Run> {
     const { id } = entry
-    const { slots, now, variables } = this.#settings
+    const { slots, now, variables, isolation } = this.#settings
     const directory = join(this.#directory, id)
     // Functions tell files by their real paths.
     const workDirectory = await realpath(entry.directory ?? join(directory, 'work'))
@@ -266,9 +302,18 @@ class Engine implements Executions {
     const output = await this.#openOutput(directory)
     const display = async (text: string): Promise<void> =>
       output.append(text).catch((error: unknown) => warn(`Output is lost: ${toProblem(error).message}`))
+    const filesDirectory = join(directory, 'files')
+    await mkdir(filesDirectory, { recursive: true, mode: 0o700 })
     const host = startFunctionHost(
       { workDirectory, script: plan.script, modulesDirectory: join(directory, 'modules') },
-      { threads: slots, environment: variables, onOutput: (text) => void display(text), warn },
+      {
+        threads: slots,
+        environment: variables,
+        ...(isolation !== undefined && { isolation }),
+        view: taskView(this.#settings, { readOnly: [], readWrite: [workDirectory, filesDirectory] }),
+        onOutput: (text) => void display(text),
+        warn,
+      },
     )
     const run = new Run({
       id,
@@ -281,7 +326,7 @@ class Engine implements Executions {
       warn,
       paths: {
         workDirectory,
-        filesDirectory: join(directory, 'files'),
+        filesDirectory,
         attemptsDirectory: join(directory, 'attempts'),
         logsDirectory: join(directory, 'logs'),
       },

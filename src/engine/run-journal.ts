@@ -23,6 +23,7 @@ export class RunJournal {
   #lastExploration: number
   #lastEvent: number
   #isSealing = false
+  #nextCommit = Promise.withResolvers<void>()
 
   constructor(
     database: Database,
@@ -63,6 +64,11 @@ export class RunJournal {
   async flushed(): Promise<void> {
     this.#sealNow()
     await this.database.flushed()
+  }
+
+  /** Resolves when something more has been committed. */
+  async nextCommit(): Promise<void> {
+    return this.#nextCommit.promise
   }
 
   /** Notes a job's new state for the event of this turn. */
@@ -128,6 +134,8 @@ export class RunJournal {
     this.database.write(writes, () => {
       this.tally.commit(totals)
       this.#committed()
+      this.#nextCommit.resolve()
+      this.#nextCommit = Promise.withResolvers()
     })
   }
 }

@@ -25,6 +25,7 @@ import {
   waitingSamples,
   type Activation,
   type Effect,
+  type Exploration,
   type RunEvent,
   type RunState,
 } from './state.ts'
@@ -79,7 +80,7 @@ export class Run {
   readonly #upstream: readonly ReadonlySet<number>[]
   readonly #ready: Job[][]
   readonly #live = new Set<Job>()
-  readonly #retries = new Map<Job, NodeJS.Timeout>()
+  readonly #retries = new Map<Job, { readonly timer: NodeJS.Timeout; readonly at: number }>()
   readonly #hooks: HookWriter
   readonly #functions: FunctionBatches
   readonly #commands: CommandCapsules
@@ -138,6 +139,27 @@ export class Run {
     return [...this.#live].sort((a, b) => a.id - b.id)
   }
 
+  /** Explorations whose samples are not all settled, oldest first. */
+  get openExplorations(): readonly Exploration[] {
+    return [...this.#state.explorations]
+  }
+
+  /** Whether so much waits to be written that nothing new starts. */
+  get isDiskBehind(): boolean {
+    return this.journal.database.backlog > mostUncommitted
+  }
+
+  /** When a job that failed is tried again, in milliseconds since 1970. */
+  retryAt(job: Job): number | undefined {
+    return this.#retries.get(job)?.at
+  }
+
+  /** Whether the jobs of a capsule wait for others to fill their group. */
+  isGroupOpen(step: number): boolean {
+    const waiting = this.#ready[step]?.length ?? 0
+    return waiting > 0 && waiting < this.capsuleAt(step).groupSize && this.#mayGrow(step)
+  }
+
   /** Begins, or goes on where the journal says. */
   start(): void {
     for (const [index, tracker] of this.resources.trackers.entries()) {
@@ -169,7 +191,7 @@ export class Run {
 
   /** Jobs of a capsule that could start now, those included that the next samples would bring. */
   waiting(step: number): number {
-    if (this.isStopping || this.#isDiskBehind) return 0
+    if (this.isStopping || this.isDiskBehind) return 0
     return (this.#ready[step]?.length ?? 0) + this.#samplesFor(step)
   }
 
@@ -179,7 +201,7 @@ export class Run {
    */
   takeJobs(step: number, limit: number, groupSize: number): readonly Job[] {
     const ready = this.#ready[step]
-    if (ready === undefined || this.isStopping || this.#isDiskBehind) return []
+    if (ready === undefined || this.isStopping || this.isDiskBehind) return []
     while (ready.length < limit && this.#readyCount < mostReady && this.#makeSample(step)) continue
     if (ready.length < groupSize && this.#mayGrow(step)) return []
     const taken = ready.splice(0, limit)
@@ -192,10 +214,10 @@ export class Run {
     for (const job of jobs) {
       job.attempts += 1
       job.state = 'submitted'
-      count(this.tally.ready, job.activation.step, -1)
-      count(this.tally.running, job.activation.step, 1)
     }
-    count(this.tally.submittedTo, jobs[0]?.capsule.environment ?? 0, 1)
+    const environment = jobs[0]?.capsule.environment ?? 0
+    count(this.tally.submittedTo, environment, 1)
+    count(this.tally.waitingIn, environment, jobs.length)
   }
 
   submitted(jobs: readonly Job[]): void {
@@ -204,26 +226,17 @@ export class Run {
 
   /** Notes that one environment job, which stands for these, has started. */
   running(jobs: readonly Job[], environment: number): void {
-    const startedAt = this.resources.now()
-    for (const job of jobs) {
-      job.state = 'running'
-      job.startedAt = startedAt
-      this.journal.moved(job, 'running')
-    }
+    this.#start(jobs)
+    for (const job of jobs) this.journal.moved(job, 'running')
     count(this.tally.submittedTo, environment, -1)
+    count(this.tally.waitingIn, environment, -jobs.length)
     count(this.tally.runningOn, environment, 1)
   }
 
   /** Notes that jobs have started without being submitted anywhere, as function calls do. */
   began(jobs: readonly Job[], environmentJobs: number): void {
-    const startedAt = this.resources.now()
-    for (const job of jobs) {
-      job.attempts += 1
-      job.state = 'running'
-      job.startedAt = startedAt
-      count(this.tally.ready, job.activation.step, -1)
-      count(this.tally.running, job.activation.step, 1)
-    }
+    for (const job of jobs) job.attempts += 1
+    this.#start(jobs)
     count(this.tally.runningOn, jobs[0]?.capsule.environment ?? 0, environmentJobs)
   }
 
@@ -290,8 +303,7 @@ export class Run {
   /** Lets go of a job that was ended because the run ends. */
   abandon(job: Job): void {
     if (!this.#live.has(job)) return
-    count(this.tally.running, job.activation.step, -1)
-    count(this.tally.ready, job.activation.step, 1)
+    this.#putBack(job)
     job.state = 'cancelled'
     job.endedAt = this.resources.now()
     this.#live.delete(job)
@@ -323,10 +335,6 @@ export class Run {
       })
       .finally(() => this.#background.delete(owned))
     this.#background.add(owned)
-  }
-
-  get #isDiskBehind(): boolean {
-    return this.journal.database.backlog > mostUncommitted
   }
 
   #wake(): void {
@@ -440,8 +448,7 @@ export class Run {
   }
 
   #retryLater(job: Job, delayMs: number): void {
-    count(this.tally.running, job.activation.step, -1)
-    count(this.tally.ready, job.activation.step, 1)
+    this.#putBack(job)
     job.state = 'ready'
     this.journal.record([writeJob(job, undefined)])
     this.journal.moved(job, 'ready')
@@ -450,7 +457,7 @@ export class Run {
       this.#queue(job)
       this.#wake()
     }, delayMs)
-    this.#retries.set(job, timer)
+    this.#retries.set(job, { timer, at: this.resources.now() + delayMs })
   }
 
   #fail(job: Job, message: string, stack: string): void {
@@ -462,18 +469,36 @@ export class Run {
     if (this.#state.outcome === 'failed') this.stop({ kind: 'failed', message, stack })
   }
 
+  /** A job counts as waiting until it really runs, wherever it waits. */
+  #start(jobs: readonly Job[]): void {
+    const startedAt = this.resources.now()
+    for (const job of jobs) {
+      job.state = 'running'
+      job.startedAt = startedAt
+      count(this.tally.ready, job.activation.step, -1)
+      count(this.tally.running, job.activation.step, 1)
+    }
+  }
+
+  #putBack(job: Job): void {
+    if (job.state !== 'running') return
+    count(this.tally.running, job.activation.step, -1)
+    count(this.tally.ready, job.activation.step, 1)
+  }
+
   #close(job: Job, state: 'completed' | 'failed'): void {
+    this.#putBack(job)
+    count(this.tally.ready, job.activation.step, -1)
     job.state = state
     job.endedAt = this.resources.now()
     this.#live.delete(job)
-    count(this.tally.running, job.activation.step, -1)
     this.journal.moved(job, state)
   }
 
   #end(ending: RunEnding): void {
     if (this.#isOver) return
     const finish = async (): Promise<void> => {
-      for (const timer of this.#retries.values()) clearTimeout(timer)
+      for (const { timer } of this.#retries.values()) clearTimeout(timer)
       for (const [index, tracker] of this.resources.trackers.entries()) {
         const source = this.#sources[index]
         if (source !== undefined) tracker.remove(source)

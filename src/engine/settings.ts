@@ -1,3 +1,5 @@
+import type { Isolation } from '../isolation/isolation.ts'
+
 /** What the engine must be told. Sizes in bytes, times in milliseconds. */
 export interface EngineSettings {
   /** Holds `molehill.db` and `executions/`. */
@@ -8,6 +10,12 @@ export interface EngineSettings {
   readonly scriptMemoryBytes: number
   /** How much of an execution's output is kept. */
   readonly outputBytes: number
+  /** What keeps scripts and tasks apart from the server; nothing without. */
+  readonly isolation?: Isolation
+  /** Whether tasks in boxes may use the network; they may without. */
+  readonly taskNetwork?: boolean
+  /** What tasks may read besides the programs of the system, where isolation is required. */
+  readonly taskPaths?: readonly string[]
   /** The server's environment variables, of which scripts and jobs get a stated few. */
   readonly variables: Readonly<Record<string, string | undefined>>
   readonly now: () => number

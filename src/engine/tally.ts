@@ -10,7 +10,10 @@ export class Tally {
   readonly running: number[]
   /** Jobs waiting in each capsule now. */
   readonly ready: number[]
+  /** Environment jobs that an environment has and has not started. */
   readonly submittedTo: number[]
+  /** Of the waiting jobs, those that stand behind `submittedTo`. */
+  readonly waitingIn: number[]
   readonly runningOn: number[]
   readonly totals: Totals
   #committed: Totals
@@ -20,6 +23,7 @@ export class Tally {
     this.running = zeros(steps)
     this.ready = zeros(steps)
     this.submittedTo = zeros(environments)
+    this.waitingIn = zeros(environments)
     this.runningOn = zeros(environments)
     this.totals = totals ?? {
       capsules: zeros(steps).map(() => ({ completed: 0, failed: 0 })),

@@ -4,6 +4,7 @@ import { EnvironmentRegistry, loadPlugins } from '../environment/registry.ts'
 import { EnvironmentTracker } from '../job/tracker.ts'
 import type { Plan, PlanEnvironment } from '../workflow/plan.ts'
 import type { EngineSettings } from './settings.ts'
+import { jobBoxes } from './task-boxes.ts'
 
 /** The environments of a server, each with the tracker that keeps it busy. */
 export class Trackers {
@@ -18,10 +19,12 @@ export class Trackers {
 
   static async load(settings: EngineSettings): Promise<Trackers> {
     const { dataDirectory, variables, now, warn } = settings
+    const boxes = await jobBoxes(settings)
     const registry = new EnvironmentRegistry({
       plugins: await loadPlugins(new URL('../../environments/', import.meta.url)),
       directory: join(dataDirectory, 'environments'),
       variables,
+      ...(boxes !== undefined && { boxes }),
       now,
       warn: (message) => warn(message, {}),
     })

@@ -60,6 +60,8 @@ export class EnvironmentTracker {
   readonly #lostGraceMs: number
   #deferred: Tracked[] = []
   #isPausing = false
+  #deferralReason: string | undefined
+  #outage: string | undefined
   #deferrals = 0
   #isSubmitting = false
   #isWokenAgain = false
@@ -84,6 +86,12 @@ export class EnvironmentTracker {
   remove(source: AttemptSource): void {
     const index = this.#sources.indexOf(source)
     if (index >= 0) this.#sources.splice(index, 1)
+  }
+
+  /** How much is going on here, and why nothing more is taken if that is so. */
+  get activity(): { active: number; limit: number; pausedBecause: string | undefined } {
+    const pausedBecause = this.#isPausing ? (this.#deferralReason ?? 'it asked to wait') : this.#outage
+    return { active: this.#tracked.size, limit: this.environment.capabilities.maxActiveJobs, pausedBecause }
   }
 
   /** Says that a source may have work. */
@@ -193,6 +201,7 @@ export class EnvironmentTracker {
         await this.#end(tracked, { kind: 'rejected', message: outcome.reason })
       } else {
         isAnyDeferred = true
+        this.#deferralReason = outcome?.reason
         await this.#defer(tracked)
       }
     }
@@ -242,13 +251,13 @@ export class EnvironmentTracker {
       await delay(waitMs, undefined, { signal: this.#stop.signal, ref: false })
       try {
         const hasChanged = await this.#observe([...this.#tracked.keys()])
+        this.#outage = undefined
         waitMs = hasChanged ? minMs : Math.min(maxMs, waitMs + stepMs)
       } catch (error) {
         if (this.#stop.signal.aborted) return
         // No answer is no news: every job stays as it was.
-        this.#warn(
-          `${this.environment.name} gave no answer: ${error instanceof Error ? error.message : String(error)}`,
-        )
+        this.#outage = `it gives no answer: ${error instanceof Error ? error.message : String(error)}`
+        this.#warn(`${this.environment.name}: ${this.#outage}`)
         waitMs = Math.min(maxMs, waitMs * 2)
       }
     }

@@ -65,6 +65,10 @@ export function createFakeExecutions(directory: string): FakeExecutions {
     state: (id) => find(id).state,
     ended: async (id) => find(id).state,
     output: async (id) => find(id).output,
+    async *events(id) {
+      find(id)
+    },
+    explain: (id) => (find(id), []),
     workDirectory: (id) => find(id).workDirectory,
     jobs: (id, query): JobPage => {
       const jobs = find(id)

@@ -3,6 +3,8 @@ import type { Login } from '../access/login.ts'
 import { answerProblem } from '../problem-answer.ts'
 import type { Dialect } from '../route.ts'
 import { controlRoutes } from './control.ts'
+import { eventRoutes } from './events.ts'
+import { explainRoutes } from './explain.ts'
 import { fileRoutes } from './files.ts'
 import { jobRoutes } from './jobs.ts'
 import { startRoutes } from './start.ts'
@@ -28,6 +30,8 @@ export function openmoleDialect({ executions, login, gzipByDefault }: OpenmolePa
       ...fileRoutes(executions, gzipByDefault),
       ...jobRoutes(executions),
       ...controlRoutes(executions),
+      ...eventRoutes(executions),
+      ...explainRoutes(executions),
     ],
   }
 }
