@@ -1,93 +1,70 @@
-/**
- * How much memory a server takes while a work directory of 2 GB is uploaded, and how fast that goes.
- * Run: node test/bench/upload.ts [megabytes]
- */
-import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
-import { request } from 'node:http'
-import { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
-import { createGzip } from 'node:zlib'
-import { tarMember } from '../helpers/tar.ts'
+import { createCipheriv } from 'node:crypto'
+import { openAsBlob } from 'node:fs'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { measureCommand, type Cost, type Workload } from './measure.ts'
+import type { BenchServer } from './server.ts'
 
-const script = `import { functionTask } from 'molehill'
-export default functionTask('nothing', { inputs: [], outputs: [], run: () => ({}) })
+const files = 2200
+const fileBytes = 300_000
+const script = `
+  import { functionTask } from 'molehill'
+  export default functionTask('nothing', { run: () => ({}) })
 `
-const mebibyte = 2 ** 20
-const boundary = 'edge'
 
-if (process.argv[2] === '--serve') await serve()
-else await measure(Number(process.argv[2] ?? 2048))
-
-/** In a process of its own, so that only the server's memory is looked at. */
-async function serve(): Promise<void> {
-  const { password, startTestServer } = await import('../helpers/running-server.ts')
-  const server = await startTestServer({ http: true })
-  process.send?.({ url: server.url, password, dataDirectory: server.dataDirectory })
-  await once(process, 'message')
-  await server[Symbol.asyncDispose]()
-  process.disconnect()
+/** A large work directory on its way in: received, checked and unpacked. */
+export async function upload(server: BenchServer, directory: string): Promise<Workload> {
+  const archive = await makeArchive(directory)
+  const blob = await openAsBlob(archive)
+  return {
+    title: `upload of a tar.gz of ${Math.round(blob.size / 1e6)} MB (${files} files, ${(files * fileBytes) / 1e6} MB)`,
+    unit: 'upload',
+    count: 1,
+    hasStart: false,
+    yardstick: 'tar xzf',
+    contenders: [
+      { name: 'molehill', run: async () => runMolehill(server, blob) },
+      { name: 'tar xzf', run: async () => runTar(archive, join(directory, 'unpacked')) },
+    ],
+  }
 }
 
-async function measure(megabytes: number): Promise<void> {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), '--serve'], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+async function runMolehill(server: BenchServer, archive: Blob): Promise<Cost> {
+  const { molehill, dataDirectory } = server
+  let id = ''
+  const cost = await server.measure(async () => {
+    id = await molehill.start(archive)
   })
-  const [{ url, password }] = await once(child, 'message')
-  const login = await fetch(`${url}/token`, { method: 'POST', body: new URLSearchParams({ password }) })
-  const { token } = Object(await login.json())
-  const before = await residentMegabytes(child.pid)
-  let largest = before
-  const sampling = setInterval(() => {
-    void residentMegabytes(child.pid).then((now) => (largest = Math.max(largest, now)))
-  }, 50)
-  const startedMs = performance.now()
-  const answer = await upload(`${url}/start?token=${token}&script=flow.ts`, megabytes)
-  const seconds = (performance.now() - startedMs) / 1000
-  clearInterval(sampling)
-  console.log(
-    JSON.stringify({
-      megabytes,
-      answer,
-      seconds: Math.round(seconds),
-      rssBefore: before,
-      rssLargest: largest,
-    }),
-  )
-  child.send('stop')
-  await once(child, 'exit')
+  await molehill.awaitEnd(id)
+  await checkFiles(join(dataDirectory, 'executions', id, 'work'))
+  await molehill.remove(id)
+  return cost
 }
 
-async function upload(url: string, megabytes: number): Promise<string> {
-  const sent = request(url, {
-    method: 'POST',
-    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
-  })
-  const answered = once(sent, 'response')
-  const archive = Readable.from(tarPieces(megabytes)).pipe(createGzip({ level: 0, chunkSize: 256 * 1024 }))
-  sent.write(
-    `--${boundary}\r\nContent-Disposition: form-data; name="workDirectory"; filename="w.tgz"\r\n\r\n`,
-  )
-  for await (const chunk of archive) if (!sent.write(chunk)) await once(sent, 'drain')
-  sent.end(`\r\n--${boundary}--\r\n`)
-  const [answer] = await answered
-  let text = `${answer.statusCode} `
-  for await (const chunk of answer) text += String(chunk)
-  return text
+async function runTar(archive: string, target: string): Promise<Cost> {
+  await mkdir(target)
+  const { cost } = await measureCommand(['tar', 'xzf', archive, '-C', target], target)
+  await checkFiles(target)
+  await rm(target, { recursive: true })
+  return cost
 }
 
-function* tarPieces(megabytes: number): Generator<Buffer> {
-  yield tarMember({ name: 'flow.ts', content: script })
-  const sizeBytes = megabytes * mebibyte
-  yield tarMember({ name: 'big', sizeField: `${sizeBytes.toString(8).padStart(11, '0')} ` })
-  const block = randomBytes(mebibyte)
-  for (let sent = 0; sent < megabytes; sent += 1) yield block
-  yield Buffer.alloc(1024)
+async function checkFiles(directory: string): Promise<void> {
+  const { length } = await readdir(join(directory, 'data'))
+  if (length !== files) throw new Error(`Expected ${files} unpacked files, got ${length}.`)
 }
 
-async function residentMegabytes(pid: number | undefined): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024)
+/** The same bytes in every run; base64 of noise, which gzip makes a quarter shorter. */
+async function makeArchive(directory: string): Promise<string> {
+  const source = join(directory, 'source')
+  await mkdir(join(source, 'data'), { recursive: true })
+  await writeFile(join(source, 'workflow.ts'), script)
+  const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16))
+  const zeros = Buffer.alloc((fileBytes / 4) * 3)
+  for (let file = 0; file < files; file += 1)
+    await writeFile(join(source, 'data', `${file}.txt`), noise.update(zeros).toString('base64'))
+  const archive = join(directory, 'work.tgz')
+  await measureCommand(['tar', 'czf', archive, '-C', source, 'workflow.ts', 'data'], directory)
+  await rm(source, { recursive: true })
+  return archive
 }

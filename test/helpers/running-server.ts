@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { resolveConfiguration } from '../../src/config/configuration.ts'
+import type { Configuration } from '../../src/config/options.ts'
 import { startServer, type RunningServer } from '../../src/main.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 
@@ -9,6 +10,7 @@ export const password = 'open sesame'
 
 export interface TestServer extends RunningServer, AsyncDisposable {
   readonly dataDirectory: string
+  readonly configuration: Configuration
   /** The lines of the log so far. */
   readonly logged: string[]
 }
@@ -38,6 +40,7 @@ export async function startTestServer(flags: Readonly<Record<string, unknown>> =
     return {
       ...server,
       dataDirectory,
+      configuration: values,
       logged,
       async [Symbol.asyncDispose]() {
         await server.close()
