@@ -13,6 +13,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'run', summary: 'run a workflow here, without a server', load: () => import('./run.ts') },
   { name: 'validate', summary: 'check a workflow without running it', load: () => import('./validate.ts') },
   { name: 'serve', summary: 'start the server', load: () => import('./serve.ts') },
+  { name: 'password', summary: 'set the password of a server', load: () => import('./password.ts') },
   { name: 'token', summary: 'log in to a server', load: () => import('./token.ts') },
   { name: 'start', summary: 'send a directory to a server and start it', load: () => import('./start.ts') },
   { name: 'list', summary: 'list the executions of a server', load: () => import('./list.ts') },

@@ -2,8 +2,10 @@ import { processVariables } from '../config/process-variables.ts'
 import { runCommandLine } from './program.ts'
 
 // A reader that has seen enough, such as `head`, closes the pipe. Whoever has something to clean up does so first.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (process.listenerCount('SIGTERM') > 0) process.emit('SIGTERM')
+process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+  // Each write from now on fails as well.
+  process.stdout.on('error', () => undefined)
+  if (process.listenerCount('SIGTERM') > 0) process.emit('SIGTERM', 'SIGTERM')
   else process.exit(error.code === 'EPIPE' ? 0 : 1)
 })
 

@@ -2,9 +2,10 @@ import type { Command } from 'commander'
 import type { CommonOptions } from './command.ts'
 import { configOption, describeOptions, type OptionDescription } from '../config/show.ts'
 
-/** Adds a flag for each option of the server. Flags that were not given stay undefined. */
-export function addServerOptions(command: Command): Command {
-  for (const option of [configOption, ...describeOptions()]) addServerOption(command, option)
+/** Adds a flag for each option of the server, or for those named. Flags that were not given stay undefined. */
+export function addServerOptions(command: Command, names?: readonly string[]): Command {
+  for (const option of [configOption, ...describeOptions()])
+    if (names === undefined || names.includes(option.flag.slice(2))) addServerOption(command, option)
   return command
 }
 

@@ -6,6 +6,8 @@ import { untilNoProcessWith } from '../conformance/processes.ts'
 import { molehill, openPlayground, type Playground } from '../helpers/command-line.ts'
 
 const { version } = findInstallation()
+/** Each command is a process of its own, on a computer that may have other things to do. */
+const manyCommandsMs = 120_000
 
 let playground: Playground
 beforeEach(async () => {
@@ -40,6 +42,12 @@ const wait = functionTask('wait', {
   },
 })
 export default explore(range(x, { from: 1, to: 100 }), wait)
+`
+
+const endless = `import { display, explore, functionTask, integer, range } from 'molehill'
+const x = integer('x')
+const count = functionTask('count', { inputs: [x], run: () => ({}) }).hook(display([x]))
+export default explore(range(x, { from: 1, to: 1_000_000 }), count)
 `
 
 describe('the launcher', () => {
@@ -198,6 +206,15 @@ describe('init and run', () => {
     expect(await readdir(playground.temporary)).toEqual([])
   })
 
+  test('a reader that has seen enough stops the execution', async () => {
+    await writeWork({ 'workflow.ts': endless })
+    const { stdout, stderr } = await playground.run('sh', ['-c', `${molehill} run work | head -1`])
+    expect(stdout).toMatch(/^x = \d+\n$/)
+    expect(stderr).toMatch(/Stopped\.\n$/)
+    await untilNoProcessWith(`TMPDIR=${playground.temporary}`)
+    expect(await readdir(playground.temporary)).toEqual([])
+  })
+
   test('a second Ctrl-C leaves at once, and no process stays behind', async () => {
     await writeWork({ 'workflow.ts': slow })
     const running = playground.start(molehill, ['run', 'work'])
@@ -212,9 +229,9 @@ describe('init and run', () => {
 })
 
 describe('serve and the commands that speak to a server', () => {
-  test('from the login to the files, and a clean stop', async () => {
+  test('from the login to the files, and a clean stop', { timeout: manyCommandsMs }, async () => {
     const { directory } = playground
-    await writeWork({ 'workflow.ts': double, 'failing.ts': failing })
+    await writeWork({ 'workflow.ts': double, 'failing.ts': failing, 'slow.ts': slow })
     const password = join(directory, 'password')
     await writeFile(password, 'sesame of the hills\n', { mode: 0o600 })
     const data = join(directory, 'data')
@@ -242,6 +259,15 @@ describe('serve and the commands that speak to a server', () => {
       exitCode: 6,
       stderr: expect.stringMatching(/failed: model.*exit code 4/),
     })
+    const slowId = (await run('start', 'work', '--script', 'slow.ts')).stdout.trim()
+    const watching = playground.start(molehill, ['state', slowId, '--follow'])
+    await watching.shows(/wait 0\/100/)
+    process.kill(watching.pid, 'SIGINT')
+    expect(await watching.ended).toMatchObject({ exitCode: 130, stderr: expect.stringContaining('goes on') })
+    expect(JSON.parse((await run('state', slowId, '--json')).stdout)).toMatchObject({ state: 'running' })
+    expect((await run('cancel', slowId)).exitCode).toBe(0)
+    expect(JSON.parse((await run('state', slowId, '--json')).stdout)).toMatchObject({ state: 'failed' })
+
     expect((await run('remove', id)).exitCode).toBe(0)
     expect(await run('state', id)).toMatchObject({ exitCode: 2 })
 
@@ -252,6 +278,28 @@ describe('serve and the commands that speak to a server', () => {
       stderr: expect.stringMatching(
         /^error: The server .* cannot be reached: nothing listens there\.\nhint: /,
       ),
+    })
+  })
+
+  test('password changes the password of a stopped server', async () => {
+    const { directory } = playground
+    const [first, second, data] = ['first', 'second', 'data'].map((name) => join(directory, name))
+    if (first === undefined || second === undefined || data === undefined) throw new Error('three names')
+    await writeFile(first, 'one\n', { mode: 0o600 })
+    await writeFile(second, 'two\n', { mode: 0o600 })
+    for (const file of [first, second])
+      expect(await run('password', '--data-directory', data, '--password-file', file)).toMatchObject({
+        exitCode: 0,
+      })
+    expect(
+      await run('serve', '--port', '0', '--data-directory', data, '--password-file', first),
+    ).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/^error: The password does not match/),
+    })
+    expect(await run('password', '--data-directory', data)).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('--password-file'),
     })
   })
 

@@ -6,7 +6,17 @@ import { outputAnswer, stateAnswer, type StateAnswer } from './answers.ts'
 import type { Session } from './session.ts'
 
 const shortestPauseMs = 200
-const longestPauseMs = 2000
+/** The server sends all of the output each time: the longer it is, the rarer it is asked for. */
+const lettersPerLook = 256 * 1024
+
+export interface WatchOptions {
+  readonly signal: AbortSignal
+  /** Tells a person something. */
+  readonly say: (message: string) => void
+  /** Between two looks at an execution that takes long, and between two tries while the server is away. */
+  readonly longestPauseMs?: number
+}
+
 /** How long a server may be away, for a restart, before watching gives up. */
 const awayMs = 60_000
 
@@ -14,14 +24,23 @@ const awayMs = 60_000
 export function watchRemotely(
   session: Session,
   id: string,
-  { signal, say }: { readonly signal: AbortSignal; readonly say: (message: string) => void },
+  { signal, say, longestPauseMs = 2000 }: WatchOptions,
 ): Watched {
   let pauseMs = shortestPauseMs
+  let text = ''
+  let looksToSkip = 0
   const call: Session['call'] = (route, parameters, schema) =>
-    persistently(() => session.call(route, parameters, schema, signal), signal, say)
+    persistently(() => session.call(route, parameters, schema, signal), { signal, say, longestPauseMs })
   return {
     progress: async () => readProgress(await call('state', { id }, stateAnswer)),
-    output: async () => (await call('output', { id }, outputAnswer)).output,
+    async output(hasEnded) {
+      looksToSkip -= 1
+      if (hasEnded || looksToSkip < 0) {
+        text = (await call('output', { id }, outputAnswer)).output
+        looksToSkip = Math.floor(text.length / lettersPerLook)
+      }
+      return text
+    },
     async wait() {
       await setTimeout(pauseMs, undefined, { signal })
       pauseMs = Math.min(longestPauseMs, pauseMs * 1.5)
@@ -42,8 +61,7 @@ export function readProgress({ state, capsules, error }: StateAnswer): Progress 
 
 async function persistently<Value>(
   ask: () => Promise<Value>,
-  signal: AbortSignal,
-  say: (message: string) => void,
+  { signal, say, longestPauseMs }: Required<WatchOptions>,
 ): Promise<Value> {
   let leftMs = awayMs
   for (;;) {

@@ -6,8 +6,8 @@ import { print, type Terminal } from './terminal.ts'
 /** An execution that can be watched, here or on a server. */
 export interface Watched {
   progress(): Promise<Progress>
-  /** All of its output so far. */
-  output(): Promise<string>
+  /** All of its output so far; it may be some looks old while the execution has not ended. */
+  output(hasEnded: boolean): Promise<string>
   /** Resolves when it makes sense to look again. */
   wait(): Promise<void>
 }
@@ -28,7 +28,7 @@ export async function follow(
       display.show(progress)
       const hasEnded = progress.state !== 'running'
       if (output) {
-        const text = await watched.output()
+        const text = await watched.output(hasEnded)
         await print(terminal, hasEnded ? wholeLines(terminal, tail.rest(text)) : tail.next(text))
       }
       if (hasEnded) return progress
