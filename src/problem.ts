@@ -12,6 +12,7 @@ export const problems = {
   'password-missing': { status: 417, exitCode: 2, title: 'No password was sent' },
   'password-wrong': { status: 403, exitCode: 1, title: 'The password is wrong' },
   'password-throttled': { status: 429, exitCode: 1, title: 'Too many wrong passwords' },
+  'requests-throttled': { status: 429, exitCode: 1, title: 'Too many requests' },
   'token-invalid': { status: 401, exitCode: 1, title: 'The token is not valid' },
   'archive-missing': { status: 417, exitCode: 2, title: 'The work directory is missing' },
   'archive-invalid': { status: 417, exitCode: 2, title: 'The archive cannot be read' },
