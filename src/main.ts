@@ -72,8 +72,8 @@ export async function startServer(
   const metrics = createMetrics()
   const executions = await openEngine(configuration, now, log)
   started.defer(() => executions.close())
-  const life = { isStopping: false }
-  const api = await openApi(configuration, { ...access, executions, metrics, log, life })
+  const stopping = new AbortController()
+  const api = await openApi(configuration, { ...access, executions, metrics, log, stopping: stopping.signal })
   const server = await listen(api, {
     host,
     port,
@@ -92,7 +92,7 @@ export async function startServer(
     ...(tls === undefined ? {} : { fingerprint: tls.fingerprint }),
     isPasswordNew: access.isPasswordNew,
     close() {
-      life.isStopping = true
+      stopping.abort()
       closing ??= running.disposeAsync().then(() => log.info('stopped'))
       return closing
     },
@@ -146,17 +146,17 @@ interface ApiRooms extends Omit<Awaited<ReturnType<typeof openAccess>>, 'isPassw
   readonly executions: Executions
   readonly metrics: Metrics
   readonly log: Log
-  readonly life: { readonly isStopping: boolean }
+  readonly stopping: AbortSignal
 }
 
 async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<Api> {
   const { dataDirectory, uploadBytes, unpackedBytes, archiveEntries, gzipDownloads } = configuration
-  const { executions, login, tokens, metrics, log, life } = rooms
+  const { executions, login, tokens, metrics, log, stopping } = rooms
   const openmole = openmoleDialect({ executions, login, gzipByDefault: gzipDownloads })
   const operations = operationsDialect({
     version: findInstallation().version,
     routes: openmole.routes,
-    checkReady: () => checkReady(dataDirectory, life),
+    checkReady: () => checkReady(dataDirectory, stopping),
     metrics: {
       contentType: metrics.contentType,
       text() {
@@ -177,15 +177,15 @@ async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<A
     limits: { uploadBytes, textBytes, idleMs: bodyIdleMs },
     observe: (request) => observeRequest(request, log, metrics),
     report: (error, { requestId, what }) => log.error({ requestId, err: error }, what),
-    isStopping: () => life.isStopping,
+    stopping,
     newRequestId: randomUUID,
     elapsedMs: () => performance.now(),
   })
 }
 
-async function checkReady(dataDirectory: string, life: { readonly isStopping: boolean }): Promise<void> {
+async function checkReady(dataDirectory: string, stopping: AbortSignal): Promise<void> {
   const retryAfterSeconds = 10
-  if (life.isStopping) throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds })
+  if (stopping.aborted) throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds })
   try {
     await access(dataDirectory, constants.W_OK)
   } catch (cause) {

@@ -119,7 +119,7 @@ test('a server that stops refuses work, and is alive but not ready', async () =>
   await using server = await createTestApi()
   const get = async (path: string) => (await server.api.request(path, {}, {})).status
   expect([await get('/livez'), await get('/readyz')]).toEqual([200, 200])
-  server.life.isStopping = true
+  server.stop()
   expect([await get('/livez'), await get('/readyz')]).toEqual([200, 503])
   const answer = await server.post('/list', { token: 'good' })
   expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '10'])

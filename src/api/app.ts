@@ -13,8 +13,6 @@ export interface ApiParts extends Omit<ServeParts, 'reportBroken'> {
   readonly observe: (request: ObservedRequest) => void
   /** Told of what should not happen, for the log. */
   readonly report: (error: unknown, about: { readonly requestId: string; readonly what: string }) => void
-  /** Whether requests are still taken. */
-  readonly isStopping: () => boolean
   readonly newRequestId: () => string
   /** Monotonic, in milliseconds. */
   readonly elapsedMs: () => number
@@ -24,7 +22,7 @@ export type Api = Hono<ApiEnvironment>
 
 /** The HTTP interface: every dialect's routes, and one way to treat what is the same for all of them. */
 export function createApi(parts: ApiParts): Api {
-  const { dialects, report, isStopping } = parts
+  const { dialects, report, stopping } = parts
   const serveParts: ServeParts = {
     ...parts,
     reportBroken: (reason, requestId) => report(reason, { requestId, what: 'an answer broke off' }),
@@ -49,7 +47,7 @@ export function createApi(parts: ApiParts): Api {
     const { incoming } = context.env
     const isEarly = incoming !== undefined && 'complete' in incoming && isStillSent(incoming)
     if (isEarly) lingerOnClose(incoming)
-    if (isEarly || isStopping()) context.header('connection', 'close')
+    if (isEarly || stopping.aborted) context.header('connection', 'close')
   })
 
   const tell = (error: unknown, context: ApiContext, tellProblem: TellProblem) => {
@@ -66,7 +64,7 @@ export function createApi(parts: ApiParts): Api {
         context.set('route', path)
         try {
           const route = chooseRoute(own, context)
-          if (isStopping() && route.access !== 'open') throw stopping()
+          if (stopping.aborted && route.access !== 'open') throw serverStopping()
           return await serveRoute(context, route, serveParts)
         } catch (error) {
           return tell(error, context, tellProblem)
@@ -97,7 +95,7 @@ function routeUnknown(context: ApiContext): Problem {
   })
 }
 
-function stopping(): Problem {
+function serverStopping(): Problem {
   return new Problem('server-busy', 'The server is stopping.', {
     hint: 'Try again when it has been started anew.',
     retryAfterSeconds: 10,

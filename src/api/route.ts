@@ -53,8 +53,10 @@ export interface Call<Parameters = unknown> {
   readonly answerHeaders: Headers
   /** Where the request comes from: an IP address, or empty when there is no connection. */
   readonly address: string
-  /** Aborted when the client goes away or the server stops. */
+  /** Aborted when the client goes away. */
   readonly signal: AbortSignal
+  /** Aborted when the server begins to stop: for answers that would not end by themselves. */
+  readonly stopping: AbortSignal
   /**
    * Cuts the connection, so that an answer that has begun cannot be taken for a whole one. Says whether there was a
    * connection.

@@ -20,6 +20,8 @@ export interface ServeParts {
   readonly tokens: Pick<Tokens, 'verify'>
   readonly uploads: Uploads
   readonly limits: BodyLimits
+  /** Aborted when the server begins to stop. */
+  readonly stopping: AbortSignal
   /** Told when an answer broke off that had already begun. */
   readonly reportBroken: (reason: unknown, requestId: string) => void
 }
@@ -67,6 +69,7 @@ async function callHandler(
     header: (name) => context.req.header(name),
     address: context.env.incoming?.socket.remoteAddress ?? '',
     signal: context.req.raw.signal,
+    stopping: parts.stopping,
     breakOff: (reason) => {
       parts.reportBroken(reason, context.get('requestId'))
       const { outgoing } = context.env

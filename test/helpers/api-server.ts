@@ -18,7 +18,8 @@ export interface TestApi extends AsyncDisposable {
   readonly executions: FakeExecutions
   readonly observed: ObservedRequest[]
   readonly reported: unknown[]
-  readonly life: { isStopping: boolean }
+  /** Begins to stop: what is refused then is to be seen; connections stay. */
+  stop(): void
   /** Holds all that the API and the executions write. */
   readonly directory: string
   /** A POST without a connection. Parameters go as an urlencoded body. */
@@ -38,7 +39,7 @@ export async function createTestApi({
   const executions = createFakeExecutions(join(directory, 'executions'))
   const observed: ObservedRequest[] = []
   const reported: unknown[] = []
-  const life = { isStopping: false }
+  const stopping = new AbortController()
   const bodyLimits = { uploadBytes: 2 ** 30, textBytes: 2 ** 20, idleMs: 10_000, ...limits }
   const openmole = openmoleDialect({
     executions,
@@ -53,7 +54,7 @@ export async function createTestApi({
     version: '1.2.3',
     routes: openmole.routes,
     async checkReady() {
-      if (life.isStopping)
+      if (stopping.signal.aborted)
         throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds: 10 })
     },
     metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'molehill_up 1\n' },
@@ -75,7 +76,7 @@ export async function createTestApi({
     limits: bodyLimits,
     observe: (request) => observed.push(request),
     report: (error) => reported.push(error),
-    isStopping: () => life.isStopping,
+    stopping: stopping.signal,
     newRequestId: () => `request-${(requests += 1)}`,
     elapsedMs: () => performance.now(),
   })
@@ -84,7 +85,7 @@ export async function createTestApi({
     executions,
     observed,
     reported,
-    life,
+    stop: () => stopping.abort(),
     directory,
     post: async (path, parameters = {}, headers = {}) =>
       await api.request(path, { method: 'POST', body: new URLSearchParams(parameters), headers }, {}),

@@ -65,8 +65,10 @@ export function createFakeExecutions(directory: string): FakeExecutions {
     state: (id) => find(id).state,
     ended: async (id) => find(id).state,
     output: async (id) => find(id).output,
-    async *events(id) {
+    async *events(id, after, signal) {
       find(id)
+      yield { sequence: after + 1, time: 5, kind: 'started', data: {} }
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
     },
     explain: (id) => (find(id), []),
     workDirectory: (id) => find(id).workDirectory,

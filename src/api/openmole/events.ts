@@ -39,7 +39,7 @@ export function eventRoutes(executions: Executions): readonly Route[] {
 function streamEvents(executions: Executions, call: Call<z.output<typeof parameters>>): Response {
   const { id, after = lastEventId(call) } = call.parameters
   const stop = new AbortController()
-  const signal = AbortSignal.any([call.signal, stop.signal])
+  const signal = AbortSignal.any([call.signal, call.stopping, stop.signal])
   const events = executions.events(id, after, signal)[Symbol.asyncIterator]()
   const encoder = new TextEncoder()
   let ping: NodeJS.Timeout | undefined
