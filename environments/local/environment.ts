@@ -11,6 +11,7 @@ import {
   type Observation,
   type SubmitOutcome,
 } from '../../src/environment/environment.ts'
+import type { JobBoxes } from '../../src/environment/plugin.ts'
 import { passing, type Variables } from './variables.ts'
 import { bringOutput } from './collect.ts'
 import { LocalJob, type StopWish } from './job.ts'
@@ -18,7 +19,7 @@ import type { Launcher } from './launcher.ts'
 import { Launchers } from './launchers.ts'
 import { JobDirectories } from './job-directories.ts'
 import { killProcessesOf } from './processes.ts'
-import { execText } from './quote.ts'
+import { jobText } from './job-text.ts'
 import { honoured, refusalOf } from './request.ts'
 import { rememberingReader } from './view.ts'
 
@@ -33,6 +34,7 @@ export interface LocalSurroundings {
   readonly directory: string
   /** The server's own variables. */
   readonly variables: Variables
+  readonly boxes?: JobBoxes
   readonly warn: (message: string) => void
   readonly newSecret: () => string
 }
@@ -77,6 +79,7 @@ export class LocalEnvironment implements Environment {
       count: options.slots,
       directory: surroundings.directory,
       variables: passing(surroundings.variables),
+      ...(surroundings.boxes !== undefined && { boxes: surroundings.boxes }),
       newSecret: surroundings.newSecret,
       warn: surroundings.warn,
       freed: () => this.#dispatch(),
@@ -247,7 +250,7 @@ export class LocalEnvironment implements Environment {
   }
 
   #run(job: LocalJob, directory: string, launcher: Launcher): void {
-    const text = execText(job.request.command, { ...this.#options.env, ...job.request.env })
+    const text = jobText(job.request, directory, this.#options.env, this.#surroundings.boxes)
     this.#running.set(launcher, job)
     this.#freeSlots -= job.slots
     job.run(launcher, directory, text, this.#options.stopGraceMs, () => {

@@ -32,6 +32,7 @@ export const plugin: EnvironmentPlugin<LocalOptions> = {
     const environment = new LocalEnvironment(name, options, {
       directory,
       variables: context.variables,
+      ...(context.boxes !== undefined && { boxes: context.boxes }),
       warn: context.warn,
       newSecret: randomUUID,
     })

@@ -25,6 +25,7 @@ export class LocalJob {
   readonly #settleOver: () => void
   readonly #changed: (job: LocalJob) => void
   #pid: number | undefined
+  #launcher: Launcher | undefined
   #wish: StopWish | undefined
   #wishGraceMs = 0
   #timer: NodeJS.Timeout | undefined
@@ -48,6 +49,7 @@ export class LocalJob {
   run(launcher: Launcher, directory: string, text: string, stopGraceMs: number, freed: () => void): void {
     const { wallTimeMs } = this.request.resources
     this.directory = directory
+    this.#launcher = launcher
     launcher.run(this.request.id, basename(directory), text, {
       started: (pid) => {
         this.#pid = pid
@@ -93,12 +95,7 @@ export class LocalJob {
   }
 
   #signal(signal: 'SIGTERM' | 'SIGKILL'): void {
-    if (this.#pid === undefined) return
-    try {
-      process.kill(-this.#pid, signal)
-    } catch {
-      // The group ended by itself; the launcher's answer is on its way.
-    }
+    if (this.#pid !== undefined) this.#launcher?.signal(this.#pid, signal)
   }
 
   #become(observation: Observation): void {

@@ -42,6 +42,14 @@ echo "$molehill_secret ready"
 }
 
 /**
+ * What a launcher in a box reads before: a process of its own sends the signals that it is told on descriptor 3, since
+ * the shell itself waits for its job. Jobs do not get the descriptor.
+ */
+export const signalScript = `while read -r -u 3 signal group; do kill -s "$signal" -- "-$group" 2>/dev/null; done &
+exec 3<&-
+`
+
+/**
  * The lines that run one job in the job directory with this name. `text` must be one line. Bash tells of a job that a
  * signal ended, and forgets it, between two lines: so `finish` stands on the line of the job, and `answer` on the
  * next. A fork that fails makes bash drop the line; `answer` then finds no code and ends the launcher.

@@ -1,6 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import type { Readable, Writable } from 'node:stream'
-import { jobScript, launcherScript } from './launcher-script.ts'
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
+import { Writable, type Readable } from 'node:stream'
+import type { JobBoxes } from '../../src/environment/plugin.ts'
+import { jobScript, launcherScript, signalScript } from './launcher-script.ts'
 
 /** How a job that a launcher ran came to its end. */
 export type LauncherEnding =
@@ -17,6 +18,8 @@ export interface LauncherOptions {
   /** Directory of the job directories. */
   readonly directory: string
   readonly variables: Readonly<Record<string, string>>
+  /** The shell runs in a box where these say that one may hold many jobs. */
+  readonly boxes?: JobBoxes
   /** A word that no job can guess; answers start with it. */
   readonly secret: string
   /** Told once when the shell is gone, after everything it said was read. */
@@ -32,6 +35,8 @@ export class Launcher {
   readonly ready: Promise<void>
   readonly #child: ChildProcess
   readonly #input: Writable
+  /** Takes the signals for jobs in the box of this shell: their process ids mean nothing out here. */
+  readonly #signals: Writable | undefined
   readonly #secret: string
   readonly #closed: Promise<void>
   #job: LauncherJob | undefined
@@ -43,14 +48,22 @@ export class Launcher {
   constructor(options: LauncherOptions) {
     this.#secret = options.secret
     // A session of its own: Ctrl-C in the server's terminal is the server's to handle.
-    const child = spawn('bash', ['--noprofile', '--norc', '-s'], {
-      cwd: options.directory,
+    const { directory, boxes } = options
+    const shell = ['bash', '--noprofile', '--norc', '-s']
+    const isBoxed = boxes?.isPerJob === false
+    const [program = '', ...words] = isBoxed
+      ? boxes.command(shell, { directory, readOnly: [], readWrite: [directory] })
+      : shell
+    const child = spawn(program, words, {
+      cwd: directory,
       env: { ...options.variables },
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', isBoxed ? 'pipe' : 'ignore'],
       detached: true,
-    })
+    }) as ChildProcessByStdio<Writable, Readable, Readable>
     this.#child = child
     this.#input = child.stdin
+    const signals = child.stdio[3]
+    if (signals instanceof Writable) this.#signals = signals.on('error', ignore)
     this.pid = child.pid
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject }
@@ -70,7 +83,7 @@ export class Launcher {
         options.gone(this, message.trim())
       })
     })
-    this.#input.write(`exec 2>&1\n${launcherScript(options.directory, options.secret)}`)
+    this.#input.write(`exec 2>&1\n${isBoxed ? signalScript : ''}${launcherScript(directory, options.secret)}`)
   }
 
   /** Runs one job. The caller waits for its end before it gives the next one. */
@@ -80,9 +93,23 @@ export class Launcher {
     this.#input.write(jobScript(id, directoryName, text))
   }
 
+  /** Sends a signal to the process group of the job with this process id. */
+  signal(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+    if (this.#signals !== undefined) {
+      this.#signals.write(`${signal} ${pid}\n`)
+      return
+    }
+    try {
+      process.kill(-pid, signal)
+    } catch {
+      // The group ended by itself; the shell's answer is on its way.
+    }
+  }
+
   /** Ends the idle shell; kills it when it has not gone after `graceMs`. */
   async end(graceMs: number): Promise<void> {
     this.#input.end()
+    this.#signals?.end()
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), graceMs)
     await this.#closed
     clearTimeout(timer)

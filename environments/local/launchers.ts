@@ -1,4 +1,5 @@
 import { EnvironmentError } from '../../src/environment/environment.ts'
+import type { JobBoxes } from '../../src/environment/plugin.ts'
 import { Guard } from './guard.ts'
 import { Launcher } from './launcher.ts'
 
@@ -7,6 +8,7 @@ export interface LaunchersOptions {
   /** Directory of the job directories. */
   readonly directory: string
   readonly variables: Readonly<Record<string, string>>
+  readonly boxes?: JobBoxes
   readonly newSecret: () => string
   readonly warn: (message: string) => void
   /** A launcher became free without having been given back. */
@@ -70,6 +72,7 @@ export class Launchers {
     const launcher = new Launcher({
       directory: this.#options.directory,
       variables: this.#options.variables,
+      ...(this.#options.boxes !== undefined && { boxes: this.#options.boxes }),
       secret: this.#options.newSecret(),
       gone: (gone, message) => this.#remove(gone, message),
     })

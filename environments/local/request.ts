@@ -3,8 +3,8 @@ import { isAbsolute } from 'node:path'
 import { isJobId, type JobRequest, type Resources } from '../../src/environment/environment.ts'
 import { segmentsOf } from './view.ts'
 
-/** What a job here can ask for. */
-export const honoured: readonly (keyof Resources)[] = ['cpus', 'wallTimeMs']
+/** What a job here can ask for. Memory is that of each of its processes. */
+export const honoured: readonly (keyof Resources)[] = ['cpus', 'memoryBytes', 'wallTimeMs']
 
 /** Longer timers do not exist in Node: they would fire at once. */
 const longestTimerMs = 2 ** 31 - 1
@@ -32,7 +32,7 @@ function refusalOfResources(resources: Resources): string | undefined {
   for (const [name, amount] of Object.entries(resources)) {
     if (amount === undefined) continue
     if (!honoured.some((known) => known === name))
-      return `This computer does not manage ${name}; it honours ${honoured.join(' and ')}.`
+      return `This computer does not manage ${name}; it honours ${honoured.join(', ')}.`
     if (!(amount > 0)) return `${name} is ${String(amount)}; it must be more than 0.`
   }
   if (resources.cpus !== undefined && !Number.isInteger(resources.cpus))

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import type { ArchiveLimits } from '../files/archive-limits.ts'
 import { removeTree } from '../files/remove-tree.ts'
 import { unpackArchive } from '../files/unpack.ts'
+import type { Isolation } from '../isolation/isolation.ts'
 import type { ReceivedArchive } from './route.ts'
 
 /** Work directories on their way in: unpacked, but not yet any execution's. */
@@ -21,7 +22,11 @@ export interface Upload extends ReceivedArchive {
  * Uploads in a directory of their own, which is emptied first: what it holds was left by a server that was killed.
  * It must lie on the file system of the executions.
  */
-export async function openUploads(directory: string, limits: ArchiveLimits): Promise<Uploads> {
+export async function openUploads(
+  directory: string,
+  limits: ArchiveLimits,
+  isolation?: Isolation,
+): Promise<Uploads> {
   await removeTree(directory)
   await mkdir(directory, { recursive: true, mode: 0o700 })
   return {
@@ -30,7 +35,7 @@ export async function openUploads(directory: string, limits: ArchiveLimits): Pro
       const files = join(own, 'work')
       const discard = () => removeTree(own)
       try {
-        await unpackArchive(archive, files, limits, signal)
+        await unpackArchive(archive, files, limits, signal, isolation)
       } catch (error) {
         await discard()
         throw error

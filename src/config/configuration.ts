@@ -72,7 +72,7 @@ export async function resolveConfiguration(
       [members?.get(member), { kind: 'file', path: filePath ?? '' }],
     ])
     if (found === undefined) {
-      values[key] = option.fallback(surroundings)
+      values[key] = option.fallback(surroundings, values)
       origins[key] = { kind: 'default' }
       continue
     }

@@ -7,7 +7,8 @@ export interface Option<Value> {
   readonly name: string
   readonly kind: OptionKind<NonNullable<Value>>
   readonly description: string
-  readonly fallback: (surroundings: Surroundings) => Value
+  /** `before` holds the values of the options that stand before it in the table. */
+  readonly fallback: (surroundings: Surroundings, before: Readonly<Record<string, unknown>>) => Value
   /** The default in words, where it depends on the computer. */
   readonly fallbackText?: string
 }
@@ -111,6 +112,28 @@ export const options = {
     description: 'How much memory the process that runs the functions of one script may take.',
     fallback: () => gibibyte,
   }),
+  isolation: option<'required' | 'best-effort' | 'none'>({
+    name: 'isolation',
+    kind: choice(['required', 'best-effort', 'none']),
+    description:
+      'Whether what users send runs in boxes that keep it apart from the server and from other executions: required, or do not start; best-effort, where it can be; none.',
+    fallback: (_, { host }) => (isLoopback(String(host)) ? 'best-effort' : 'required'),
+    fallbackText: 'best-effort on a loopback address, required elsewhere',
+  }),
+  taskNetwork: option<boolean>({
+    name: 'task-network',
+    kind: onOff,
+    description: 'Whether tasks on this computer that run in a box may use the network.',
+    fallback: (_, { isolation }) => isolation !== 'required',
+    fallbackText: 'off where isolation is required, on elsewhere',
+  }),
+  taskPaths: option<string>({
+    name: 'task-paths',
+    kind: text,
+    description:
+      'Where isolation is required: absolute paths, with colons between, that tasks may read besides the programs of the system.',
+    fallback: () => '/opt',
+  }),
   uploadBytes: option<number>({
     name: 'upload-limit',
     kind: bytes({ minimum: kibibyte, maximum: pebibyte }),
@@ -179,4 +202,9 @@ export function spellings(name: string): Spellings {
 
 function option<Value>(spec: Option<Value>): Option<Value> {
   return spec
+}
+
+/** Whether only this computer can reach the address. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }

@@ -28,7 +28,7 @@ export function describeOptions(): readonly OptionDescription[] {
       type: option.kind.name,
       expected: option.kind.expected,
       description: option.description,
-      default: option.fallbackText ?? showValue(option, option.fallback(plainSurroundings)),
+      default: option.fallbackText ?? showValue(option, option.fallback(plainSurroundings, {})),
     }
   })
 }

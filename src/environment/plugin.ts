@@ -10,12 +10,35 @@ export interface EnvironmentPlugin<Options = unknown> {
   create(name: string, options: Options, context: PluginContext): Promise<Environment>
 }
 
+/** Puts what jobs run on this computer into boxes. */
+export interface JobBoxes {
+  /**
+   * Whether every job is to have a box of its own. Otherwise a box may hold what starts many jobs, one after the other:
+   * it keeps them apart from the server, but not from one another.
+   */
+  readonly isPerJob: boolean
+  /**
+   * The command that runs `command` in a box, where the standard streams and other open files stay as they are. Kills
+   * all that runs in it when its own process is killed.
+   */
+  command(
+    command: readonly string[],
+    places: {
+      readonly directory: string
+      readonly readOnly: readonly string[]
+      readonly readWrite: readonly string[]
+    },
+  ): readonly string[]
+}
+
 /** What the server gives to every environment. */
 export interface PluginContext {
   /** A directory of the environment's own on the server, for job directories and whatever it must remember. */
   readonly directory: string
   /** The server's own environment variables: the environment picks the few that jobs may see. */
   readonly variables: Readonly<Record<string, string | undefined>>
+  /** Absent where jobs run as the server does. */
+  readonly boxes?: JobBoxes
   readonly now: () => number
   /** For a person to read: what went wrong and what was done about it. */
   readonly warn: (message: string) => void

@@ -129,13 +129,14 @@ export class EnvironmentRegistry {
     let name = wanted
     for (let number = 2; this.#names.has(name); number += 1) name = `${wanted}-${number}`
     this.#names.add(name)
-    const { directory, variables, now, warn } = this.#options
+    const { directory, variables, boxes, now, warn } = this.#options
     // The same options find the same directory in the next life of the server.
     const digest = createHash('sha256').update(key).digest('hex').slice(0, 12)
     try {
       return await plugin.create(name, options, {
         directory: join(directory, `${plugin.kind}-${digest}`),
         variables,
+        ...(boxes !== undefined && { boxes }),
         now,
         warn: (message) => warn(`${name}: ${message}`),
       })

@@ -1,10 +1,13 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rename } from 'node:fs/promises'
+import { mkdtemp, realpath, rename } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { Readable, type Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { boxCommand } from '../isolation/box-command.ts'
+import { noIsolation, type Isolation } from '../isolation/isolation.ts'
+import { packagePaths } from '../isolation/package-paths.ts'
 import { Problem, problems, type ProblemCode } from '../problem.ts'
 import { defaultArchiveLimits, type ArchiveLimits } from './archive-limits.ts'
 import { feed } from './feed.ts'
@@ -16,6 +19,10 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>
 
 const childFile = fileURLToPath(new URL(`unpack-child${extname(import.meta.url)}`, import.meta.url))
 const childHeapMegabytes = 384
+/** What reading really takes is below: Node sets memory aside that it does not use. */
+const childMemoryBytes = 1024 ** 3
+/** No disk takes less, so that a reader which uses more processor time is not reading any more. */
+const bytesPerProcessorSecond = 4 * 1024 ** 2
 const keptOutputCharacters = 16 * 1024
 
 const childAnswer = z.discriminatedUnion('kind', [
@@ -32,6 +39,7 @@ const childAnswer = z.discriminatedUnion('kind', [
  * Unpacks an uploaded tar.gz into `target`, a directory that does not exist yet or is empty; its parent has to exist.
  * The bytes go to a process of their own, which checks every entry before it writes it into a quarantine beside the
  * target; the quarantine becomes the target at the end. On any refusal nothing is left behind.
+ * A reader that is isolated sees the target's parent and nothing else of what users have sent.
  * A source that is refused early is left open and paused; its owner drains or closes it.
  *
  * @throws Problem `archive-invalid`, `archive-unsafe`, `archive-too-large`, `disk-full`, `body-invalid` when the
@@ -42,6 +50,7 @@ export async function unpackArchive(
   target: string,
   limits: ArchiveLimits = defaultArchiveLimits,
   signal?: AbortSignal,
+  isolation: Isolation = noIsolation,
 ): Promise<Unpacked> {
   const readable = source instanceof Readable ? source : Readable.from(source, { objectMode: false })
   // It may fail before anybody else listens; then `feed` finds it destroyed.
@@ -49,7 +58,7 @@ export async function unpackArchive(
   signal?.throwIfAborted()
   const quarantine = await mkdtemp(join(dirname(target), `.${basename(target)}.`))
   try {
-    const unpacked = await runChild(readable, quarantine, limits, signal)
+    const unpacked = await runChild(readable, quarantine, limits, signal, isolation)
     signal?.throwIfAborted()
     await rename(quarantine, target)
     return unpacked
@@ -66,8 +75,9 @@ async function runChild(
   quarantine: string,
   limits: ArchiveLimits,
   signal: AbortSignal | undefined,
+  isolation: Isolation,
 ): Promise<Unpacked> {
-  const child = startChild(quarantine, limits)
+  const child = startChild(await realpath(quarantine), limits, isolation)
   const output = keepText(child.stdout)
   const complaints = keepText(child.stderr)
   const closed = once(child, 'close')
@@ -100,12 +110,34 @@ async function runChild(
   }
 }
 
-function startChild(quarantine: string, limits: ArchiveLimits): Child {
-  const child = spawn(
-    process.execPath,
-    [`--max-old-space-size=${childHeapMegabytes}`, childFile, quarantine, JSON.stringify(limits)],
-    { stdio: ['pipe', 'pipe', 'pipe'], env: {}, cwd: dirname(quarantine) },
+function startChild(quarantine: string, limits: ArchiveLimits, isolation: Isolation): Child {
+  const directory = dirname(quarantine)
+  const [program = '', ...words] = boxCommand(
+    isolation,
+    [
+      process.execPath,
+      `--max-old-space-size=${childHeapMegabytes}`,
+      childFile,
+      quarantine,
+      JSON.stringify(limits),
+    ],
+    {
+      base: 'node',
+      readOnly: packagePaths(),
+      readWrite: [directory],
+      network: false,
+      directory,
+      isSession: true,
+      limits: {
+        memoryBytes: childMemoryBytes,
+        processorSeconds: 60 + limits.unpackedBytes / bytesPerProcessorSecond,
+        fileBytes: limits.unpackedBytes,
+        openFiles: 256,
+        processes: 64,
+      },
+    },
   )
+  const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'pipe'], env: {}, cwd: directory })
   // The child leaves without reading to the end when it refuses; its answer tells why.
   child.stdin.on('error', () => undefined)
   return child

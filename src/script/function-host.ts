@@ -1,3 +1,4 @@
+import { noIsolation, type BoxView, type Isolation } from '../isolation/isolation.ts'
 import { encodeJson, decodeJson } from '../workflow/context.ts'
 import type { Json } from '../workflow/value.ts'
 import type { FunctionCall, FunctionHost, FunctionOutcome, ScriptSource } from './contract.ts'
@@ -11,6 +12,10 @@ export interface FunctionHostOptions {
   readonly memoryBytes?: number
   /** The server's environment variables; only harmless ones are handed on. */
   readonly environment?: Readonly<Record<string, string | undefined>>
+  /** What keeps functions apart from the server; nothing but their own process without. */
+  readonly isolation?: Isolation
+  /** What functions see from their box. The work directory must be among it. */
+  readonly view?: BoxView
   /** What functions write to the console, in order. Reading goes on when it returns. */
   readonly onOutput: (text: string) => void
   readonly warn: (message: string) => void
@@ -38,6 +43,7 @@ export function startFunctionHost(source: ScriptSource, options: FunctionHostOpt
 
 // One more than there are threads, so that a thread finds its next batch when it has finished one.
 const batchesAhead = 1
+const nothingBoxed: BoxView = { base: 'computer', readOnly: [], readWrite: [], network: true }
 
 class Host implements FunctionHost {
   readonly parallelism: number
@@ -127,13 +133,18 @@ class Host implements FunctionHost {
   async #start(): Promise<void> {
     try {
       this.#isReady = false
-      const { threads, memoryBytes = null, environment = {} } = this.#options
+      const { threads, memoryBytes = null, environment = {}, isolation = noIsolation } = this.#options
+      const { view = nothingBoxed } = this.#options
       const events = {
         onMessage: (message: FromHost, body: Buffer) => this.#take(message, body),
         onOutput: this.#options.onOutput,
         onEnd: (how: string, errors: string) => this.#onEnd(how, errors),
       }
-      this.#process = await startHostProcess(this.#source, { threads, memoryBytes, environment }, events)
+      this.#process = await startHostProcess(
+        this.#source,
+        { threads, memoryBytes, environment, isolation, view },
+        events,
+      )
     } catch (error) {
       this.#rejectAll(error)
     } finally {

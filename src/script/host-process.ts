@@ -2,6 +2,8 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { realpath } from 'node:fs/promises'
 import { Duplex, type Readable } from 'node:stream'
+import { programEnd, type ProgramEnd } from '../isolation/box-end.ts'
+import type { BoxView, Isolation } from '../isolation/isolation.ts'
 import type { ScriptSource } from './contract.ts'
 import { readFrames, sendFrame } from './frames.ts'
 import { fromHost, type FromHost, type ToHost } from './host-messages.ts'
@@ -23,6 +25,8 @@ export interface HostProcessEvents {
 }
 
 const errorsKept = 4096
+/** Threads and what functions start. */
+const processesAtMost = 4096
 const lastWords = /^(?:#\n# Fatal|<--- Last few GCs|FATAL ERROR|----- Native stack trace|Function host: )/m
 
 /** Starts the process and tells it what it is for. Messages may be sent at once. */
@@ -32,6 +36,8 @@ export async function startHostProcess(
     readonly threads: number
     readonly memoryBytes: number | null
     readonly environment: Readonly<Record<string, string | undefined>>
+    readonly isolation: Isolation
+    readonly view: BoxView
   },
   events: HostProcessEvents,
 ): Promise<HostProcess> {
@@ -41,6 +47,9 @@ export async function startHostProcess(
     args: [],
     nodeOptions: [],
     workDirectory,
+    limits: { processes: processesAtMost },
+    isolation: options.isolation,
+    view: { ...options.view, readOnly: [source.modulesDirectory, ...options.view.readOnly] },
     environment: options.environment,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   })
@@ -73,7 +82,8 @@ export async function startHostProcess(
   const closed = once(child, 'close').catch(() => undefined)
   child.once('exit', () => endGroup(child))
   child.once('close', (code, signal) => {
-    if (!isEnding) events.onEnd(describeEnd(child, code, signal), errors.trim())
+    if (!isEnding)
+      events.onEnd(describeEnd(child, programEnd(options.isolation, code, signal)), errors.trim())
   })
   const { threads, memoryBytes } = options
   send({ kind: 'start', source: { ...source, workDirectory }, threads, memoryBytes })
@@ -97,7 +107,7 @@ function listen(stream: Readable | null, onText: (text: string) => void): void {
   stream?.on('data', onText)
 }
 
-function describeEnd(child: ChildProcess, code: number | null, signal: NodeJS.Signals | null): string {
+function describeEnd(child: ChildProcess, { code, signal }: ProgramEnd): string {
   if (child.pid === undefined) return 'could not be started'
   return signal === null ? `ended with exit code ${code ?? '?'}` : `was ended by signal ${signal}`
 }

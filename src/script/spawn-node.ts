@@ -2,6 +2,9 @@ import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, delimiter } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { boxCommand } from '../isolation/box-command.ts'
+import type { BoxView, Isolation, ProcessLimits } from '../isolation/isolation.ts'
+import { packagePaths } from '../isolation/package-paths.ts'
 
 /** A Node process for user code: what it runs, and how much it may take. */
 export interface BoxedNode {
@@ -14,6 +17,10 @@ export interface BoxedNode {
   readonly memoryBytes?: number
   /** Processor time after which the kernel ends it, in case nobody else is left to do so; unlimited without. */
   readonly processorSeconds?: number
+  readonly limits?: Omit<ProcessLimits, 'memoryBytes' | 'processorSeconds'>
+  readonly isolation: Isolation
+  /** What it sees, besides what Node needs. */
+  readonly view: Omit<BoxView, 'limits' | 'directory' | 'isSession'>
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly stdio: StdioOptions
 }
@@ -21,39 +28,34 @@ export interface BoxedNode {
 // What Node reserves for itself and mostly does not use counts as well: half a gibibyte, and as much for every thread.
 const nodeOwnBytes = 1024 * 1024 * 1024
 
-// The limits hold from before the first line of JavaScript; where the system knows one of them not, it goes without.
-const limitedStart = `ulimit -c 0; ulimit -d "$1" 2>/dev/null; ulimit -t "$2" 2>/dev/null; shift 2; exec "$@"`
-
 /**
  * Starts a process that leads a group of its own, so that `endGroup` ends all it has started, and that sees only
  * harmless variables of the server's environment.
  */
 export function spawnNode(box: BoxedNode): ChildProcess {
-  return spawn(
-    '/bin/sh',
-    [
-      '-c',
-      limitedStart,
-      'sh',
-      limit(box.memoryBytes, (bytes) => (bytes + nodeOwnBytes) / 1024),
-      limit(box.processorSeconds, (seconds) => seconds),
-      process.execPath,
-      '--no-warnings',
-      ...box.nodeOptions,
-      siblingPath(box.module),
-      ...box.args,
-    ],
+  const { isolation, view, limits, memoryBytes, processorSeconds } = box
+  // The limits hold from before the first line of JavaScript.
+  const [program = '', ...words] = boxCommand(
+    isolation,
+    [process.execPath, '--no-warnings', ...box.nodeOptions, siblingPath(box.module), ...box.args],
     {
-      cwd: box.workDirectory,
-      detached: true,
-      env: harmless(box.environment),
-      stdio: box.stdio,
+      ...view,
+      readOnly: [...packagePaths(), ...view.readOnly],
+      directory: box.workDirectory,
+      isSession: true,
+      limits: {
+        ...limits,
+        ...(memoryBytes !== undefined && { memoryBytes: memoryBytes + nodeOwnBytes }),
+        ...(processorSeconds !== undefined && { processorSeconds }),
+      },
     },
   )
-}
-
-function limit(amount: number | undefined, inShellUnits: (amount: number) => number): string {
-  return amount === undefined ? 'unlimited' : String(Math.ceil(inShellUnits(amount)))
+  return spawn(program, words, {
+    cwd: box.workDirectory,
+    detached: true,
+    env: harmless(box.environment),
+    stdio: box.stdio,
+  })
 }
 
 /** Ends, at once, all processes of the group that `spawnNode` started. */

@@ -1,0 +1,135 @@
+import { execFile } from 'node:child_process'
+import { access, constants, lstat, readdir, readlink, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Problem } from '../problem.ts'
+import { boxCommand } from './box-command.ts'
+import {
+  noIsolation,
+  type BoxView,
+  type Isolation,
+  type IsolationWish,
+  type SystemPath,
+} from './isolation.ts'
+
+const run = promisify(execFile)
+const probeMs = 10_000
+const systemPaths = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32', '/etc', '/nix', '/gnu']
+const maskedDepth = 3
+
+/**
+ * Finds out, once at the start, what this computer can do to keep apart what users send: boxes are really started.
+ * Throws Problem configuration-invalid when a box is required and none can be had.
+ * @param variables the server's environment variables: programs are looked for on its PATH
+ */
+export async function probeIsolation(
+  wish: IsolationWish,
+  variables: Readonly<Record<string, string | undefined>>,
+): Promise<Isolation> {
+  if (wish === 'none') return noIsolation
+  const directories = (variables['PATH'] ?? '/usr/local/bin:/usr/bin:/bin')
+    .split(':')
+    .filter((directory) => directory.startsWith('/'))
+  // In the box there is nothing but the system's own programs.
+  const prlimit = await find('prlimit', ['/usr/bin', '/bin'])
+  const bubblewrap = await find('bwrap', directories)
+  const isRoot = process.geteuid?.() === 0
+  const system = await findSystem()
+  const bare: Isolation = {
+    ...noIsolation,
+    wish,
+    isRoot,
+    system,
+    masked: isRoot ? await findMasked('/etc', maskedDepth) : [],
+    ...(prlimit !== undefined && { prlimit }),
+  }
+  const limits = prlimit === undefined ? 'there is no prlimit' : 'prlimit limits what they take'
+  if (bubblewrap === undefined) return without(bare, 'bwrap is not installed', limits)
+  const boxed: Isolation = { ...bare, bubblewrap, canLimitTemporary: await isNewEnough(bubblewrap) }
+  const fault = (await tryBox(boxed, strict)) ?? (await tryBox(boxed, loose))
+  if (fault !== undefined) return without(bare, `${bubblewrap} cannot make a box here (${fault})`, limits)
+  return { ...boxed, report: `What users send runs in boxes made by ${bubblewrap}; ${limits}.` }
+}
+
+const strict: BoxView = {
+  base: 'system',
+  readOnly: [],
+  readWrite: [],
+  network: false,
+  isSession: true,
+  limits: { openFiles: 64 },
+}
+const loose: BoxView = { base: 'computer', hidden: ['/tmp'], readOnly: [], readWrite: [], network: true }
+
+/** Why a box cannot be started; undefined when it can. In it, the first process is the box's own. */
+async function tryBox(isolation: Isolation, view: BoxView): Promise<string | undefined> {
+  const [program = '', ...words] = boxCommand(
+    isolation,
+    ['/bin/sh', '-c', '[ "$PPID" = 1 ] && echo boxed'],
+    view,
+  )
+  try {
+    const { stdout } = await run(program, words, { timeout: probeMs, env: {}, cwd: '/' })
+    return stdout.trim() === 'boxed' ? undefined : 'processes outside of it can be seen from inside'
+  } catch (error) {
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : ''
+    return (said.split('\n').at(-1) ?? '') || (error instanceof Error ? error.message : String(error))
+  }
+}
+
+function without(bare: Isolation, reason: string, limits: string): Isolation {
+  if (bare.wish === 'required')
+    throw new Problem('configuration-invalid', `Isolation is required, but ${reason}.`, {
+      hint: 'Install bubblewrap (Debian: apt install bubblewrap) and allow user namespaces; or start with --isolation best-effort, and let only people in whom you trust as yourself.',
+    })
+  const report = `What users send runs without a box, as the server's user: ${reason}; ${limits}.`
+  return { ...bare, report, isWeaker: true }
+}
+
+async function find(name: string, directories: readonly string[]): Promise<string | undefined> {
+  for (const directory of directories) {
+    const path = join(directory, name)
+    if (
+      await access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path
+  }
+  return undefined
+}
+
+async function isNewEnough(bubblewrap: string): Promise<boolean> {
+  const { stdout } = await run(bubblewrap, ['--version'], { timeout: probeMs }).catch(() => ({ stdout: '' }))
+  const [, major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(stdout) ?? []).map(Number)
+  return major > 0 || minor >= 7
+}
+
+async function findSystem(): Promise<readonly SystemPath[]> {
+  const found: SystemPath[] = []
+  for (const path of systemPaths) {
+    const entry = await lstat(path).catch(() => undefined)
+    if (entry === undefined) continue
+    found.push(entry.isSymbolicLink() ? { path, linkTo: await readlink(path) } : { path })
+  }
+  // Often a link to where a service keeps it: without it no name is found on the network.
+  const names = await realpath('/etc/resolv.conf').catch(() => '/etc')
+  return names.startsWith('/etc') ? found : [...found, { path: names }]
+}
+
+/** What only its owner and group may read: root owns it, and would see it in the box. */
+async function findMasked(directory: string, depth: number): Promise<Isolation['masked']> {
+  const masked: Isolation['masked'][number][] = []
+  for (const name of await readdir(directory).catch(() => [])) {
+    const path = join(directory, name)
+    const entry = await lstat(path).catch(() => undefined)
+    if (entry === undefined || entry.isSymbolicLink()) continue
+    const isOpen = (entry.mode & constants.S_IROTH) !== 0
+    if (entry.isDirectory()) {
+      if (!isOpen) masked.push({ path, kind: 'directory' })
+      else if (depth > 1) masked.push(...(await findMasked(path, depth - 1)))
+    } else if (!isOpen) masked.push({ path, kind: 'file' })
+  }
+  return masked
+}
