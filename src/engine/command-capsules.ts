@@ -5,7 +5,7 @@ import { makeRequest } from '../job/command.ts'
 import { groupRequests, splitGroup } from '../job/group.ts'
 import type { Attempt, AttemptEnding, AttemptSource } from '../job/tracker.ts'
 import type { PlanCapsule, PlanCommandTask } from '../workflow/plan.ts'
-import { logPaths, readEnding, readPrinted, readsStdout, type Stream } from './command-jobs.ts'
+import { logPaths, readEnding, readPrinted } from './command-jobs.ts'
 import { taskInputs } from './function-jobs.ts'
 import type { Job } from './job.ts'
 import type { Run } from './run.ts'
@@ -181,10 +181,7 @@ export class CommandCapsules {
       { keepDirectory: join(paths.filesDirectory, String(job.id)), keepName: `files/${job.id}` },
     )
     if (collected !== undefined) {
-      // What has become a value is not repeated in the output.
-      const streams: Stream[] =
-        result.kind === 'outputs' && readsStdout(capsule.task) ? ['stderr'] : ['stdout', 'stderr']
-      const printed = await readPrinted(collected, streams, printedBytes)
+      const printed = await readPrinted(collected, printedBytes)
       if (printed !== '') await display(printed)
       await this.#keepLogs(collected, `${job.id}.${attempt.attemptNumber}`)
     }

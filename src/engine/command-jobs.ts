@@ -73,22 +73,11 @@ export async function readEnding(
   }
 }
 
-export type Stream = 'stdout' | 'stderr'
-
-/** Whether an output of the task is read from what it prints. */
-export function readsStdout({ outputs }: PlanCommandTask): boolean {
-  return outputs.some(
-    ({ reader }) => reader.kind === 'read-stdout' || (reader.kind === 'read-json' && reader.path === null),
+/** What a job printed, at most `limitBytes` of each stream: standard output first. */
+export async function readPrinted(collected: CollectedFiles, limitBytes: number): Promise<string> {
+  const texts = await Promise.all(
+    [collected.stdout, collected.stderr].map(async (path) => readTail(path, limitBytes)),
   )
-}
-
-/** What a job printed on some streams, one after the other, at most `limitBytes` of each. */
-export async function readPrinted(
-  collected: CollectedFiles,
-  streams: readonly Stream[],
-  limitBytes: number,
-): Promise<string> {
-  const texts = await Promise.all(streams.map(async (stream) => readTail(collected[stream], limitBytes)))
   return texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`)).join('')
 }
 

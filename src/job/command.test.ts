@@ -56,6 +56,24 @@ describe('a command', () => {
     expect(request.env).toEqual({ SEED: '7' })
   })
 
+  it('makes as many words of an array as it has elements', () => {
+    const inputs = [{ name: 'list', type: { base: 'string', dimensions: 1 } as const, path: null }]
+    const context = { list: ["it's", 'b'] }
+    const words = [word('echo'), value('list'), { texts: ['--all=', ''], values: ['list'] }]
+    const argv = capsule({ command: { kind: 'argv', words }, inputs })
+    expect(makeRequest(id, argv, context, paths).command).toEqual([
+      'echo',
+      "it's",
+      'b',
+      '--all=["it\'s","b"]',
+    ])
+    const shell = capsule({
+      command: { kind: 'shell', template: { texts: ['echo ', ''], values: ['list'] } },
+      inputs,
+    })
+    expect(makeRequest(id, shell, context, paths).command[2]).toBe(String.raw`echo 'it'\''s' b`)
+  })
+
   it('puts files where they are asked for, and apart when they have one name', () => {
     const task = capsule({
       command: { kind: 'shell', template: { texts: ['cat ', ' ', ' ', ''], values: ['a', 'b', 'c'] } },

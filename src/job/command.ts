@@ -20,13 +20,20 @@ export function makeRequest(
 ): JobRequest {
   const { task } = capsule
   const placed = placeFiles(task, context, paths)
-  const write = (name: string): string => placed.names.get(name) ?? asWord(context[name] ?? null)
+  const arrays = new Set(task.inputs.flatMap(({ name, type }) => (type.dimensions > 0 ? [name] : [])))
+  const words = (name: string): readonly string[] =>
+    placed.names.get(name) ?? asWords(context[name] ?? null, arrays.has(name))
+  const write = (name: string): string =>
+    arrays.has(name) ? JSON.stringify(placed.names.get(name) ?? context[name]) : (words(name)[0] ?? '')
   return {
     id,
     command:
       task.command.kind === 'shell'
-        ? ['/bin/sh', '-c', fill(task.command.template, (name) => quoteWord(write(name)))]
-        : task.command.words.map((word) => fill(word, write)),
+        ? ['/bin/sh', '-c', fill(task.command.template, (name) => words(name).map(quoteWord).join(' '))]
+        : task.command.words.flatMap((word) => {
+            const array = arrayAlone(word, arrays)
+            return array === undefined ? fill(word, write) : words(array)
+          }),
     env: Object.fromEntries(Object.entries(task.env).map(([key, word]) => [key, fill(word, write)])),
     workDirectory: paths.workDirectory,
     inputs: placed.transfers,
@@ -45,6 +52,17 @@ export function fill(template: PlanTemplate, write: (name: string) => string): s
     .join('')
 }
 
+/** An array in a place of its own on a command line becomes as many words as it has elements. */
+function arrayAlone({ texts, values }: PlanTemplate, arrays: ReadonlySet<string>): string | undefined {
+  const [name] = values
+  const isAlone = values.length === 1 && texts.every((text) => text === '')
+  return isAlone && name !== undefined && arrays.has(name) ? name : undefined
+}
+
+function asWords(value: Json, isArray: boolean): readonly string[] {
+  return isArray && Array.isArray(value) ? value.map((each: Json) => asWord(each)) : [asWord(value)]
+}
+
 /** A value as one word of a command line or a line of text. Arrays and objects are JSON. */
 export function asWord(value: Json): string {
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
@@ -60,9 +78,9 @@ function placeFiles(
   task: PlanCommandTask,
   context: Context,
   paths: ExecutionPaths,
-): { transfers: FileTransfer[]; names: ReadonlyMap<string, string> } {
+): { transfers: FileTransfer[]; names: ReadonlyMap<string, readonly string[]> } {
   const transfers: FileTransfer[] = []
-  const names = new Map<string, string>()
+  const names = new Map<string, readonly string[]>()
   const taken = new Set<string>()
   for (const { name, type, path } of task.inputs) {
     if (type.base !== 'file') continue
@@ -74,8 +92,10 @@ function placeFiles(
       return to
     })
     // "./" keeps a file named "-rf" from being read as an option.
-    const words = placed.map((to) => (to.startsWith('-') ? `./${to}` : to))
-    names.set(name, type.dimensions === 0 ? (words[0] ?? '') : JSON.stringify(words))
+    names.set(
+      name,
+      placed.map((to) => (to.startsWith('-') ? `./${to}` : to)),
+    )
   }
   return { transfers, names }
 }

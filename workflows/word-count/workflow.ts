@@ -34,15 +34,14 @@ const count = commandTask('count', {
   outputs: [readStdout(words), keepFile(counts, 'counts.txt')],
 }).hook(display(text`${book} has ${words} words`), csv('texts.csv', { values: [book, words] }))
 
-// The counts of all texts lie in the job's directory: counts.txt, 2-counts.txt and so on.
+// The counts of all texts are put into the job's directory, and named one after the other on its command line.
 const merge = commandTask('merge', {
   command: shell`
-    awk '{ count[$2] += $1 } END { for (word in count) print word "," count[word] }' *counts.txt |
+    awk '{ count[$2] += $1 } END { for (word in count) print word "," count[word] }' ${counts.array} |
       LC_ALL=C sort -t , -k 2,2nr -k 1,1 > sorted.txt
     { echo word,count; cat sorted.txt; } > words.csv
     head -n 3 sorted.txt | cut -d , -f 1 | paste -s -d ' ' > top.txt
     awk -F , '{ total += $2 } END { print total }' sorted.txt`,
-  inputs: [counts.array],
   outputs: [readStdout(total), readText(top, 'top.txt'), keepFile(table, 'words.csv')],
 }).hook(
   display(text`Together they have ${total} words. Used most often: ${top}`),
