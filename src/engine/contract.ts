@@ -31,6 +31,8 @@ export interface Executions {
   /** Cancels an execution and deletes all of it. */
   remove(id: string): Promise<void>
   list(): readonly ExecutionSummary[]
+  /** How many executions wait for others to end. */
+  readonly queueLength: number
   /** Stops taking work and commits what is known; unfinished executions go on at the next start. */
   close(): Promise<void>
 }

@@ -25,12 +25,14 @@ import type {
   StartRequest,
 } from './contract.ts'
 import { describeRun } from './describe-run.ts'
+import { describeWaiting } from './describe-waiting.ts'
 import { explainEnded, explainJob, explainRun } from './explain.ts'
 import { followEvents } from './follow-events.ts'
 import { entryFacts, ExecutionIndex, nothingKnown, setAside, type IndexEntry } from './execution-index.ts'
 import { listJobs } from './list-jobs.ts'
 import { Run, type RunEnding } from './run.ts'
 import type { EngineSettings } from './settings.ts'
+import { StartQueue, unlimited } from './start-queue.ts'
 import { taskView } from './task-boxes.ts'
 import { Trackers } from './trackers.ts'
 
@@ -68,6 +70,7 @@ class Engine implements Executions {
   readonly #writer: DatabaseWriter
   readonly #index: ExecutionIndex
   readonly #active = new Map<string, Active>()
+  readonly #queue: StartQueue
   #isClosing = false
 
   constructor(
@@ -82,6 +85,7 @@ class Engine implements Executions {
     this.#trackers = trackers
     this.#writer = writer
     this.#index = index
+    this.#queue = new StartQueue(settings.limits ?? unlimited, async (id) => this.#revive(index.get(id)))
   }
 
   async start(request: StartRequest): Promise<string> {
@@ -89,7 +93,9 @@ class Engine implements Executions {
       throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds: 10 })
     const id = randomUUID()
     const directory = join(this.#directory, id)
+    this.#queue.reserve()
     try {
+      await this.#settings.checkDisk?.()
       const { evaluation, workDirectory } = await this.#prepare(request, directory)
       const { plan } = evaluation
       await snapshotModules(evaluation, workDirectory, join(directory, 'modules'))
@@ -107,14 +113,22 @@ class Engine implements Executions {
       journal.write([['setFact', 'plan', JSON.stringify(plan)], ...entryFacts(entry)])
       await journal.flushed()
       await syncDirectories(directory, this.#directory)
+      if (!this.#queue.tryRun(id)) {
+        await journal.close()
+        await this.#index.put(entry)
+        this.#queue.wait(describeWaiting(summarize(entry), plan))
+        return id
+      }
       const run = await this.#open(entry, plan, journal)
       await this.#index.put(entry)
-      run.journal.event('started', { name: plan.name, script: plan.script })
-      run.start()
+      this.#begin(run)
       return id
     } catch (error) {
+      this.#queue.left(id)
       await removeTree(directory)
       throw toProblem(error)
+    } finally {
+      this.#queue.release()
     }
   }
 
@@ -136,23 +150,52 @@ class Engine implements Executions {
       if (!known.has(name)) await removeTree(join(this.#directory, name))
     for (const entry of this.#index.list()) {
       if (entry.state !== 'running') continue
-      const path = join(this.#directory, entry.id, 'journal.db')
-      try {
-        const damage = findDamageAt(path)
-        if (damage !== undefined) {
-          await setAside(path)
-          throw new Problem('internal', `Its journal is damaged (${damage}) and is kept as ${path}.damaged.`)
-        }
-        const journal = await this.#openJournal(join(this.#directory, entry.id))
-        const run = await this.#open(entry, readPlan(journal.reader), journal)
-        if (entry.isCancelled) run.stop({ kind: 'cancelled' })
-        else run.start()
-      } catch (error) {
-        const { message } = toProblem(error)
-        this.#settings.warn(`The execution cannot be resumed: ${message}`, { executionId: entry.id })
-        const failed = { ...entry, state: 'failed' as const, endedAt: this.#settings.now() }
-        await this.#index.put(failed, { ...nothingKnown, ...failed, error: { message } })
+      // What was cancelled only has to be told so: that waits for nobody.
+      if (entry.isCancelled || this.#queue.tryRun(entry.id)) await this.#revive(entry)
+      else this.#queue.wait(this.#describeQueued(entry))
+    }
+  }
+
+  /** Lets an execution of the index go on where its journal says. What goes wrong is told as its end. */
+  async #revive(entry: IndexEntry): Promise<void> {
+    const path = join(this.#directory, entry.id, 'journal.db')
+    try {
+      const damage = findDamageAt(path)
+      if (damage !== undefined) {
+        await setAside(path)
+        throw new Problem('internal', `Its journal is damaged (${damage}) and is kept as ${path}.damaged.`)
       }
+      const journal = await this.#openJournal(join(this.#directory, entry.id))
+      const run = await this.#open(entry, readPlan(journal.reader), journal)
+      if (entry.isCancelled) run.stop({ kind: 'cancelled' })
+      else this.#begin(run)
+    } catch (error) {
+      const { message } = toProblem(error)
+      this.#settings.warn(`The execution cannot be resumed: ${message}`, { executionId: entry.id })
+      const failed = { ...entry, state: 'failed' as const, endedAt: this.#settings.now() }
+      await this.#index.put(failed, { ...nothingKnown, ...failed, error: { message } })
+      this.#queue.left(entry.id)
+    }
+  }
+
+  #begin(run: Run): void {
+    const { name, script } = run.resources.plan
+    if (!run.journal.isResumed) run.journal.event('started', { name, script })
+    run.start()
+  }
+
+  #describeQueued(entry: IndexEntry): ExecutionState {
+    const path = join(this.#directory, entry.id, 'journal.db')
+    try {
+      const reader = new DatabaseSync(path, { readOnly: true })
+      try {
+        return describeWaiting(summarize(entry), readPlan(reader))
+      } finally {
+        reader.close()
+      }
+    } catch {
+      // What is wrong with the journal is told when its turn comes.
+      return { ...nothingKnown, ...summarize(entry) }
     }
   }
 
@@ -160,11 +203,11 @@ class Engine implements Executions {
     const entry = this.#index.get(id)
     const active = this.#active.get(id)
     if (active !== undefined) return describeRun(summarize(entry), active.run)
-    return this.#index.last(id) ?? { ...nothingKnown, ...summarize(entry) }
+    return this.#queue.stateOf(id) ?? this.#index.last(id) ?? { ...nothingKnown, ...summarize(entry) }
   }
 
   async ended(id: string, signal: AbortSignal): Promise<ExecutionState> {
-    const { over } = this.#active.get(id) ?? { over: Promise.resolve() }
+    const over = this.#queue.begun(id).then(async () => this.#active.get(id)?.over)
     const aborted = Promise.withResolvers<never>()
     const abort = (): void => aborted.reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
@@ -211,8 +254,9 @@ class Engine implements Executions {
     )
     return followEvents(path, after, {
       signal,
-      isOver: () => !this.#active.has(id),
+      isOver: () => !this.#active.has(id) && this.#queue.stateOf(id) === undefined,
       news: async () => {
+        await Promise.race([this.#queue.begun(id), aborted])
         const active = this.#active.get(id)
         if (active !== undefined) await Promise.race([active.run.journal.nextCommit(), active.over, aborted])
       },
@@ -231,6 +275,8 @@ class Engine implements Executions {
   }
 
   async cancel(id: string): Promise<void> {
+    if (await this.#queue.drop(id, async () => this.#endQueued(this.#index.get(id)))) return
+    await this.#queue.begun(id)
     const entry = this.#index.get(id)
     const active = this.#active.get(id)
     if (active === undefined) return
@@ -242,10 +288,26 @@ class Engine implements Executions {
     await active.over
   }
 
+  async #endQueued(known: IndexEntry): Promise<void> {
+    const { message } = describeEnding({ kind: 'cancelled' }) ?? { message: '' }
+    const endedAt = this.#settings.now()
+    const entry: IndexEntry = { ...known, state: 'failed', isCancelled: true, endedAt }
+    const last = { ...this.#describeQueued(entry), error: { message } }
+    await this.#index.put(entry, last)
+    const journal = await this.#openJournal(join(this.#directory, entry.id))
+    journal.write(entryFacts(entry, last))
+    await journal.flushed()
+    await journal.close()
+  }
+
   async remove(id: string): Promise<void> {
     await this.cancel(id)
     await this.#index.remove(id)
     await removeTree(join(this.#directory, id))
+  }
+
+  get queueLength(): number {
+    return this.#queue.length
   }
 
   list(): readonly ExecutionSummary[] {
@@ -254,6 +316,7 @@ class Engine implements Executions {
 
   async close(): Promise<void> {
     this.#isClosing = true
+    await this.#queue.close()
     const active = [...this.#active.values()]
     for (const { run } of active) run.stop({ kind: 'suspended' })
     await Promise.all(active.map(async ({ over }) => over))
@@ -322,6 +385,7 @@ class Engine implements Executions {
       trackers: await this.#trackers.of(plan),
       host,
       display,
+      maxJobs: (this.#settings.limits ?? unlimited).maxJobs,
       now,
       warn,
       paths: {
@@ -364,6 +428,7 @@ class Engine implements Executions {
     }
     await journal.close()
     this.#active.delete(id)
+    this.#queue.left(id)
   }
 }
 

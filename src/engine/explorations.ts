@@ -13,8 +13,12 @@ export class Explorations {
   readonly #run: Run
   readonly #rows = new Map<Exploration, number>()
 
+  /** Jobs that there will be, as far as is known. */
+  #jobs: number
+
   constructor(run: Run) {
     this.#run = run
+    this.#jobs = run.graph.steps.filter(({ kind, scope }) => kind === 'capsule' && scope === null).length
   }
 
   /** Finds out what the samples are: files are listed now, once, and what an earlier life has settled stays so. */
@@ -33,12 +37,17 @@ export class Explorations {
       this.#rows.set(exploration, row)
       const listings = JSON.parse(String(known['listings'])) as string[][]
       const samples = openSamples(step.sampling, exploration.context, listings)
+      this.#brings(exploration.step, samples.size)
       this.#run.apply({ kind: 'opened', exploration, samples, settled: this.#settledSamples(row) })
       return
     }
     const listings = await Promise.all(listingsOf(step.sampling).map(async (listing) => this.#list(listing)))
     if (this.#run.isStopping) return
     const samples = openSamples(step.sampling, exploration.context, listings)
+    if (this.#brings(exploration.step, samples.size) > this.#run.resources.maxJobs) {
+      this.#run.stop({ kind: 'failed', message: this.#tellTooMany(samples.size), stack: '' })
+      return
+    }
     const row = journal.nextExplorationId()
     this.#rows.set(exploration, row)
     journal.event('exploration', { step: exploration.step, ticket, samples: samples.size })
@@ -79,6 +88,23 @@ export class Explorations {
     }
     if (this.#run.isStopping) return
     this.#run.apply({ kind: 'gathered', aggregation, exploration, arrays })
+  }
+
+  /** Counts the jobs that an exploration brings, and tells how many there will be in all. */
+  #brings(exploration: number, samples: number): number {
+    const capsules = this.#run.graph.steps.filter(
+      ({ kind, scope }) => kind === 'capsule' && scope === exploration,
+    )
+    this.#jobs += capsules.length * samples
+    return this.#jobs
+  }
+
+  #tellTooMany(samples: number): string {
+    const [jobs, most] = [this.#jobs, this.#run.resources.maxJobs].map((each) => each.toLocaleString('en-US'))
+    return (
+      `An exploration of ${samples.toLocaleString('en-US')} samples would bring the execution to ${jobs} jobs; ` +
+      `at most ${most} are allowed. Take fewer samples, or have the server started with a higher --max-jobs.`
+    )
   }
 
   #settledSamples(row: number): { count: number; has(sample: number): boolean } {

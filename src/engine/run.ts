@@ -42,6 +42,8 @@ export interface RunResources {
   readonly host: FunctionHost
   /** Adds to the execution's output. */
   readonly display: (text: string) => Promise<void>
+  /** An exploration that would bring more jobs than this fails the execution. */
+  readonly maxJobs: number
   readonly now: () => number
   readonly warn: (message: string) => void
 }

@@ -1,4 +1,5 @@
 import type { Isolation } from '../isolation/isolation.ts'
+import type { EngineLimits } from './start-queue.ts'
 
 /** What the engine must be told. Sizes in bytes, times in milliseconds. */
 export interface EngineSettings {
@@ -16,6 +17,10 @@ export interface EngineSettings {
   readonly taskNetwork?: boolean
   /** What tasks may read besides the programs of the system, where isolation is required. */
   readonly taskPaths?: readonly string[]
+  /** How much is taken on at the same time; whatever comes without. */
+  readonly limits?: EngineLimits
+  /** Throws Problem disk-full while nothing new should be started. */
+  readonly checkDisk?: () => Promise<void>
   /** The server's environment variables, of which scripts and jobs get a stated few. */
   readonly variables: Readonly<Record<string, string | undefined>>
   readonly now: () => number

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createExecutions } from '../../src/engine/executions.ts'
 import type { Executions, ExecutionState } from '../../src/engine/contract.ts'
+import type { EngineLimits } from '../../src/engine/start-queue.ts'
 
 /** An engine on a directory of its own, both gone at the end of the test. */
 export interface TestEngine extends AsyncDisposable {
@@ -18,7 +19,7 @@ export interface TestEngine extends AsyncDisposable {
 }
 
 export async function startTestEngine(
-  options: { dataDirectory?: string; slots?: number; scriptTimeMs?: number } = {},
+  options: { dataDirectory?: string; slots?: number; scriptTimeMs?: number; limits?: EngineLimits } = {},
 ): Promise<TestEngine> {
   const dataDirectory = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), 'molehill-engine-')))
   const warnings: string[] = []
@@ -28,6 +29,7 @@ export async function startTestEngine(
     scriptTimeMs: options.scriptTimeMs ?? 30_000,
     scriptMemoryBytes: 512 * 2 ** 20,
     outputBytes: 2 ** 20,
+    ...(options.limits !== undefined && { limits: options.limits }),
     variables: process.env,
     now: Date.now,
     warn: (message) => warnings.push(message),

@@ -89,6 +89,7 @@ export function createFakeExecutions(directory: string): FakeExecutions {
       all.delete(id)
       if (all.size === 0) await rmdir(directory)
     },
+    queueLength: 0,
     list: (): readonly ExecutionSummary[] => [...all.values()].map(({ state }) => state),
     close: () => Promise.resolve(),
   }
