@@ -1,4 +1,4 @@
-import type { Database } from '../store/database.ts'
+import type { Database, TransactionEnd } from '../store/database.ts'
 import type { Column, Write } from '../store/journal-schema.ts'
 import type { JobState } from './contract.ts'
 import type { Graph } from './graph.ts'
@@ -6,8 +6,8 @@ import type { Job } from './job.ts'
 import { Tally, type Totals } from './tally.ts'
 
 /**
- * An execution's journal as its run writes it. All that is recorded in one turn of the event loop becomes one
- * transaction, together with an event that tells of it and the totals as they are then.
+ * An execution's journal as its run writes it. All that is recorded without a pause is in one transaction, and each
+ * transaction ends with an event that tells of its jobs and with the totals as they are then.
  */
 export class RunJournal {
   readonly database: Database
@@ -17,12 +17,10 @@ export class RunJournal {
   readonly #graph: Graph
   readonly #now: () => number
   readonly #committed: () => void
-  #writes: Write[] = []
   #moves = new Map<string, number[]>()
   #lastJob: number
   #lastExploration: number
   #lastEvent: number
-  #isSealing = false
   #nextCommit = Promise.withResolvers<void>()
 
   constructor(
@@ -43,6 +41,7 @@ export class RunJournal {
     this.#lastJob = Number(this.#column('SELECT max(id) FROM jobs'))
     this.#lastExploration = Number(this.#column('SELECT max(id) FROM explorations'))
     this.#lastEvent = Number(this.#column('SELECT max(sequence) FROM events'))
+    database.endTransactions(() => this.#end())
   }
 
   nextJobId(): number {
@@ -56,13 +55,11 @@ export class RunJournal {
   }
 
   record(writes: readonly Write[]): void {
-    this.#writes.push(...writes)
-    this.#seal()
+    this.database.write(writes)
   }
 
   /** Resolves when all that was recorded so far is on the disk. Throws Problem when it cannot be written. */
   async flushed(): Promise<void> {
-    this.#sealNow()
     await this.database.flushed()
   }
 
@@ -71,19 +68,18 @@ export class RunJournal {
     return this.#nextCommit.promise
   }
 
-  /** Notes a job's new state for the event of this turn. */
+  /** Notes a job's new state for the next event. */
   moved({ id, activation }: Job, state: JobState): void {
     const step = this.#graph.steps[activation.step]
     const key = `${step?.kind === 'capsule' ? step.name : ''} ${state}`
     const ids = this.#moves.get(key)
     if (ids === undefined) this.#moves.set(key, [id])
     else ids.push(id)
-    this.#seal()
+    this.database.write([])
   }
 
   event(kind: string, data: Readonly<Record<string, unknown>>): void {
-    this.#lastEvent += 1
-    this.record([['putEvent', this.#lastEvent, this.#now(), kind, JSON.stringify(data)]])
+    this.record([...this.#tellMoves(), this.#writeEvent(kind, data)])
   }
 
   /** The row of a job of an earlier life of the server. */
@@ -109,33 +105,32 @@ export class RunJournal {
     return row === undefined ? null : ((Object.values(row)[0] ?? null) as Column)
   }
 
-  #seal(): void {
-    if (this.#isSealing) return
-    this.#isSealing = true
-    queueMicrotask(() => this.#sealNow())
+  #writeEvent(kind: string, data: Readonly<Record<string, unknown>>): Write {
+    this.#lastEvent += 1
+    return ['putEvent', this.#lastEvent, this.#now(), kind, JSON.stringify(data)]
   }
 
-  #sealNow(): void {
-    if (!this.#isSealing) return
-    this.#isSealing = false
-    if (this.#moves.size > 0) {
-      const jobs = [...this.#moves].map(([key, ids]) => {
-        const [capsule, state] = key.split(' ')
-        return { capsule, state, ids }
-      })
-      this.#moves = new Map()
-      this.#lastEvent += 1
-      this.#writes.push(['putEvent', this.#lastEvent, this.#now(), 'jobs', JSON.stringify({ jobs })])
-    }
-    const totals = this.tally.snapshot()
-    const writes = this.#writes
-    writes.push(['setFact', 'totals', JSON.stringify(totals)])
-    this.#writes = []
-    this.database.write(writes, () => {
-      this.tally.commit(totals)
-      this.#committed()
-      this.#nextCommit.resolve()
-      this.#nextCommit = Promise.withResolvers()
+  #tellMoves(): Write[] {
+    if (this.#moves.size === 0) return []
+    const jobs = [...this.#moves].map(([key, ids]) => {
+      const [capsule, state] = key.split(' ')
+      return { capsule, state, ids }
     })
+    this.#moves = new Map()
+    return [this.#writeEvent('jobs', { jobs })]
+  }
+
+  /** What a transaction ends with: an event that tells of the jobs in it, and the totals as they are then. */
+  #end(): TransactionEnd {
+    const totals = this.tally.snapshot()
+    return {
+      writes: [...this.#tellMoves(), ['setFact', 'totals', JSON.stringify(totals)]],
+      committed: () => {
+        this.tally.commit(totals)
+        this.#committed()
+        this.#nextCommit.resolve()
+        this.#nextCommit = Promise.withResolvers()
+      },
+    }
   }
 }

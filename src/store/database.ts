@@ -1,6 +1,6 @@
 import { extname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { Problem } from '../problem.ts'
 import type { DatabaseReply, DatabaseRequest } from './database-thread.ts'
@@ -58,6 +58,15 @@ export class DatabaseWriter {
   }
 }
 
+/** Changes come in swarms: after a pause more of them share a sync, which costs as much as a hundred of them. */
+const pauseMs = 5
+
+/** The last changes of a transaction. `committed` is called when it is on the disk. */
+export interface TransactionEnd {
+  readonly writes: readonly Write[]
+  committed(): void
+}
+
 /**
  * One database with group commit: while a transaction is on its way to the disk, all that is written meanwhile
  * gathers for the next one. So a thousand changes a second cost as many syncs as the disk can do, and not more.
@@ -67,7 +76,9 @@ export class Database {
   readonly #writer: DatabaseWriter
   readonly #reader: DatabaseSync
   #gathered: Write[] = []
-  #committed: (() => void)[] = []
+  #isDue = false
+  #flushes: (() => void)[] = []
+  #closing: (() => TransactionEnd) | undefined
   #running: Promise<void> | undefined
   #failure: Problem | undefined
   #isClosed = false
@@ -88,19 +99,22 @@ export class Database {
     return this.#gathered.length
   }
 
-  /** Adds changes to the next transaction. They are together in it, in this order, after all earlier ones. */
-  write(writes: readonly Write[], whenCommitted?: () => void): void {
+  /** Adds changes to the next transaction: together, in this order, after all earlier ones. None still ask for one. */
+  write(writes: readonly Write[]): void {
     if (this.#isClosed || this.#failure !== undefined) return
     for (const write of writes) this.#gathered.push(write)
-    if (whenCommitted !== undefined) this.#committed.push(whenCommitted)
-    this.#running ??= this.#commitAll().finally(() => {
-      this.#running = undefined
-    })
+    this.#isDue = true
+    this.#running ??= this.#commitAll()
+  }
+
+  /** Has `closing` say, whenever a transaction is put together, what belongs at its end. */
+  endTransactions(closing: () => TransactionEnd): void {
+    this.#closing = closing
   }
 
   /** Resolves when all that was written so far is on the disk. Throws Problem when it cannot be written. */
   async flushed(): Promise<void> {
-    while (this.#running !== undefined) await this.#running
+    if (this.#running !== undefined) await new Promise<void>((resolve) => this.#flushes.push(resolve))
     if (this.#failure !== undefined) throw this.#failure
   }
 
@@ -113,15 +127,24 @@ export class Database {
 
   async #commitAll(): Promise<void> {
     // Changes of the same turn belong into one transaction.
-    await Promise.resolve()
-    while (this.#gathered.length > 0 || this.#committed.length > 0) {
-      const writes = this.#gathered
-      const committed = this.#committed
-      this.#gathered = []
-      this.#committed = []
-      if (writes.length > 0 && !(await this.#commit(writes))) return
-      for (const tell of committed) tell()
+    await nextTurn()
+    while (this.#isDue || this.#flushes.length > 0) {
+      const flushes = this.#flushes
+      this.#flushes = []
+      if (this.#isDue && this.#failure === undefined) await this.#commitGathered()
+      for (const resolve of flushes) resolve()
+      if (this.#isDue) await delay(pauseMs)
     }
+    // In the turn of the last look, so that a write after it starts anew.
+    this.#running = undefined
+  }
+
+  async #commitGathered(): Promise<void> {
+    const end = this.#closing?.()
+    const writes = [...this.#gathered, ...(end?.writes ?? [])]
+    this.#gathered = []
+    this.#isDue = false
+    if (writes.length === 0 || (await this.#commit(writes))) end?.committed()
   }
 
   async #commit(writes: readonly Write[]): Promise<boolean> {
