@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import type { FunctionBatch, FunctionSource } from '../job/function-batches.ts'
 import type { FunctionOutcome } from '../script/contract.ts'
 import type { PlanCapsule, PlanFunctionTask } from '../workflow/plan.ts'
@@ -44,7 +43,7 @@ export class FunctionCapsules implements FunctionSource {
       timeoutMs: capsule.timeoutMs,
       calls: jobs.map(({ id, activation }) => ({
         inputs: callInputs(task, activation.context, paths),
-        directory: join(paths.filesDirectory, String(id)),
+        directory: `${paths.filesDirectory}/${id}`,
       })),
       ended: async (outcomes) => {
         await this.#end(capsule, task, jobs, outcomes, environmentJobs)

@@ -181,7 +181,7 @@ export class Run {
   /** Takes an event into the state and does what follows. `writes` go into the same transaction. */
   apply(event: RunEvent, writes: readonly Write[] = []): void {
     this.journal.record(writes)
-    for (const effect of next(this.#state, event)) this.#carryOut(effect)
+    this.#advance(event)
     this.#wake()
   }
 
@@ -275,7 +275,7 @@ export class Run {
       if (totals !== undefined) totals.completed += 1
       const kept = this.#mustKeepOutput(job.activation.step) ? outputs : undefined
       this.journal.record([writeJob(job, kept), ...this.#hooks.note(effects)])
-      this.apply({ kind: 'completed', activation: job.activation, outputs })
+      this.#advance({ kind: 'completed', activation: job.activation, outputs })
     }
     this.#wake()
   }
@@ -343,6 +343,10 @@ export class Run {
     if (this.isStopping || this.#isOver) return
     this.#functions.wake()
     for (const tracker of this.resources.trackers) tracker.wake()
+  }
+
+  #advance(event: RunEvent): void {
+    for (const effect of next(this.#state, event)) this.#carryOut(effect)
   }
 
   #carryOut(effect: Effect): void {
@@ -418,7 +422,7 @@ export class Run {
         if (exploration.step !== feeder) continue
         if (exploration.samples === undefined) opening += 1
         if (waitingSamples(exploration) === 0) continue
-        for (const effect of next(this.#state, { kind: 'wanted', exploration })) this.#carryOut(effect)
+        this.#advance({ kind: 'wanted', exploration })
         return true
       }
       if (opening >= mostOpening) return false
