@@ -1,11 +1,11 @@
-import { mkdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CollectedFiles, JobHandle, JobId, JobRequest } from '../environment/environment.ts'
 import { makeRequest } from '../job/command.ts'
 import { groupRequests, splitGroup } from '../job/group.ts'
 import type { Attempt, AttemptEnding, AttemptSource } from '../job/tracker.ts'
 import type { PlanCapsule, PlanCommandTask } from '../workflow/plan.ts'
-import { logPaths, readEnding, readPrinted } from './command-jobs.ts'
+import { logBytes, logPaths, readEnding, readPrinted } from './command-jobs.ts'
 import { taskInputs } from './function-jobs.ts'
 import type { Job } from './job.ts'
 import type { Run } from './run.ts'
@@ -203,11 +203,7 @@ export class CommandCapsules {
     const { logsDirectory } = this.#run.resources.paths
     const kept = logPaths(logsDirectory, name)
     for (const stream of ['stdout', 'stderr'] as const) {
-      const size = await stat(collected[stream]).then(
-        (found) => found.size,
-        () => 0,
-      )
-      if (size === 0) continue
+      if (logBytes(collected[stream]) === 0) continue
       await mkdir(logsDirectory, { recursive: true })
       await rename(collected[stream], kept[stream])
     }

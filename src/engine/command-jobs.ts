@@ -1,4 +1,5 @@
-import { open, readFile, stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OutputError, readOutputs } from '../job/command-outputs.ts'
 import type { AttemptEnding } from '../job/tracker.ts'
@@ -96,11 +97,13 @@ async function stderrTail(collected: CollectedFiles | undefined): Promise<string
   return collected === undefined ? '' : (await readTail(collected.stderr, tailBytes)).trim()
 }
 
+/** Size of a log; 0 where there is none. Waiting for a thread to look would cost more than looking. */
+export function logBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
 async function readTail(path: string, limitBytes: number): Promise<string> {
-  const size = await stat(path).then(
-    (found) => found.size,
-    () => 0,
-  )
+  const size = logBytes(path)
   if (size === 0) return ''
   if (size <= limitBytes) return readFile(path, 'utf8')
   const handle = await open(path)
