@@ -2,7 +2,6 @@ import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
-import { generate } from 'selfsigned'
 import { Problem } from '../problem.ts'
 import type { WriteDurably } from '../store/preferences.ts'
 
@@ -103,6 +102,8 @@ async function makeSelfSigned(hostname: string, nowMs: number): Promise<{ cert: 
   const name = isIP(hostname) === 0 && /^[\w.-]{1,253}$/.test(hostname) ? hostname : 'localhost'
   // A client's clock may be behind ours.
   const notBeforeMs = nowMs - dayMs
+  // Loaded when it is needed, once in a year: it takes as much memory as a large upload.
+  const { generate } = await import('selfsigned')
   const made = await generate([{ name: 'commonName', value: 'molehill' }], {
     keyType: 'ec',
     curve: 'P-256',

@@ -32,9 +32,13 @@ async function serve(): Promise<void> {
 }
 
 async function measure(megabytes: number): Promise<void> {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), '--serve'], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['--max-semi-space-size=4', fileURLToPath(import.meta.url), '--serve'],
+    {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    },
+  )
   const [{ url, password }] = await once(child, 'message')
   const login = await fetch(`${url}/token`, { method: 'POST', body: new URLSearchParams({ password }) })
   const { token } = Object(await login.json())
