@@ -170,6 +170,64 @@ export const options = {
     description: 'How many connections are open at the same time; more are refused.',
     fallback: () => 1000,
   }),
+  requestsPerSecond: option<number>({
+    name: 'request-rate',
+    kind: number({ minimum: 0, maximum: 1_000_000 }),
+    description:
+      'How many requests a second an address, and a token, may send on the average; 0 limits nothing.',
+    fallback: () => 50,
+  }),
+  requestBurst: option<number>({
+    name: 'request-burst',
+    kind: number({ minimum: 1, maximum: 1_000_000 }),
+    description: 'How many requests an address, and a token, may send at once after a rest.',
+    fallback: () => 200,
+  }),
+  maxExecutions: option<number>({
+    name: 'max-executions',
+    kind: number({ minimum: 1, maximum: 100_000 }),
+    description: 'How many executions run at the same time; further ones wait for their turn.',
+    fallback: () => 20,
+  }),
+  maxQueuedExecutions: option<number>({
+    name: 'max-queued-executions',
+    kind: number({ minimum: 0, maximum: 1_000_000 }),
+    description: 'How many executions may wait for their turn; more are refused.',
+    fallback: () => 1000,
+  }),
+  maxJobs: option<number>({
+    name: 'max-jobs',
+    kind: number({ minimum: 1, maximum: 1_000_000_000 }),
+    description: 'Most jobs of one execution: an exploration that would bring more fails it.',
+    fallback: () => 10_000_000,
+  }),
+  diskReserveBytes: option<number>({
+    name: 'disk-reserve',
+    kind: bytes({ minimum: 0, maximum: pebibyte }),
+    description:
+      'While less than this is free where the data directory lies, nothing new is taken; 0 never refuses.',
+    fallback: () => 512 * mebibyte,
+  }),
+  retentionMs: option<number>({
+    name: 'retention',
+    kind: duration({ minimum: 0, maximum: 36_525 * 86_400_000 }),
+    description:
+      'How long executions that have ended are kept before they are removed with their files; 0 is for ever.',
+    fallback: () => 0,
+  }),
+  maxFinished: option<number>({
+    name: 'max-finished',
+    kind: number({ minimum: 0, maximum: 100_000_000 }),
+    description:
+      'How many executions that have ended are kept: of more, those that ended first are removed; 0 keeps all.',
+    fallback: () => 0,
+  }),
+  housekeepingMs: option<number>({
+    name: 'housekeeping-interval',
+    kind: duration({ minimum: 100, maximum: longestTimerMs }),
+    description: 'How often the server looks for what is to be removed and how full the disk is.',
+    fallback: () => 60_000,
+  }),
 } as const
 
 export type OptionKey = keyof typeof options
