@@ -34,7 +34,7 @@ async function serve(): Promise<void> {
 async function measure(megabytes: number): Promise<void> {
   const child = spawn(
     process.execPath,
-    ['--max-semi-space-size=4', fileURLToPath(import.meta.url), '--serve'],
+    ['--max-semi-space-size=1', fileURLToPath(import.meta.url), '--serve'],
     {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     },
