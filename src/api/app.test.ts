@@ -19,6 +19,8 @@ test('a route answers, and its request is told of once, without its secrets', as
       status: 202,
       code: undefined,
       executionId: undefined,
+      tokenId: 'good',
+      audit: 'login',
       durationMs: expect.any(Number),
       address: '',
       isBroken: false,

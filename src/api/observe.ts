@@ -1,4 +1,5 @@
 import type { MiddlewareHandler } from 'hono'
+import type { AuditAction } from './route.ts'
 import type { ApiContext, ApiEnvironment } from './serve-route.ts'
 
 /** What is known of a request when it is over. Holds no parameter but the execution's id: others may be secrets. */
@@ -12,6 +13,10 @@ export interface ObservedRequest {
   /** Code of the problem that was answered. */
   readonly code: string | undefined
   readonly executionId: string | undefined
+  /** Tells one token from another; no secret. */
+  readonly tokenId: string | undefined
+  /** What the audit log calls it. */
+  readonly audit: AuditAction | undefined
   readonly durationMs: number
   readonly address: string
   /** Whether the connection was lost before the answer had left. */
@@ -62,5 +67,7 @@ function describe(context: ApiContext) {
     status: context.res.status,
     code: context.get('code'),
     executionId: context.get('executionId')?.slice(0, longestText),
+    tokenId: context.get('tokenId'),
+    audit: context.get('audit'),
   }
 }

@@ -13,11 +13,15 @@ interface RouteBase<Parameters extends z.ZodObject> {
   readonly access: 'open' | 'token'
   /** Texts by name, from query string, urlencoded body or multipart text. Names not listed are ignored. */
   readonly parameters: Parameters
+  /** What the audit log calls this; absent where nothing is done that it should tell. */
+  readonly audit?: AuditAction
   /** Name of the multipart file that must come along: a work directory as tar.gz. */
   readonly archive?: string
   /** What can go wrong here besides what can go wrong everywhere. */
   readonly problems: readonly ProblemCode[]
 }
+
+export type AuditAction = 'login' | 'start' | 'cancel' | 'remove'
 
 /** A route that answers with JSON. */
 export interface JsonRoute<
@@ -49,6 +53,8 @@ export interface Call<Parameters = unknown> {
   /** The unpacked work directory, at routes with `archive`. */
   readonly archive: ReceivedArchive | undefined
   readonly header: (name: string) => string | undefined
+  /** Tells log and audit what only the handler knows. */
+  readonly note: (known: { readonly executionId?: string; readonly tokenId?: string }) => void
   /** Put on the answer whatever it is, a problem too. */
   readonly answerHeaders: Headers
   /** Where the request comes from: an IP address, or empty when there is no connection. */

@@ -2,23 +2,34 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { Readable } from 'node:stream'
 import { Problem } from '../problem.ts'
+import { addressKey, type RequestLimiter } from './access/request-limiter.ts'
 import type { Tokens } from './access/tokens.ts'
 import { collectParameters, readParameters, type ParameterTexts } from './parameters.ts'
 import { bodyTooLarge, readText, type BodyLimits } from './read-body.ts'
 import { readMultipart } from './read-multipart.ts'
-import type { Call, Route } from './route.ts'
+import type { AuditAction, Call, Route } from './route.ts'
 import type { Upload, Uploads } from './uploads.ts'
 
 export interface ApiEnvironment {
   /** Empty where no connection is behind a request. */
   Bindings: Partial<HttpBindings>
-  Variables: { requestId: string; route: string; executionId: string; code: string; answerHeaders: Headers }
+  Variables: {
+    requestId: string
+    route: string
+    executionId: string
+    tokenId: string
+    audit: AuditAction
+    code: string
+    answerHeaders: Headers
+  }
 }
 export type ApiContext = Context<ApiEnvironment>
 
 export interface ServeParts {
   readonly tokens: Pick<Tokens, 'verify'>
   readonly uploads: Uploads
+  /** Counts requests by address and by token; without, all pass. */
+  readonly limiter?: RequestLimiter
   readonly limits: BodyLimits
   /** Aborted when the server begins to stop. */
   readonly stopping: AbortSignal
@@ -28,13 +39,21 @@ export interface ServeParts {
 
 /** Takes a request through its route: reads it, checks token and parameters, calls the handler. Throws Problem. */
 export async function serveRoute(context: ApiContext, route: Route, parts: ServeParts): Promise<Response> {
+  if (route.audit !== undefined) context.set('audit', route.audit)
+  // Probes and the page cost nothing, and monitoring must not be refused.
+  if (route.method !== 'GET' || route.access !== 'open')
+    parts.limiter?.take(addressKey(context.env.incoming?.socket.remoteAddress ?? ''))
   const received: { isBegun: boolean; upload?: Upload } = { isBegun: false }
   const texts = collectParameters()
   for (const [name, text] of new URL(context.req.url).searchParams) texts.add(name, text)
   const findToken = () => texts.get('token') ?? bearerToken(context.req.header('authorization'))
   const identify = async () => {
     const token = findToken()
-    return route.access === 'open' ? '' : (await parts.tokens.verify(token)).id
+    if (route.access === 'open') return ''
+    const { id } = await parts.tokens.verify(token)
+    if (context.get('tokenId') === undefined) parts.limiter?.take(`token ${id}`)
+    context.set('tokenId', id)
+    return id
   }
   // A token that came ahead of the body is checked first: a large body is then not even sent.
   if (findToken() !== undefined) await identify()
@@ -67,6 +86,10 @@ async function callHandler(
     ...checked,
     answerHeaders: context.get('answerHeaders'),
     header: (name) => context.req.header(name),
+    note: ({ executionId, tokenId }) => {
+      if (executionId !== undefined) context.set('executionId', executionId)
+      if (tokenId !== undefined) context.set('tokenId', tokenId)
+    },
     address: context.env.incoming?.socket.remoteAddress ?? '',
     signal: context.req.raw.signal,
     stopping: parts.stopping,

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { RequestLimiter } from '../../src/api/access/request-limiter.ts'
 import { createApi, type Api } from '../../src/api/app.ts'
 import type { ObservedRequest } from '../../src/api/observe.ts'
 import { openmoleDialect } from '../../src/api/openmole/dialect.ts'
@@ -29,11 +30,13 @@ export interface TestApi extends AsyncDisposable {
 export interface TestApiOptions {
   readonly limits?: Partial<BodyLimits>
   readonly gzipByDefault?: boolean
+  readonly limiter?: RequestLimiter
 }
 
 export async function createTestApi({
   limits,
   gzipByDefault = false,
+  limiter,
 }: TestApiOptions = {}): Promise<TestApi> {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-api-'))
   const executions = createFakeExecutions(join(directory, 'executions'))
@@ -47,7 +50,7 @@ export async function createTestApi({
     async login(password) {
       if (password === undefined) throw new Problem('password-missing', 'No password sent with request')
       if (password !== 'sesame') throw new Problem('password-wrong', 'Server password is incorrect')
-      return { token: 'good', durationMs: 86_400_000 }
+      return { token: 'good', id: 'good', durationMs: 86_400_000 }
     },
   })
   const operations = operationsDialect({
@@ -74,6 +77,7 @@ export async function createTestApi({
       uploadBytes: bodyLimits.uploadBytes,
     }),
     limits: bodyLimits,
+    ...(limiter !== undefined && { limiter }),
     observe: (request) => observed.push(request),
     report: (error) => reported.push(error),
     stopping: stopping.signal,

@@ -22,7 +22,7 @@ async function start() {
     hashing: counting,
     throttle: createThrottle(() => clock.ms),
     tokens: {
-      issue: async () => ({ token: 'a token', durationMs: 5 }),
+      issue: async () => ({ token: 'a token', id: 'an id', durationMs: 5 }),
       verify: () => Promise.reject(new Error('a check')),
     },
   })
@@ -31,7 +31,7 @@ async function start() {
 
 test('the right password gives a token', async () => {
   const { login } = await start()
-  expect(await login('sesame', 'a')).toEqual({ token: 'a token', durationMs: 5 })
+  expect(await login('sesame', 'a')).toEqual({ token: 'a token', id: 'an id', durationMs: 5 })
 })
 
 test('missing and wrong passwords are told apart, in the words that clients know', async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { createTestApi } from '../../../test/helpers/api-server.ts'
 import { addressKey, createRequestLimiter } from './request-limiter.ts'
 
 function start(perSecond: number, burst: number) {
@@ -75,4 +76,26 @@ test.each([
   ['', 'address '],
 ])('%s counts as %s', (address, key) => {
   expect(addressKey(address)).toBe(key)
+})
+
+test('an address and a token are refused by the API, and probes never are', async () => {
+  const taken: string[] = []
+  await using test = await createTestApi({
+    limiter: {
+      take(key) {
+        taken.push(key)
+        if (key === 'token good2')
+          createRequestLimiter({ perSecond: 1, burst: 0, elapsedMs: () => 0 }).take(key)
+      },
+    },
+  })
+  expect((await test.post('/list', { token: 'good' })).status).toBe(200)
+  expect(taken).toEqual(['address ', 'token good'])
+  const refused = await test.post('/list', { token: 'good2' })
+  expect(refused.status).toBe(429)
+  expect(refused.headers.get('retry-after')).toBe('1')
+  expect(await refused.json()).toMatchObject({ code: 'requests-throttled' })
+  taken.length = 0
+  expect((await test.api.request('/readyz', {}, {})).status).toBe(200)
+  expect(taken).toEqual([])
 })

@@ -6,6 +6,8 @@ import type { Preferences } from '../../store/preferences.ts'
 
 export interface IssuedToken {
   readonly token: string
+  /** Tells one token from another; no secret. */
+  readonly id: string
   /** How long it is good for, from now. */
   readonly durationMs: number
 }
@@ -65,15 +67,16 @@ export async function createTokens({ preferences, lifetimeMs, now }: TokenOption
   return {
     async issue() {
       const nowMs = now()
+      const id = randomBytes(16).toString('base64url')
       const token = await new SignJWT({ pwv: passwordVersion() })
         .setProtectedHeader({ alg: algorithm, typ: type })
         .setIssuer(issuer)
         .setAudience(audience)
-        .setJti(randomBytes(16).toString('base64url'))
+        .setJti(id)
         .setIssuedAt(Math.floor(nowMs / 1000))
         .setExpirationTime(Math.ceil((nowMs + lifetimeMs) / 1000))
         .sign(key)
-      return { token, durationMs: lifetimeMs }
+      return { token, id, durationMs: lifetimeMs }
     },
 
     async verify(token) {

@@ -14,6 +14,7 @@ export function controlRoutes(executions: Executions): readonly Route[] {
     rawRoute({
       ...shared,
       path: '/cancel',
+      audit: 'cancel',
       summary: 'Stop an execution. Its files, output and counts stay.',
       answer: { status: 200, description: 'Nothing of it runs any more.' },
       async handle({ parameters }) {
@@ -24,6 +25,7 @@ export function controlRoutes(executions: Executions): readonly Route[] {
     rawRoute({
       ...shared,
       path: '/remove',
+      audit: 'remove',
       summary: 'Stop an execution and delete all of it.',
       answer: { status: 200, description: 'It is gone.' },
       async handle({ parameters }) {

@@ -32,9 +32,14 @@ export function startRoutes(executions: Executions): readonly Route[] {
     jsonRoute({
       ...shared,
       path: '/start',
+      audit: 'start',
       summary: 'Start a workflow: unpacks the work directory, reads the script, and answers when it runs.',
       answer: { status: 200, description: 'The execution.', schema: z.object({ id: z.string() }) },
-      handle: async (call) => ({ id: await executions.start(startRequest(call)) }),
+      async handle(call) {
+        const id = await executions.start(startRequest(call))
+        call.note({ executionId: id })
+        return { id }
+      },
     }),
     jsonRoute({
       ...shared,

@@ -9,6 +9,7 @@ export function tokenRoutes(login: Login): readonly Route[] {
       path: '/token',
       summary: 'Get a token for the password. All other POST routes ask for it.',
       access: 'open',
+      audit: 'login',
       parameters: z.object({ password: z.string().optional() }),
       problems: ['password-missing', 'password-wrong', 'password-throttled', 'server-busy'],
       answer: {
@@ -19,8 +20,9 @@ export function tokenRoutes(login: Login): readonly Route[] {
           duration: z.int().meta({ description: 'How long it is good for, in milliseconds.' }),
         }),
       },
-      async handle({ parameters, address }) {
-        const { token, durationMs } = await login(parameters.password, address)
+      async handle({ parameters, address, note }) {
+        const { token, id, durationMs } = await login(parameters.password, address)
+        note({ tokenId: id })
         return { token, duration: durationMs }
       },
     }),
