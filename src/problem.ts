@@ -25,6 +25,8 @@ export const problems = {
   'workflow-invalid': { status: 417, exitCode: 3, title: 'The workflow cannot run' },
   'execution-unknown': { status: 417, exitCode: 2, title: 'The execution is not known' },
   'execution-failed': { status: 500, exitCode: 6, title: 'The execution failed' },
+  'idempotency-busy': { status: 409, exitCode: 1, title: 'The first request with this key is still at work' },
+  'idempotency-conflict': { status: 422, exitCode: 2, title: 'The key was used for another request' },
   'file-missing': { status: 404, exitCode: 2, title: 'The file does not exist' },
   'path-unsafe': { status: 404, exitCode: 2, title: 'The path leaves the directory' },
   'range-invalid': { status: 416, exitCode: 2, title: 'The range lies outside the file' },

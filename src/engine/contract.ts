@@ -5,7 +5,7 @@ export interface Executions {
   /**
    * Starts an execution and answers with its id when it is committed. `fill` puts the work directory's files into
    * the fresh directory that it makes at the path it is given. When anything goes wrong nothing stays behind.
-   * Throws Problem: whatever `fill` throws, script-missing, script-invalid, workflow-invalid, disk-full.
+   * Throws Problem: idempotency-busy, idempotency-conflict, whatever `fill` throws, script-missing, script-invalid, workflow-invalid, disk-full.
    */
   start(request: StartRequest): Promise<string>
   /** Evaluates a script as `start` does, answers with its plan, and runs nothing. */
@@ -41,6 +41,11 @@ export type StartRequest = {
   /** Path of the script in the work directory. */
   readonly script: string
   readonly signal: AbortSignal
+  /**
+   * A key the client chose for this start, and a digest of all it sent. The same again within a day gives the same
+   * execution; the same key with another digest is refused.
+   */
+  readonly idempotency?: { readonly key: string; readonly digest: string }
 } & (
   | { readonly fill: (workDirectory: string) => Promise<void> }
   /** An absolute path of a directory that is used as it stands and is never deleted. */

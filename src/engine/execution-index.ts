@@ -8,6 +8,9 @@ import type { Database, DatabaseWriter } from '../store/database.ts'
 import { indexSchema, journalVersion, type Write } from '../store/journal-schema.ts'
 import type { ExecutionState, ExecutionSummary } from './contract.ts'
 
+/** As long as a client may repeat a start: draft-ietf-httpapi-idempotency-key-header leaves it to the server. */
+const keyLifetimeMs = 24 * 3_600_000
+
 /** What is known of every execution, ended ones included. */
 export interface IndexEntry extends ExecutionSummary {
   /** A work directory that lies elsewhere and is not ours to delete. */
@@ -96,8 +99,33 @@ export class ExecutionIndex {
     await this.#database.flushed()
   }
 
+  /** What a client's key for a start was used for, within the last day. */
+  findStart(key: string, now: number): { digest: string; execution: string } | undefined {
+    const row = this.#database.reader
+      .prepare('SELECT digest, execution FROM start_keys WHERE key = ? AND time >= ?')
+      .get(key, now - keyLifetimeMs)
+    return row === undefined
+      ? undefined
+      : { digest: String(row['digest']), execution: String(row['execution']) }
+  }
+
+  /** The journal's entries that remember a key with its execution, and forget old ones. */
+  static rememberStart(
+    { key, digest }: { readonly key: string; readonly digest: string },
+    execution: string,
+    now: number,
+  ): Write[] {
+    return [
+      ['deleteStartKeys', now - keyLifetimeMs, ''],
+      ['putStartKey', key, digest, execution, now],
+    ]
+  }
+
   async remove(id: string): Promise<void> {
-    this.#database.write([['deleteExecution', id]])
+    this.#database.write([
+      ['deleteExecution', id],
+      ['deleteStartKeys', 0, id],
+    ])
     this.#entries.delete(id)
     await this.#database.flushed()
   }

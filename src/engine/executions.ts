@@ -40,7 +40,9 @@ import { Trackers } from './trackers.ts'
 const scriptOutputBytes = 1024 * 1024
 
 /** Opens a data directory's executions. Those that have not ended go on. */
-export async function createExecutions(settings: EngineSettings): Promise<Executions> {
+export async function createExecutions(given: EngineSettings): Promise<Executions> {
+  // Boxes are made of paths without links.
+  const settings = { ...given, dataDirectory: await realpath(given.dataDirectory) }
   const directory = join(settings.dataDirectory, 'executions')
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const trackers = await Trackers.load(settings)
@@ -71,6 +73,7 @@ class Engine implements Executions {
   readonly #index: ExecutionIndex
   readonly #active = new Map<string, Active>()
   readonly #queue: StartQueue
+  readonly #keysAtWork = new Set<string>()
   #isClosing = false
 
   constructor(
@@ -91,6 +94,28 @@ class Engine implements Executions {
   async start(request: StartRequest): Promise<string> {
     if (this.#isClosing)
       throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds: 10 })
+    const { idempotency } = request
+    if (idempotency === undefined) return this.#startNew(request)
+    const { key, digest } = idempotency
+    const known = this.#index.findStart(key, this.#settings.now())
+    if (known?.digest === digest) return known.execution
+    if (known !== undefined)
+      throw new Problem('idempotency-conflict', 'This Idempotency-Key was used for another start.', {
+        hint: 'Choose a new key for a new start.',
+      })
+    if (this.#keysAtWork.has(key))
+      throw new Problem('idempotency-busy', 'The first start with this Idempotency-Key is still at work.', {
+        retryAfterSeconds: 1,
+      })
+    this.#keysAtWork.add(key)
+    try {
+      return await this.#startNew(request)
+    } finally {
+      this.#keysAtWork.delete(key)
+    }
+  }
+
+  async #startNew(request: StartRequest): Promise<string> {
     const id = randomUUID()
     const directory = join(this.#directory, id)
     this.#queue.reserve()
@@ -113,14 +138,17 @@ class Engine implements Executions {
       journal.write([['setFact', 'plan', JSON.stringify(plan)], ...entryFacts(entry)])
       await journal.flushed()
       await syncDirectories(directory, this.#directory)
+      const { idempotency } = request
+      const remembered =
+        idempotency === undefined ? [] : ExecutionIndex.rememberStart(idempotency, id, entry.startedAt)
       if (!this.#queue.tryRun(id)) {
         await journal.close()
-        await this.#index.put(entry)
+        await this.#index.put(entry, undefined, remembered)
         this.#queue.wait(describeWaiting(summarize(entry), plan))
         return id
       }
       const run = await this.#open(entry, plan, journal)
-      await this.#index.put(entry)
+      await this.#index.put(entry, undefined, remembered)
       this.#begin(run)
       return id
     } catch (error) {
@@ -202,7 +230,8 @@ class Engine implements Executions {
   state(id: string): ExecutionState {
     const entry = this.#index.get(id)
     const active = this.#active.get(id)
-    if (active !== undefined) return describeRun(summarize(entry), active.run)
+    // What is kept at the end tells why as well.
+    if (active !== undefined && entry.state === 'running') return describeRun(summarize(entry), active.run)
     return this.#queue.stateOf(id) ?? this.#index.last(id) ?? { ...nothingKnown, ...summarize(entry) }
   }
 
@@ -371,6 +400,7 @@ class Engine implements Executions {
       { workDirectory, script: plan.script, modulesDirectory: join(directory, 'modules') },
       {
         threads: slots,
+        memoryBytes: this.#settings.scriptMemoryBytes,
         environment: variables,
         ...(isolation !== undefined && { isolation }),
         view: taskView(this.#settings, { readOnly: [], readWrite: [workDirectory, filesDirectory] }),
@@ -418,17 +448,28 @@ class Engine implements Executions {
         endedAt: this.#settings.now(),
       }
       const error = describeEnding(decided)
+      const last = await this.#writeEnd(entry, run, error)
+      await this.#index.put({ ...entry, state: last.state }, last)
+    }
+    await journal.close()
+    this.#active.delete(id)
+    this.#queue.left(id)
+  }
+
+  /** The last state, committed. An execution whose journal cannot be written any more has failed for that reason. */
+  async #writeEnd(entry: IndexEntry, run: Run, error: ExecutionState['error']): Promise<ExecutionState> {
+    try {
       run.journal.event('ended', { state: entry.state, isCancelled: entry.isCancelled })
       await run.journal.flushed()
       const state = describeRun(summarize(entry), run)
       const last = error === undefined ? state : { ...state, error }
       run.journal.record(entryFacts(entry, last))
       await run.journal.flushed()
-      await this.#index.put(entry, last)
+      return last
+    } catch (failure) {
+      const { message } = toProblem(failure)
+      return { ...describeRun(summarize(entry), run), state: 'failed', error: { message } }
     }
-    await journal.close()
-    this.#active.delete(id)
-    this.#queue.left(id)
   }
 }
 

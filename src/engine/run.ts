@@ -118,6 +118,7 @@ export class Run {
         this.#wake()
       },
     })
+    journal.onFailure(({ message }) => this.stop({ kind: 'failed', message, stack: '' }))
     this.faults = new FaultLog(environments, journal)
     this.#functions = new FunctionBatches(host, new FunctionCapsules(this), () => performance.now())
     this.#commands = new CommandCapsules(this)

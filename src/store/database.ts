@@ -81,6 +81,7 @@ export class Database {
   #closing: (() => TransactionEnd) | undefined
   #running: Promise<void> | undefined
   #failure: Problem | undefined
+  #whenFailed: ((failure: Problem) => void) | undefined
   #isClosed = false
 
   constructor(path: string, writer: DatabaseWriter) {
@@ -92,6 +93,11 @@ export class Database {
   /** For reading what is committed. */
   get reader(): DatabaseSync {
     return this.#reader
+  }
+
+  /** Calls `listener` when it turns out that nothing can be written any more. */
+  onFailure(listener: (failure: Problem) => void): void {
+    this.#whenFailed = listener
   }
 
   /** How many changes wait for the disk. Whoever can make more should look here first. */
@@ -156,6 +162,7 @@ export class Database {
           'internal',
           `The journal ${this.path} cannot be written: ${reply.message}`,
         )
+        this.#whenFailed?.(this.#failure)
         return false
       }
       // A full disk is waited for: nothing is lost, and nothing goes on that could not be kept.

@@ -102,6 +102,14 @@ export const indexSchema = `
     last TEXT,
     checksum INTEGER NOT NULL
   ) WITHOUT ROWID;
+
+  CREATE TABLE start_keys (
+    key TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    execution TEXT NOT NULL,
+    time REAL NOT NULL,
+    checksum INTEGER NOT NULL
+  ) WITHOUT ROWID;
 `
 
 /**
@@ -121,6 +129,8 @@ export const statements = {
   trimFaults: { sql: 'DELETE FROM faults WHERE sequence <= ?', isPut: false },
   putEvent: put('events', 4),
   putExecution: put('executions', 9),
+  putStartKey: put('start_keys', 4),
+  deleteStartKeys: { sql: 'DELETE FROM start_keys WHERE time < ? OR execution = ?', isPut: false },
   deleteExecution: { sql: 'DELETE FROM executions WHERE id = ?', isPut: false },
 } as const
 

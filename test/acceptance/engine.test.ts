@@ -1,5 +1,6 @@
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestEngine, type TestEngine } from '../helpers/engine.ts'
 
@@ -249,6 +250,25 @@ describe('the engine', () => {
     const output = await engine.executions.output(id)
     for (const line of ['from the function', 'x = 5', 'x is 5', 'and 6', 'from the command'])
       expect(output.split('\n')).toContain(line)
+  })
+
+  it('fails when its journal cannot be written any more, instead of waiting for ever', async () => {
+    const id = await engine.start({
+      'workflow.ts': `
+        import { explore, functionTask, integer, range } from 'molehill'
+        const x = integer('x')
+        const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+        export default explore(range(x, { from: 1, to: 1000 }), functionTask('slow', {
+          inputs: [x], async run() { await wait(20); return {} },
+        }))
+      `,
+    })
+    const journal = new DatabaseSync(join(engine.dataDirectory, 'executions', id, 'journal.db'))
+    journal.exec('PRAGMA busy_timeout = 5000; DROP TABLE jobs')
+    journal.close()
+    const state = await engine.executions.ended(id, AbortSignal.timeout(20_000))
+    expect(state.state).toBe('failed')
+    expect(state.error?.message).toContain('journal.db cannot be written: no such table')
   })
 
   it('refuses a script or an environment that cannot be, and leaves nothing behind', async () => {
