@@ -24,6 +24,8 @@ import type { Executions } from './engine/contract.ts'
 import { createExecutions } from './engine/executions.ts'
 import { defaultArchiveLimits } from './files/archive-limits.ts'
 import { writeFileDurably } from './files/durable-file.ts'
+import { probeIsolation } from './isolation/probe.ts'
+import type { Isolation } from './isolation/isolation.ts'
 import { Problem } from './problem.ts'
 import { openPreferences } from './store/preferences.ts'
 import { createLog, type Log } from './telemetry/log.ts'
@@ -64,16 +66,25 @@ export async function startServer(
 ): Promise<RunningServer> {
   const { dataDirectory, http, host, port, maxConnections, shutdownMs } = configuration
   const { now = Date.now, log = openLog(configuration, now) } = surroundings
+  const isolation = await probeIsolation(configuration.isolation, processVariables)
+  log[isolation.isWeaker ? 'warn' : 'info']({ isolation: isolation.wish }, isolation.report)
   await using started = new AsyncDisposableStack()
   await prepareDataDirectory(dataDirectory)
   started.use(lockDataDirectory(dataDirectory, now))
   const access = await openAccess(configuration, surroundings.prompt, now)
   const tls = http ? undefined : await openTls(configuration, now, log)
   const metrics = createMetrics()
-  const executions = await openEngine(configuration, now, log)
+  const executions = await openEngine(configuration, isolation, now, log)
   started.defer(() => executions.close())
   const stopping = new AbortController()
-  const api = await openApi(configuration, { ...access, executions, metrics, log, stopping: stopping.signal })
+  const api = await openApi(configuration, {
+    ...access,
+    executions,
+    isolation,
+    metrics,
+    log,
+    stopping: stopping.signal,
+  })
   const server = await listen(api, {
     host,
     port,
@@ -127,7 +138,12 @@ async function openTls(configuration: Configuration, now: () => number, log: Log
   return tls
 }
 
-function openEngine(configuration: Configuration, now: () => number, log: Log): Promise<Executions> {
+function openEngine(
+  configuration: Configuration,
+  isolation: Isolation,
+  now: () => number,
+  log: Log,
+): Promise<Executions> {
   const { dataDirectory, slots, scriptTimeMs, scriptMemoryBytes, outputBytes } = configuration
   const warn = (message: string, about: object) => log.warn(about, message)
   return createExecutions({
@@ -136,6 +152,9 @@ function openEngine(configuration: Configuration, now: () => number, log: Log): 
     scriptTimeMs,
     scriptMemoryBytes,
     outputBytes,
+    isolation,
+    taskNetwork: configuration.taskNetwork,
+    taskPaths: configuration.taskPaths.split(':').filter((path) => path.startsWith('/')),
     variables: processVariables,
     now,
     warn,
@@ -144,6 +163,7 @@ function openEngine(configuration: Configuration, now: () => number, log: Log): 
 
 interface ApiRooms extends Omit<Awaited<ReturnType<typeof openAccess>>, 'isPasswordNew'> {
   readonly executions: Executions
+  readonly isolation: Isolation
   readonly metrics: Metrics
   readonly log: Log
   readonly stopping: AbortSignal
@@ -151,12 +171,13 @@ interface ApiRooms extends Omit<Awaited<ReturnType<typeof openAccess>>, 'isPassw
 
 async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<Api> {
   const { dataDirectory, uploadBytes, unpackedBytes, archiveEntries, gzipDownloads } = configuration
-  const { executions, login, tokens, metrics, log, stopping } = rooms
+  const { executions, isolation, login, tokens, metrics, log, stopping } = rooms
   const openmole = openmoleDialect({ executions, login, gzipByDefault: gzipDownloads })
   const operations = operationsDialect({
     version: findInstallation().version,
     routes: openmole.routes,
     checkReady: () => checkReady(dataDirectory, stopping),
+    remarks: isolation.isWeaker ? [isolation.report] : [],
     metrics: {
       contentType: metrics.contentType,
       text() {
@@ -168,12 +189,16 @@ async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<A
   return createApi({
     dialects: [openmole, operations],
     tokens,
-    uploads: await openUploads(join(dataDirectory, 'uploads', 'incoming'), {
-      ...defaultArchiveLimits,
-      uploadBytes,
-      unpackedBytes,
-      entries: archiveEntries,
-    }),
+    uploads: await openUploads(
+      join(dataDirectory, 'uploads', 'incoming'),
+      {
+        ...defaultArchiveLimits,
+        uploadBytes,
+        unpackedBytes,
+        entries: archiveEntries,
+      },
+      isolation,
+    ),
     limits: { uploadBytes, textBytes, idleMs: bodyIdleMs },
     observe: (request) => observeRequest(request, log, metrics),
     report: (error, { requestId, what }) => log.error({ requestId, err: error }, what),

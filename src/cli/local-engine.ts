@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { resolveConfiguration } from '../config/configuration.ts'
 import type { Executions } from '../engine/contract.ts'
 import { createExecutions } from '../engine/executions.ts'
+import { probeIsolation } from '../isolation/probe.ts'
 import { removeTree } from '../files/remove-tree.ts'
 import { oneLine } from './screen/table.ts'
 import { paint, say, type Terminal } from './screen/terminal.ts'
@@ -27,12 +28,17 @@ export async function openLocalEngine(
   const label = paint(terminal, terminal.stderr, 'yellow', 'warning:')
   const warn = (message: string) => say(terminal, `${label} ${oneLine(message)}`)
   try {
+    const isolation = await probeIsolation(values.isolation, variables)
+    if (isolation.isWeaker) warn(isolation.report)
     const executions = await createExecutions({
       dataDirectory,
       slots,
       scriptTimeMs,
       scriptMemoryBytes,
       outputBytes,
+      isolation,
+      taskNetwork: values.taskNetwork,
+      taskPaths: values.taskPaths.split(':').filter((path) => path.startsWith('/')),
       variables,
       now,
       warn,

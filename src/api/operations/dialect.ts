@@ -10,11 +10,19 @@ export interface OperationsParts {
   readonly routes: readonly Route[]
   /** Throws Problem server-busy while no work should be sent here. */
   readonly checkReady: () => Promise<void>
+  /** What an operator should know of a server that is ready: one sentence each. */
+  readonly remarks?: readonly string[]
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
 }
 
 /** What machines and operators ask, by GET and without a token: nothing here tells of anybody's work. */
-export function operationsDialect({ version, routes, checkReady, metrics }: OperationsParts): Dialect {
+export function operationsDialect({
+  version,
+  routes,
+  checkReady,
+  remarks = [],
+  metrics,
+}: OperationsParts): Dialect {
   const shared = { method: 'GET', access: 'open', parameters: z.object({}), problems: [] } as const
   const plain = (description: string) => ({ status: 200, description, contentType: 'text/plain' }) as const
   const page = renderPage(version)
@@ -47,7 +55,7 @@ export function operationsDialect({ version, routes, checkReady, metrics }: Oper
       answer: plain('It may.'),
       async handle() {
         await checkReady()
-        return new Response('ok\n')
+        return new Response(['ok', ...remarks, ''].join('\n'))
       },
     }),
     rawRoute({
