@@ -3,10 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { access, constants } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { createRequestAudit } from './api/access/audit-requests.ts'
 import { createLogin } from './api/access/login.ts'
 import { obtainPassword } from './api/access/obtain-password.ts'
 import { createPasswordHashing } from './api/access/password.ts'
 import type { Prompt } from './api/access/prompt.ts'
+import { createRequestLimiter } from './api/access/request-limiter.ts'
 import { createThrottle } from './api/access/throttle.ts'
 import { createTokens } from './api/access/tokens.ts'
 import { createApi, type Api } from './api/app.ts'
@@ -15,7 +17,7 @@ import { openmoleDialect } from './api/openmole/dialect.ts'
 import { operationsDialect } from './api/operations/dialect.ts'
 import { listen } from './api/server.ts'
 import { loadTls, type TlsIdentity } from './api/tls.ts'
-import { openUploads } from './api/uploads.ts'
+import { openUploads, type Uploads } from './api/uploads.ts'
 import { findInstallation } from './cli/installation.ts'
 import { lockDataDirectory } from './config/data-directory-lock.ts'
 import { prepareDataDirectory } from './config/data-directory.ts'
@@ -23,10 +25,14 @@ import type { Configuration } from './config/options.ts'
 import type { Executions } from './engine/contract.ts'
 import { createExecutions } from './engine/executions.ts'
 import { defaultArchiveLimits } from './files/archive-limits.ts'
+import { createDiskReserve, type DiskReserve } from './files/disk-reserve.ts'
 import { writeFileDurably } from './files/durable-file.ts'
 import { probeIsolation } from './isolation/probe.ts'
 import type { Isolation } from './isolation/isolation.ts'
 import { Problem } from './problem.ts'
+import { startHousekeeping } from './schedule/housekeeping.ts'
+import type { ClockWork } from './schedule/clock-work.ts'
+import { openAuditLog, type AuditLog } from './store/audit-log.ts'
 import { openPreferences } from './store/preferences.ts'
 import { createLog, type Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
@@ -74,13 +80,23 @@ export async function startServer(
   const access = await openAccess(configuration, surroundings.prompt, now)
   const tls = http ? undefined : await openTls(configuration, now, log)
   const metrics = createMetrics()
-  const executions = await openEngine(configuration, isolation, now, log)
+  const audit = await openAudit(configuration, now, log)
+  started.defer(() => audit.close())
+  const { diskReserveBytes: reserveBytes } = configuration
+  const disk = createDiskReserve({ directory: dataDirectory, reserveBytes })
+  const executions = await openEngine(configuration, { isolation, disk }, now, log)
   started.defer(() => executions.close())
+  const uploads = await openIncoming(configuration, { isolation, disk })
+  const clockWork = await openHousekeeping(configuration, { executions, uploads, disk, audit, log }, now)
+  started.defer(() => clockWork.close())
   const stopping = new AbortController()
   const api = await openApi(configuration, {
     ...access,
     executions,
     isolation,
+    uploads,
+    disk,
+    audit,
     metrics,
     log,
     stopping: stopping.signal,
@@ -140,11 +156,12 @@ async function openTls(configuration: Configuration, now: () => number, log: Log
 
 function openEngine(
   configuration: Configuration,
-  isolation: Isolation,
+  { isolation, disk }: { readonly isolation: Isolation; readonly disk: DiskReserve },
   now: () => number,
   log: Log,
 ): Promise<Executions> {
   const { dataDirectory, slots, scriptTimeMs, scriptMemoryBytes, outputBytes } = configuration
+  const { maxExecutions, maxQueuedExecutions, maxJobs } = configuration
   const warn = (message: string, about: object) => log.warn(about, message)
   return createExecutions({
     dataDirectory,
@@ -152,6 +169,8 @@ function openEngine(
     scriptTimeMs,
     scriptMemoryBytes,
     outputBytes,
+    limits: { maxExecutions, maxQueuedExecutions, maxJobs },
+    checkDisk: () => disk.check(),
     isolation,
     taskNetwork: configuration.taskNetwork,
     taskPaths: configuration.taskPaths.split(':').filter((path) => path.startsWith('/')),
@@ -161,27 +180,79 @@ function openEngine(
   })
 }
 
+function openAudit({ dataDirectory }: Configuration, now: () => number, log: Log): Promise<AuditLog> {
+  return openAuditLog({
+    path: join(dataDirectory, 'audit.log'),
+    now,
+    elapsedMs: () => performance.now(),
+    warn: (message) => log.warn(message),
+  })
+}
+
+function openIncoming(
+  { dataDirectory, uploadBytes, unpackedBytes, archiveEntries }: Configuration,
+  { isolation, disk }: { readonly isolation: Isolation; readonly disk: DiskReserve },
+): Promise<Uploads> {
+  return openUploads(
+    join(dataDirectory, 'uploads', 'incoming'),
+    { ...defaultArchiveLimits, uploadBytes, unpackedBytes, entries: archiveEntries },
+    isolation,
+    () => disk.check(),
+  )
+}
+
+function openHousekeeping(
+  { retentionMs, maxFinished, housekeepingMs }: Configuration,
+  rooms: Pick<ApiRooms, 'executions' | 'uploads' | 'disk' | 'audit' | 'log'>,
+  now: () => number,
+): Promise<ClockWork> {
+  const { executions, uploads, disk, audit, log } = rooms
+  return startHousekeeping({
+    executions,
+    retention: { retentionMs, maxFinished },
+    disk,
+    sweepUploads: () => uploads.sweep(),
+    everyMs: housekeepingMs,
+    now,
+    report: {
+      expired(executionId) {
+        log.info({ executionId }, 'removed: it was kept long enough')
+        audit.record({ action: 'retention', outcome: 'ok', object: executionId })
+      },
+      info: (message) => log.info(message),
+      warn: (message) => log.warn(message),
+    },
+  })
+}
+
 interface ApiRooms extends Omit<Awaited<ReturnType<typeof openAccess>>, 'isPasswordNew'> {
   readonly executions: Executions
   readonly isolation: Isolation
+  readonly uploads: Uploads
+  readonly disk: DiskReserve
+  readonly audit: AuditLog
   readonly metrics: Metrics
   readonly log: Log
   readonly stopping: AbortSignal
 }
 
 async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<Api> {
-  const { dataDirectory, uploadBytes, unpackedBytes, archiveEntries, gzipDownloads } = configuration
-  const { executions, isolation, login, tokens, metrics, log, stopping } = rooms
+  const { dataDirectory, uploadBytes, gzipDownloads, requestsPerSecond, requestBurst } = configuration
+  const { executions, isolation, uploads, disk, audit, login, tokens, metrics, log, stopping } = rooms
+  const elapsedMs = () => performance.now()
+  const auditRequest = createRequestAudit(audit, elapsedMs)
   const openmole = openmoleDialect({ executions, login, gzipByDefault: gzipDownloads })
   const operations = operationsDialect({
     version: findInstallation().version,
     routes: openmole.routes,
-    checkReady: () => checkReady(dataDirectory, stopping),
+    checkReady: () => checkReady(dataDirectory, disk, stopping),
     remarks: isolation.isWeaker ? [isolation.report] : [],
     metrics: {
       contentType: metrics.contentType,
-      text() {
+      async text() {
         countExecutions(executions, metrics)
+        metrics.uploadsUnderWay(uploads.underWay)
+        metrics.diskFree(await disk.freeBytes())
         return metrics.text()
       },
     },
@@ -189,26 +260,21 @@ async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<A
   return createApi({
     dialects: [openmole, operations],
     tokens,
-    uploads: await openUploads(
-      join(dataDirectory, 'uploads', 'incoming'),
-      {
-        ...defaultArchiveLimits,
-        uploadBytes,
-        unpackedBytes,
-        entries: archiveEntries,
-      },
-      isolation,
-    ),
+    uploads,
+    limiter: createRequestLimiter({ perSecond: requestsPerSecond, burst: requestBurst, elapsedMs }),
     limits: { uploadBytes, textBytes, idleMs: bodyIdleMs },
-    observe: (request) => observeRequest(request, log, metrics),
+    observe(request) {
+      observeRequest(request, log, metrics)
+      auditRequest(request)
+    },
     report: (error, { requestId, what }) => log.error({ requestId, err: error }, what),
     stopping,
     newRequestId: randomUUID,
-    elapsedMs: () => performance.now(),
+    elapsedMs,
   })
 }
 
-async function checkReady(dataDirectory: string, stopping: AbortSignal): Promise<void> {
+async function checkReady(dataDirectory: string, disk: DiskReserve, stopping: AbortSignal): Promise<void> {
   const retryAfterSeconds = 10
   if (stopping.aborted) throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds })
   try {
@@ -216,6 +282,7 @@ async function checkReady(dataDirectory: string, stopping: AbortSignal): Promise
   } catch (cause) {
     throw new Problem('server-busy', 'The data directory cannot be written.', { cause, retryAfterSeconds })
   }
+  await disk.check()
 }
 
 const probes = new Set(['/livez', '/readyz', '/metrics'])
@@ -224,12 +291,14 @@ const unrouted = 'none'
 function observeRequest(request: ObservedRequest, log: Log, metrics: Metrics): void {
   const { route = unrouted, status, durationMs } = request
   metrics.requestEnded({ route, status, durationMs })
+  if (request.code !== undefined) metrics.requestRefused(request.code)
   log[probes.has(route) ? 'debug' : 'info']({ ...request, durationMs: Math.round(durationMs) }, 'request')
 }
 
 /** Gauges are set when somebody asks, from counters that the engine keeps anyway. */
 function countExecutions(executions: Executions, metrics: Metrics): void {
   const all = executions.list()
+  metrics.executionsQueued(executions.queueLength)
   for (const state of ['running', 'finished', 'failed'] as const)
     metrics.executionsInState(state, all.filter((each) => each.state === state).length)
   const jobs = new Map<string, { ready: number; submitted: number; running: number }>()

@@ -8,6 +8,14 @@ export interface Metrics {
   jobsInState(environment: string, state: string, count: number): void
   /** A job has ended: `completed`, `failed`, `cancelled` ... */
   jobEnded(environment: string, outcome: string): void
+  /** How many executions wait for others to end. */
+  executionsQueued(count: number): void
+  /** How many uploads are under way. */
+  uploadsUnderWay(count: number): void
+  /** Bytes that the server may still write where its data directory lies. */
+  diskFree(bytes: number): void
+  /** A request was refused, or has failed: the code of the problem. */
+  requestRefused(code: string): void
   /** An answer is out. `route` is its pattern (`/state`), never the path that was asked for. */
   requestEnded(request: RequestMeasurement): void
   /** All of it in Prometheus' text format. */
@@ -56,6 +64,23 @@ export function createMetrics(): Metrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600],
     registers,
   })
+  const queued = new Gauge({
+    name: 'molehill_queue_length',
+    help: 'Executions that wait for others to end; they count as running too.',
+    registers,
+  })
+  const uploads = new Gauge({ name: 'molehill_uploads', help: 'Uploads under way.', registers })
+  const diskFree = new Gauge({
+    name: 'molehill_disk_free_bytes',
+    help: 'Bytes that may still be written where the data directory lies.',
+    registers,
+  })
+  const refused = new Counter({
+    name: 'molehill_requests_refused_total',
+    help: 'Requests that were answered with a problem, by its code.',
+    labelNames: ['code'],
+    registers,
+  })
   const labelEnvironment = boundNames(mostEnvironments, otherEnvironments)
 
   return {
@@ -64,6 +89,10 @@ export function createMetrics(): Metrics {
       jobs.set({ environment: labelEnvironment(environment), state }, count),
     jobEnded: (environment, outcome) =>
       endedJobs.inc({ environment: labelEnvironment(environment), outcome }),
+    executionsQueued: (count) => queued.set(count),
+    uploadsUnderWay: (count) => uploads.set(count),
+    diskFree: (bytes) => diskFree.set(bytes),
+    requestRefused: (code) => refused.inc({ code }),
     requestEnded: ({ route, status, durationMs }) =>
       requests.observe({ route, status: String(status) }, durationMs / 1000),
     text: () => registry.metrics(),

@@ -14,6 +14,7 @@ export interface Answer {
  * status below 400 is a success, anything else an error with a message and perhaps a stack trace.
  */
 export interface RestClient {
+  get(path: string): Promise<Answer>
   post(path: string, parameters: Record<string, string>, archive?: Buffer): Promise<Answer>
   requestToken(password: string): Promise<string>
   start(token: string, script: string, workDirectory: Buffer): Promise<string>
@@ -36,6 +37,7 @@ export async function createRestClient(server: { url: string; dataDirectory: str
     throw new Error(`${answer.status}: ${String(answer.json.message)}`)
   }
   return {
+    get: (path) => send(`${server.url}${path}`, ca, undefined, 'GET'),
     post,
     requestToken: async (password) => String((await succeed('/token', { password })).json.token),
     start: async (token, script, workDirectory) =>
@@ -52,10 +54,10 @@ export async function createRestClient(server: { url: string; dataDirectory: str
   }
 }
 
-async function send(url: string, ca: string, archive: Buffer | undefined): Promise<Answer> {
+async function send(url: string, ca: string, archive: Buffer | undefined, method = 'POST'): Promise<Answer> {
   const { body, headers } = archive === undefined ? { body: undefined, headers: {} } : await pack(archive)
   return await new Promise<Answer>((resolve, reject) => {
-    const sent = request(url, { method: 'POST', ca, agent: false, headers }, (answer) => {
+    const sent = request(url, { method, ca, agent: false, headers }, (answer) => {
       const chunks: Buffer[] = []
       answer.on('data', (chunk: Buffer) => chunks.push(chunk))
       answer.on('error', reject)

@@ -51,7 +51,7 @@ export function operationsDialect({
       ...shared,
       path: '/readyz',
       summary: 'Whether work may be sent here.',
-      problems: ['server-busy'],
+      problems: ['server-busy', 'disk-full'],
       answer: plain('It may.'),
       async handle() {
         await checkReady()
