@@ -74,6 +74,8 @@ export interface Call<Parameters = unknown> {
 export interface ReceivedArchive {
   /** Moves the files into an empty directory of the same file system. */
   readonly place: (directory: string) => Promise<void>
+  /** SHA-256 of the archive as it came. */
+  readonly digest: string
 }
 
 export function jsonRoute<Parameters extends z.ZodObject, Answer extends z.ZodType>(

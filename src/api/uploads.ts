@@ -61,12 +61,12 @@ export async function openUploads(
       }
       try {
         await mkdir(own, { mode: 0o700 })
-        await unpackArchive(archive, files, limits, signal, isolation)
+        const { digest } = await unpackArchive(archive, files, limits, signal, isolation)
+        return { digest, place: (target) => rename(files, target), discard }
       } catch (error) {
         await discard()
         throw error
       }
-      return { place: (target) => rename(files, target), discard }
     },
   }
 }

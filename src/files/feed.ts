@@ -12,13 +12,13 @@ export interface Feeding {
  * Writes a source into a sink no faster than the sink takes it. Unlike `pipeline` it leaves the source open when it
  * is stopped, so that a server can still answer on the connection that the source comes from.
  *
- * @param onBytes is told of every chunk before it is written; what it throws ends the feeding.
+ * @param onChunk is told of every chunk before it is written; what it throws ends the feeding.
  * @param onProgress is told whenever bytes came or were taken.
  */
 export function feed(
   source: Readable,
   sink: Writable,
-  onBytes: (bytes: number) => void,
+  onChunk: (chunk: Buffer) => void,
   onProgress: () => void,
 ): Feeding {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -29,7 +29,7 @@ export function feed(
   }
   const take = (chunk: Buffer) => {
     try {
-      onBytes(chunk.length)
+      onChunk(chunk)
     } catch (error) {
       fail(error)
       return

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, realpath, rename } from 'node:fs/promises'
@@ -35,6 +36,11 @@ const childAnswer = z.discriminatedUnion('kind', [
   }),
 ])
 
+/** What came of an archive. `digest` is the SHA-256 of the archive itself, in hexadecimal. */
+export interface UnpackedArchive extends Unpacked {
+  readonly digest: string
+}
+
 /**
  * Unpacks an uploaded tar.gz into `target`, a directory that does not exist yet or is empty; its parent has to exist.
  * The bytes go to a process of their own, which checks every entry before it writes it into a quarantine beside the
@@ -51,7 +57,7 @@ export async function unpackArchive(
   limits: ArchiveLimits = defaultArchiveLimits,
   signal?: AbortSignal,
   isolation: Isolation = noIsolation,
-): Promise<Unpacked> {
+): Promise<UnpackedArchive> {
   const readable = source instanceof Readable ? source : Readable.from(source, { objectMode: false })
   // It may fail before anybody else listens; then `feed` finds it destroyed.
   readable.on('error', () => undefined)
@@ -76,7 +82,7 @@ async function runChild(
   limits: ArchiveLimits,
   signal: AbortSignal | undefined,
   isolation: Isolation,
-): Promise<Unpacked> {
+): Promise<UnpackedArchive> {
   const child = startChild(await realpath(quarantine), limits, isolation)
   const output = keepText(child.stdout)
   const complaints = keepText(child.stderr)
@@ -85,11 +91,13 @@ async function runChild(
   const timer = setTimeout(() => interruption.reject(stalled(limits)), limits.timeMs)
   const abort = () => interruption.reject(signal?.reason)
   let uploadedBytes = 0
+  const digest = createHash('sha256')
   const feeding = feed(
     source,
     child.stdin,
-    (bytes) => {
-      uploadedBytes += bytes
+    (chunk) => {
+      uploadedBytes += chunk.length
+      digest.update(chunk)
       if (uploadedBytes > limits.uploadBytes)
         throw archiveTooLarge(`The archive is larger than ${limits.uploadBytes} bytes.`)
     },
@@ -100,7 +108,7 @@ async function runChild(
   try {
     const failure = feeding.done.then(() => new Promise<never>(() => undefined))
     await Promise.race([closed, failure, interruption.promise])
-    return readAnswer(output(), complaints(), child)
+    return { ...readAnswer(output(), complaints(), child), digest: digest.digest('hex') }
   } finally {
     clearTimeout(timer)
     signal?.removeEventListener('abort', abort)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Executions, StartRequest } from '../../engine/contract.ts'
 import { Problem } from '../../problem.ts'
@@ -26,6 +27,8 @@ export function startRoutes(executions: Executions): readonly Route[] {
       'script-invalid',
       'workflow-invalid',
       'disk-full',
+      'idempotency-busy',
+      'idempotency-conflict',
     ],
   } as const
   return [
@@ -53,8 +56,14 @@ export function startRoutes(executions: Executions): readonly Route[] {
 
 type StartCall = Call<z.output<typeof parameters>>
 
-function startRequest({ parameters: { script }, archive, signal }: StartCall): StartRequest {
+function startRequest({ parameters: { script }, archive, signal, header }: StartCall): StartRequest {
   if (archive === undefined)
     throw new Problem('archive-missing', 'Missing mandatory workDirectory parameter.')
-  return { script, fill: archive.place, signal }
+  const request = { script, fill: archive.place, signal }
+  const key = header('Idempotency-Key')
+  if (key === undefined) return request
+  if (!/^[\x21-\x7e]{1,255}$/.test(key))
+    throw new Problem('parameter-invalid', 'The Idempotency-Key has to be 1 to 255 visible ASCII characters.')
+  const digest = createHash('sha256').update(`${script}\0${archive.digest}`).digest('hex')
+  return { ...request, idempotency: { key, digest } }
 }
