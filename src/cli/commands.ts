@@ -19,10 +19,12 @@ export const commands: readonly CommandEntry[] = [
   { name: 'list', summary: 'list the executions of a server', load: () => import('./list.ts') },
   { name: 'state', summary: 'show how far an execution is', load: () => import('./state.ts') },
   { name: 'jobs', summary: 'list the jobs of an execution', load: () => import('./jobs.ts') },
+  { name: 'explain', summary: 'say why jobs wait', load: () => import('./explain.ts') },
   { name: 'output', summary: 'print what an execution has written', load: () => import('./output.ts') },
   { name: 'files', summary: 'list the files of an execution', load: () => import('./files.ts') },
   { name: 'download', summary: 'fetch files of an execution', load: () => import('./download.ts') },
   { name: 'cancel', summary: 'stop an execution and keep its files', load: () => import('./cancel.ts') },
   { name: 'remove', summary: 'stop an execution and delete all of it', load: () => import('./remove.ts') },
+  { name: 'doctor', summary: 'check what a server needs to run well', load: () => import('./doctor.ts') },
   { name: 'config', summary: 'show the options of the server in effect', load: () => import('./config.ts') },
 ]
