@@ -170,6 +170,12 @@ test('a download replaces nothing that was not named, and leaves no half file', 
   expect(await readFile(join(directory, 'table.csv'), 'utf8')).toBe('a,b\n1,2\n')
 })
 
+test('explain says what is waited for', async () => {
+  const id = await logInAndStart()
+  expect((await molehill('explain', id)).stdout).toMatch(/\nwalk +ready +It waits for room on local\.\n$/)
+  expect(JSON.parse((await molehill('explain', id, '1', '--json')).stdout)).toHaveLength(1)
+})
+
 test('output, cancel and remove do what they say', async () => {
   const id = await logInAndStart()
   const execution = served.executions.all.get(id)

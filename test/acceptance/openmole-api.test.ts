@@ -53,7 +53,8 @@ describe("OpenMOLE's own client", () => {
       ready: 0,
       running: 0,
       completed: 3,
-      capsules: [{ model: { ready: 0, running: 0, completed: 3 } }],
+      failed: 0,
+      capsules: [{ model: { ready: 0, running: 0, completed: 3, failed: 0 } }],
       environments: [
         { name: 'local', submitted: 0, running: 0, done: 3, failed: 0, ready: 0, completed: 3, errors: [] },
       ],

@@ -70,7 +70,10 @@ export function createFakeExecutions(directory: string): FakeExecutions {
       yield { sequence: after + 1, time: 5, kind: 'started', data: {} }
       await new Promise((resolve) => signal.addEventListener('abort', resolve))
     },
-    explain: (id) => (find(id), []),
+    explain(id) {
+      find(id)
+      return [{ subject: 'walk', state: 'ready', reason: 'It waits for room on local.' }]
+    },
     workDirectory: (id) => find(id).workDirectory,
     jobs: (id, query): JobPage => {
       const jobs = find(id)

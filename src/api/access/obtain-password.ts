@@ -1,5 +1,6 @@
 import { Problem } from '../../problem.ts'
 import type { Preferences } from '../../store/preferences.ts'
+import { rewrapSecrets } from '../../store/secrets.ts'
 import { isPossiblePassword, longestPassword, type PasswordHashing } from './password.ts'
 import { readPasswordFile } from './password-file.ts'
 import type { Prompt } from './prompt.ts'
@@ -37,21 +38,36 @@ export async function obtainPassword(sources: PasswordSources): Promise<'set' | 
   return 'kept'
 }
 
-/** Sets the password, or another one; tokens given out before are void from then on. */
+/**
+ * Sets the password, or another one; tokens given out before are void from then on. Secrets that are kept under the
+ * old password go over to the new one in the same write: `askOld` is asked for the old one only where there are some.
+ * Throws Problem password-missing or password-wrong when they cannot be opened; then nothing has changed.
+ */
 export async function changePassword(
   { preferences, hashing }: Pick<PasswordSources, 'preferences' | 'hashing'>,
   password: string,
+  askOld?: () => Promise<string>,
 ): Promise<void> {
   if (!isPossiblePassword(password))
     throw new Problem(
       'parameter-invalid',
       `Expected a password of 1 to ${longestPassword} letters, got ${password.length}${password.includes('\0') ? ' with a NUL among them' : ''}.`,
     )
+  const { secrets } = preferences.current()
+  const rewrapped = secrets && (await rewrapSecrets(secrets, await oldPassword(askOld), password))
   const hash = await hashing.hash(password)
   await preferences.update((current) => ({
     ...current,
+    ...(rewrapped !== undefined && { secrets: rewrapped }),
     password: { hash, version: (current.password?.version ?? 0) + 1 },
   }))
+}
+
+async function oldPassword(askOld: (() => Promise<string>) | undefined): Promise<string> {
+  if (askOld !== undefined) return askOld()
+  throw new Problem('password-missing', 'This data directory keeps secrets under the old password.', {
+    hint: 'Give that too, with --old-password-file: the secrets go over to the new one.',
+  })
 }
 
 /** Asks for a new password until it was typed twice alike, three times at most. */

@@ -44,7 +44,8 @@ test('a running execution is told in the shape of OpenMOLE', async () => {
       ready: 3,
       running: 1,
       completed: 6,
-      capsules: [{ model: { ready: 3, running: 1, completed: 6 } }],
+      failed: 0,
+      capsules: [{ model: { ready: 3, running: 1, completed: 6, failed: 0 } }],
       environments: ['cluster', 'local'].map((name, index) => ({
         name,
         submitted: 3,

@@ -4,7 +4,7 @@ import { jsonRoute, type Route } from '../route.ts'
 import { createFaultPositions } from './fault-positions.ts'
 import { executionParameters } from './parameters.ts'
 
-const countsSchema = z.object({ ready: z.int(), running: z.int(), completed: z.int() })
+const countsSchema = z.object({ ready: z.int(), running: z.int(), completed: z.int(), failed: z.int() })
 
 const stateSchema = z.object({
   state: z.enum(['running', 'finished', 'failed']),
@@ -127,6 +127,6 @@ function describeError({ state, error, isCancelled }: ExecutionState) {
   return { error: error ?? { message: 'The execution failed.' } }
 }
 
-function describeCounts({ ready, running, completed }: JobCounts) {
-  return { ready, running, completed }
+function describeCounts({ ready, running, completed, failed }: JobCounts) {
+  return { ready, running, completed, failed }
 }

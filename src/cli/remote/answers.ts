@@ -68,6 +68,10 @@ export type JobAnswer = z.infer<typeof jobAnswer>
 export const jobsAnswer = z.looseObject({ jobs: z.array(jobAnswer), next: z.number().nullish() })
 
 /** A workflow as a graph: shown as it came. */
+export const explainAnswer = z.looseObject({
+  explanations: z.array(z.looseObject({ subject: z.string(), state: z.string(), reason: z.string() })),
+})
+
 export const graphAnswer = z.looseObject({
   steps: z
     .array(
