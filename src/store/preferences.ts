@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { Low, type Adapter } from 'lowdb'
 import { z } from 'zod'
 import { Problem } from '../problem.ts'
+import { keptSecretsSchema, type SecretsPlace } from './secrets.ts'
 
 /**
  * Replaces a file so that after a power cut it holds either the old content or the new: a fresh file of that mode
@@ -21,6 +22,8 @@ const preferencesSchema = z.looseObject({
     .string()
     .regex(/^[\w-]{43}$/)
     .optional(),
+  /** Absent until the first secret is kept. */
+  secrets: keptSecretsSchema.optional(),
 })
 
 export type PreferencesData = Readonly<z.infer<typeof preferencesSchema>>
@@ -60,6 +63,14 @@ export async function openPreferences(path: string, writeDurably: WriteDurably):
       lastUpdate = update.catch(() => undefined)
       return update
     },
+  }
+}
+
+/** The part of the preferences in which secrets are kept. */
+export function secretsIn(preferences: Preferences): SecretsPlace {
+  return {
+    current: () => preferences.current().secrets,
+    update: (change) => preferences.update((current) => ({ ...current, secrets: change(current.secrets) })),
   }
 }
 

@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openPreferences } from '../../store/preferences.ts'
+import { openPreferences, secretsIn } from '../../store/preferences.ts'
+import { createSecrets } from '../../store/secrets.ts'
 import { changePassword, obtainPassword, type PasswordSources } from './obtain-password.ts'
 import { createPasswordHashing } from './password.ts'
 import type { Prompt } from './prompt.ts'
@@ -92,4 +93,29 @@ test('a change of the password counts its version up', async () => {
 
 test.each(['', 'x'.repeat(1025), 'a\0b'])('a password that cannot be one is refused', async (password) => {
   await expect(changePassword(await start(), password)).rejects.toMatchObject({ code: 'parameter-invalid' })
+})
+
+test('secrets go over to a new password, and without the old one nothing changes', async () => {
+  const { preferences } = await start()
+  await changePassword({ preferences, hashing }, 'sesame')
+  await createSecrets(secretsIn(preferences), 'sesame').sealSecret('hub', 'a secret')
+  await expect(changePassword({ preferences, hashing }, 'new')).rejects.toMatchObject({
+    code: 'password-missing',
+    hint: expect.stringContaining('--old-password-file'),
+  })
+  await expect(changePassword({ preferences, hashing }, 'new', async () => 'guess')).rejects.toMatchObject({
+    code: 'password-wrong',
+  })
+  expect(preferences.current().password?.version).toBe(1)
+  await changePassword({ preferences, hashing }, 'new', async () => 'sesame')
+  const again = await start()
+  expect(again.preferences.current().password?.version).toBe(2)
+  expect(await createSecrets(secretsIn(again.preferences), 'new').openSecret('hub')).toBe('a secret')
+})
+
+test('who keeps no secrets is not asked for the old password', async () => {
+  const { preferences } = await start()
+  await changePassword({ preferences, hashing }, 'sesame')
+  await changePassword({ preferences, hashing }, 'new', () => Promise.reject(new Error('asked')))
+  expect(preferences.current().password?.version).toBe(2)
 })
