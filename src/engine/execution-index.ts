@@ -95,8 +95,10 @@ export class ExecutionIndex {
       ],
       ...also,
     ])
-    this.#entries.set(id, entry)
+    // An end is told only when it is on the disk, with all that is told of it.
+    if (last === undefined) this.#entries.set(id, entry)
     await this.#database.flushed()
+    this.#entries.set(id, entry)
   }
 
   /** What a client's key for a start was used for, within the last day. */
