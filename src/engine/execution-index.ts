@@ -98,7 +98,7 @@ export class ExecutionIndex {
     // An end is told only when it is on the disk, with all that is told of it.
     if (last === undefined) this.#entries.set(id, entry)
     await this.#database.flushed()
-    this.#entries.set(id, entry)
+    if (last !== undefined) this.#entries.set(id, entry)
   }
 
   /** What a client's key for a start was used for, within the last day. */
