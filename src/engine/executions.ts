@@ -426,7 +426,9 @@ class Engine implements Executions {
       },
     })
     const over = run.ended.then(async (ending) => this.#finish(id, run, ending, { host, journal }))
-    over.catch((error: unknown) => warn(`The end cannot be kept: ${toProblem(error).message}`))
+    void over
+      .catch((error: unknown) => warn(`The end cannot be kept: ${toProblem(error).message}`))
+      .finally(() => this.#queue.left(id))
     this.#active.set(id, { run, journal, host, output, over })
     return run
   }
@@ -453,7 +455,6 @@ class Engine implements Executions {
     }
     await journal.close()
     this.#active.delete(id)
-    this.#queue.left(id)
   }
 
   /** The last state, committed. An execution whose journal cannot be written any more has failed for that reason. */
