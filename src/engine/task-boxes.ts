@@ -17,6 +17,8 @@ export function taskView(
   return isolation?.wish === 'required'
     ? {
         base: 'system',
+        // It may lie below a place that tasks may read.
+        hidden: [dataDirectory],
         readOnly: [...taskPaths, ...places.readOnly],
         readWrite: places.readWrite,
         network: taskNetwork,

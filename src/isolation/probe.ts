@@ -40,7 +40,7 @@ export async function probeIsolation(
     wish,
     isRoot,
     system,
-    masked: isRoot ? await findMasked('/etc', maskedDepth) : [],
+    masked: await findMasked('/etc', maskedDepth),
     ...(prlimit !== undefined && { prlimit }),
   }
   const limits = prlimit === undefined ? 'there is no prlimit' : 'prlimit limits what they take'
@@ -118,7 +118,7 @@ async function findSystem(): Promise<readonly SystemPath[]> {
   return names.startsWith('/etc') ? found : [...found, { path: names }]
 }
 
-/** What only its owner and group may read: root owns it, and would see it in the box. */
+/** What only its owner and group may read: the server's user may be the owner, and would see it in the box. */
 async function findMasked(directory: string, depth: number): Promise<Isolation['masked']> {
   const masked: Isolation['masked'][number][] = []
   for (const name of await readdir(directory).catch(() => [])) {
