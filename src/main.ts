@@ -84,7 +84,7 @@ export async function startServer(
   started.defer(() => audit.close())
   const { diskReserveBytes: reserveBytes } = configuration
   const disk = createDiskReserve({ directory: dataDirectory, reserveBytes })
-  const executions = await openEngine(configuration, { isolation, disk }, now, log)
+  const executions = await openEngine(configuration, { isolation, disk, metrics }, now, log)
   started.defer(() => executions.close())
   const uploads = await openIncoming(configuration, { isolation, disk })
   const clockWork = await openHousekeeping(configuration, { executions, uploads, disk, audit, log }, now)
@@ -156,7 +156,7 @@ async function openTls(configuration: Configuration, now: () => number, log: Log
 
 function openEngine(
   configuration: Configuration,
-  { isolation, disk }: { readonly isolation: Isolation; readonly disk: DiskReserve },
+  { isolation, disk, metrics }: Pick<ApiRooms, 'metrics'> & { isolation: Isolation; disk: DiskReserve },
   now: () => number,
   log: Log,
 ): Promise<Executions> {
@@ -176,6 +176,7 @@ function openEngine(
     taskPaths: configuration.taskPaths.split(':').filter((path) => path.startsWith('/')),
     variables: processVariables,
     now,
+    jobsEnded: (environment, outcome, count) => metrics.jobsEnded(environment, outcome, count),
     warn,
   })
 }

@@ -417,6 +417,7 @@ class Engine implements Executions {
       display,
       maxJobs: (this.#settings.limits ?? unlimited).maxJobs,
       now,
+      jobsEnded: this.#settings.jobsEnded ?? (() => undefined),
       warn,
       paths: {
         workDirectory,

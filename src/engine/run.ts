@@ -45,6 +45,7 @@ export interface RunResources {
   /** An exploration that would bring more jobs than this fails the execution. */
   readonly maxJobs: number
   readonly now: () => number
+  readonly jobsEnded: (environment: string, outcome: 'done' | 'failed', count: number) => void
   readonly warn: (message: string) => void
 }
 
@@ -250,6 +251,9 @@ export class Run {
     if (totals === undefined || this.#isOver) return
     totals.failed += failed
     totals.done += environmentJobs - failed
+    const name = this.resources.plan.environments[environment]?.name ?? ''
+    if (failed > 0) this.resources.jobsEnded(name, 'failed', failed)
+    if (failed < environmentJobs) this.resources.jobsEnded(name, 'done', environmentJobs - failed)
   }
 
   /** What functions of the script make of completed jobs for display hooks. */

@@ -24,6 +24,8 @@ export interface EngineSettings {
   /** The server's environment variables, of which scripts and jobs get a stated few. */
   readonly variables: Readonly<Record<string, string | undefined>>
   readonly now: () => number
+  /** Told of environment jobs that have ended, for whoever counts them. */
+  readonly jobsEnded?: (environment: string, outcome: 'done' | 'failed', count: number) => void
   /** For the log: something to know of, with what it concerns. */
   readonly warn: (message: string, about: Readonly<Record<string, unknown>>) => void
 }

@@ -6,8 +6,8 @@ export interface Metrics {
   executionsInState(state: string, count: number): void
   /** How many jobs of an environment are in a state now. */
   jobsInState(environment: string, state: string, count: number): void
-  /** A job has ended: `completed`, `failed`, `cancelled` ... */
-  jobEnded(environment: string, outcome: string): void
+  /** Jobs of an environment have ended. */
+  jobsEnded(environment: string, outcome: 'done' | 'failed', count: number): void
   /** How many executions wait for others to end. */
   executionsQueued(count: number): void
   /** How many uploads are under way. */
@@ -87,8 +87,8 @@ export function createMetrics(): Metrics {
     executionsInState: (state, count) => executions.set({ state }, count),
     jobsInState: (environment, state, count) =>
       jobs.set({ environment: labelEnvironment(environment), state }, count),
-    jobEnded: (environment, outcome) =>
-      endedJobs.inc({ environment: labelEnvironment(environment), outcome }),
+    jobsEnded: (environment, outcome, count) =>
+      endedJobs.inc({ environment: labelEnvironment(environment), outcome }, count),
     executionsQueued: (count) => queued.set(count),
     uploadsUnderWay: (count) => uploads.set(count),
     diskFree: (bytes) => diskFree.set(bytes),
