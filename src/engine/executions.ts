@@ -295,6 +295,13 @@ class Engine implements Executions {
   explain(id: string, job?: number): readonly Explanation[] {
     this.#index.get(id)
     const run = this.#active.get(id)?.run
+    const queued = this.#queue.stateOf(id)
+    if (job === undefined && queued !== undefined)
+      return queued.capsules.map(({ name }) => ({
+        subject: name,
+        state: 'ready',
+        reason: 'The execution waits in the queue until another one has ended.',
+      }))
     if (job === undefined) return run === undefined ? [] : explainRun(run)
     const live = run?.live.find((each) => each.id === job)
     if (run !== undefined && live !== undefined) return [explainJob(run, live)]

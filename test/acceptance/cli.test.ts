@@ -77,7 +77,9 @@ describe('the launcher', () => {
       const root = await layOutPackage()
       await writeProgram(join(playground.directory, place, 'bin', 'node'), 'echo pinned "$@"')
       const { stdout } = await playground.run(join(root, 'bin', 'molehill'), ['list', '--json'])
-      expect(stdout).toBe(`pinned ${join(root, 'dist', 'src', 'cli', 'main.js')} list --json\n`)
+      expect(stdout).toBe(
+        `pinned --max-semi-space-size=1 ${join(root, 'dist', 'src', 'cli', 'main.js')} list --json\n`,
+      )
     },
   )
 
@@ -92,7 +94,7 @@ describe('the launcher', () => {
     })
     expect(exitCode).toBe(1)
     expect(stderr).toMatch(message)
-    expect(stderr).toContain('npm config set allow-scripts=node --location=user')
+    expect(stderr).toContain('hint: install Node 24 or newer')
   })
 
   async function layOutPackage(): Promise<string> {

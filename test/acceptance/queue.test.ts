@@ -58,6 +58,7 @@ describe('an engine that runs one execution at a time', () => {
     expect(await end(first)).toMatchObject({ state: 'finished' })
     await runs(second)
     expect(engine.executions.state(third).counts).toMatchObject({ ready: 1, running: 0 })
+    expect(engine.executions.explain(third)[0]?.reason).toContain('waits in the queue')
     await open('three')
     await open('two')
     expect(await end(third)).toMatchObject({ state: 'finished' })
