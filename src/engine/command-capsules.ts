@@ -76,7 +76,7 @@ export class CommandCapsules {
   }
 
   #makeAttempt(capsule: CommandCapsule, jobs: readonly Job[]): Attempt {
-    this.#run.prepared(jobs)
+    this.#run.moves.prepared(jobs)
     const { id: executionId, paths, now } = this.#run.resources
     const first = jobs[0]
     const attemptNumber = Math.max(...jobs.map(({ attempts }) => attempts))
@@ -117,7 +117,7 @@ export class CommandCapsules {
 
   /** Where jobs outlive the server, the attempt is on the disk before the environment hears of it. */
   async #submitting(attempt: EnvironmentJob): Promise<void> {
-    this.#run.submitted(attempt.members.map(({ job }) => job))
+    this.#run.moves.submitted(attempt.members.map(({ job }) => job))
     const tracker = this.#run.resources.trackers[attempt.capsule.environment]
     if (tracker?.environment.capabilities.survivesRestart !== true) return
     this.#write(attempt, 'submitting', undefined, null)
@@ -129,7 +129,7 @@ export class CommandCapsules {
     if (tracker?.environment.capabilities.survivesRestart === true) this.#write(attempt, state, handle, null)
     if (state !== 'running' || attempt.isRunning) return
     attempt.isRunning = true
-    this.#run.running(
+    this.#run.moves.running(
       attempt.members.map(({ job }) => job),
       attempt.capsule.environment,
     )

@@ -154,6 +154,12 @@ export function entryFacts(entry: IndexEntry, last?: ExecutionState): Write[] {
   ]
 }
 
+/** The part of an entry that clients are told. */
+export function summarize(entry: IndexEntry): ExecutionSummary {
+  const { id, name, script, state, isCancelled, startedAt, endedAt } = entry
+  return { id, name, script, state, isCancelled, startedAt, endedAt }
+}
+
 /** What clients are told of an execution of which nothing is known. */
 export const nothingKnown = {
   counts: { ready: 0, running: 0, completed: 0, failed: 0 },

@@ -1,16 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, open, readdir, realpath } from 'node:fs/promises'
+import { mkdir, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { OutputLog } from '../files/output-log.ts'
 import { removeTree } from '../files/remove-tree.ts'
 import { Problem, toProblem } from '../problem.ts'
+import type { Evaluation } from '../script/contract.ts'
 import { evaluateScript } from '../script/evaluate.ts'
-import { startFunctionHost } from '../script/function-host.ts'
-import type { Evaluation, FunctionHost } from '../script/contract.ts'
 import { snapshotModules } from '../script/snapshot.ts'
-import { findDamageAt } from '../store/checksum.ts'
 import { DatabaseWriter, type Database } from '../store/database.ts'
 import { journalSchema, journalVersion } from '../store/journal-schema.ts'
 import type { Plan } from '../workflow/plan.ts'
@@ -26,15 +22,18 @@ import type {
 } from './contract.ts'
 import { describeRun } from './describe-run.ts'
 import { describeWaiting } from './describe-waiting.ts'
+import { entryFacts, ExecutionIndex, nothingKnown, summarize, type IndexEntry } from './execution-index.ts'
 import { explainEnded, explainJob, explainRun } from './explain.ts'
 import { followEvents } from './follow-events.ts'
-import { entryFacts, ExecutionIndex, nothingKnown, setAside, type IndexEntry } from './execution-index.ts'
 import { listJobs } from './list-jobs.ts'
-import { Run, type RunEnding } from './run.ts'
+import { openOutput, openRun, type OpenedRun } from './open-run.ts'
+import type { Run, RunEnding } from './run.ts'
 import type { EngineSettings } from './settings.ts'
+import { StartKeys } from './start-keys.ts'
 import { StartQueue, unlimited } from './start-queue.ts'
-import { taskView } from './task-boxes.ts'
+import { readJournal, readPlan, refuseDamage, syncDirectories } from './stored-journal.ts'
 import { Trackers } from './trackers.ts'
+import { describeEnding, writeEnd } from './write-end.ts'
 
 /** A script that prints more while it is read is ended. */
 const scriptOutputBytes = 1024 * 1024
@@ -56,11 +55,8 @@ export async function createExecutions(given: EngineSettings): Promise<Execution
 }
 
 /** An execution under way and what it uses. */
-interface Active {
-  readonly run: Run
+interface Active extends OpenedRun {
   readonly journal: Database
-  readonly host: FunctionHost
-  readonly output: OutputLog
   /** Resolves when the end is committed and everything is let go of. */
   readonly over: Promise<void>
 }
@@ -73,7 +69,7 @@ class Engine implements Executions {
   readonly #index: ExecutionIndex
   readonly #active = new Map<string, Active>()
   readonly #queue: StartQueue
-  readonly #keysAtWork = new Set<string>()
+  readonly #startKeys: StartKeys
   #isClosing = false
 
   constructor(
@@ -88,31 +84,14 @@ class Engine implements Executions {
     this.#trackers = trackers
     this.#writer = writer
     this.#index = index
+    this.#startKeys = new StartKeys(index, settings.now)
     this.#queue = new StartQueue(settings.limits ?? unlimited, async (id) => this.#revive(index.get(id)))
   }
 
   async start(request: StartRequest): Promise<string> {
     if (this.#isClosing)
       throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds: 10 })
-    const { idempotency } = request
-    if (idempotency === undefined) return this.#startNew(request)
-    const { key, digest } = idempotency
-    const known = this.#index.findStart(key, this.#settings.now())
-    if (known?.digest === digest) return known.execution
-    if (known !== undefined)
-      throw new Problem('idempotency-conflict', 'This Idempotency-Key was used for another start.', {
-        hint: 'Choose a new key for a new start.',
-      })
-    if (this.#keysAtWork.has(key))
-      throw new Problem('idempotency-busy', 'The first start with this Idempotency-Key is still at work.', {
-        retryAfterSeconds: 1,
-      })
-    this.#keysAtWork.add(key)
-    try {
-      return await this.#startNew(request)
-    } finally {
-      this.#keysAtWork.delete(key)
-    }
+    return this.#startKeys.once(request.idempotency, async () => this.#startNew(request))
   }
 
   async #startNew(request: StartRequest): Promise<string> {
@@ -188,11 +167,7 @@ class Engine implements Executions {
   async #revive(entry: IndexEntry): Promise<void> {
     const path = join(this.#directory, entry.id, 'journal.db')
     try {
-      const damage = findDamageAt(path)
-      if (damage !== undefined) {
-        await setAside(path)
-        throw new Problem('internal', `Its journal is damaged (${damage}) and is kept as ${path}.damaged.`)
-      }
+      await refuseDamage(path)
       const journal = await this.#openJournal(join(this.#directory, entry.id))
       const run = await this.#open(entry, readPlan(journal.reader), journal)
       if (entry.isCancelled) run.stop({ kind: 'cancelled' })
@@ -214,16 +189,12 @@ class Engine implements Executions {
 
   #describeQueued(entry: IndexEntry): ExecutionState {
     const path = join(this.#directory, entry.id, 'journal.db')
+    const unknown = { ...nothingKnown, ...summarize(entry) }
     try {
-      const reader = new DatabaseSync(path, { readOnly: true })
-      try {
-        return describeWaiting(summarize(entry), readPlan(reader))
-      } finally {
-        reader.close()
-      }
+      return readJournal(path, (_reader, plan) => describeWaiting(summarize(entry), plan)) ?? unknown
     } catch {
       // What is wrong with the journal is told when its turn comes.
-      return { ...nothingKnown, ...summarize(entry) }
+      return unknown
     }
   }
 
@@ -251,12 +222,12 @@ class Engine implements Executions {
   async output(id: string): Promise<string> {
     this.#index.get(id)
     const active = this.#active.get(id)
-    const log = active?.output ?? (await this.#openOutput(join(this.#directory, id)))
+    const log = active?.output ?? (await openOutput(this.#settings, join(this.#directory, id)))
     return log.read()
   }
 
-  workDirectory(id: string): string {
-    return this.#index.get(id).directory ?? join(this.#directory, id, 'work')
+  workDirectory(id: string, entry = this.#index.get(id)): string {
+    return entry.directory ?? join(this.#directory, id, 'work')
   }
 
   jobs(id: string, query: JobQuery): JobPage {
@@ -265,13 +236,7 @@ class Engine implements Executions {
     if (active !== undefined)
       return listJobs(active.journal.reader, active.run.resources.plan, active.run.live, query)
     const path = join(this.#directory, id, 'journal.db')
-    if (!existsSync(path)) return { jobs: [], next: null }
-    const reader = new DatabaseSync(path, { readOnly: true })
-    try {
-      return listJobs(reader, readPlan(reader), [], query)
-    } finally {
-      reader.close()
-    }
+    return readJournal(path, (reader, plan) => listJobs(reader, plan, [], query)) ?? { jobs: [], next: null }
   }
 
   events(id: string, after: number, signal: AbortSignal): AsyncIterable<ExecutionEvent> {
@@ -385,60 +350,27 @@ class Engine implements Executions {
     return this.#writer.open(join(directory, 'journal.db'), journalSchema, journalVersion)
   }
 
-  async #openOutput(directory: string): Promise<OutputLog> {
-    const half = Math.ceil(this.#settings.outputBytes / 2)
-    return OutputLog.open(directory, { headBytes: half, tailBytes: half })
-  }
-
   /** Makes a run of an execution, with all it uses. It does not begin yet. */
   async #open(entry: IndexEntry, plan: Plan, journal: Database): Promise<Run> {
     const { id } = entry
-    const { slots, now, variables, isolation } = this.#settings
-    const directory = join(this.#directory, id)
-    // Functions tell files by their real paths.
-    const workDirectory = await realpath(entry.directory ?? join(directory, 'work'))
-    const warn = (message: string): void => this.#settings.warn(message, { executionId: id })
-    const output = await this.#openOutput(directory)
-    const display = async (text: string): Promise<void> =>
-      output.append(text).catch((error: unknown) => warn(`Output is lost: ${toProblem(error).message}`))
-    const filesDirectory = join(directory, 'files')
-    await mkdir(filesDirectory, { recursive: true, mode: 0o700 })
-    const host = startFunctionHost(
-      { workDirectory, script: plan.script, modulesDirectory: join(directory, 'modules') },
-      {
-        threads: slots,
-        memoryBytes: this.#settings.scriptMemoryBytes,
-        environment: variables,
-        ...(isolation !== undefined && { isolation }),
-        view: taskView(this.#settings, { readOnly: [], readWrite: [workDirectory, filesDirectory] }),
-        onOutput: (text) => void display(text),
-        warn,
-      },
-    )
-    const run = new Run({
+    const parts = await openRun(this.#settings, {
       id,
       plan,
       journal,
+      directory: join(this.#directory, id),
+      workDirectory: this.workDirectory(id, entry),
       trackers: await this.#trackers.of(plan),
-      host,
-      display,
-      maxJobs: (this.#settings.limits ?? unlimited).maxJobs,
-      now,
-      jobsEnded: this.#settings.jobsEnded ?? (() => undefined),
-      warn,
-      paths: {
-        workDirectory,
-        filesDirectory,
-        attemptsDirectory: join(directory, 'attempts'),
-        logsDirectory: join(directory, 'logs'),
-      },
     })
-    const over = run.ended.then(async (ending) => this.#finish(id, run, ending, { host, journal }))
+    const over = parts.run.ended.then(async (ending) =>
+      this.#finish(id, parts.run, ending, { ...parts, journal }),
+    )
     void over
-      .catch((error: unknown) => warn(`The end cannot be kept: ${toProblem(error).message}`))
+      .catch((error: unknown) =>
+        this.#settings.warn(`The end cannot be kept: ${toProblem(error).message}`, { executionId: id }),
+      )
       .finally(() => this.#queue.left(id))
-    this.#active.set(id, { run, journal, host, output, over })
-    return run
+    this.#active.set(id, { ...parts, journal, over })
+    return parts.run
   }
 
   async #finish(
@@ -457,56 +389,10 @@ class Engine implements Executions {
         state: decided.kind === 'finished' ? 'finished' : 'failed',
         endedAt: this.#settings.now(),
       }
-      const error = describeEnding(decided)
-      const last = await this.#writeEnd(entry, run, error)
+      const last = await writeEnd(entry, run, decided)
       await this.#index.put({ ...entry, state: last.state }, last)
     }
     await journal.close()
     this.#active.delete(id)
-  }
-
-  /** The last state, committed. An execution whose journal cannot be written any more has failed for that reason. */
-  async #writeEnd(entry: IndexEntry, run: Run, error: ExecutionState['error']): Promise<ExecutionState> {
-    try {
-      run.journal.event('ended', { state: entry.state, isCancelled: entry.isCancelled })
-      await run.journal.flushed()
-      const state = describeRun(summarize(entry), run)
-      const last = error === undefined ? state : { ...state, error }
-      run.journal.record(entryFacts(entry, last))
-      await run.journal.flushed()
-      return last
-    } catch (failure) {
-      const { message } = toProblem(failure)
-      return { ...describeRun(summarize(entry), run), state: 'failed', error: { message } }
-    }
-  }
-}
-
-function summarize(entry: IndexEntry): ExecutionSummary {
-  const { id, name, script, state, isCancelled, startedAt, endedAt } = entry
-  return { id, name, script, state, isCancelled, startedAt, endedAt }
-}
-
-function describeEnding(ending: RunEnding): ExecutionState['error'] {
-  if (ending.kind === 'cancelled') return { message: 'The execution was cancelled.' }
-  if (ending.kind !== 'failed') return undefined
-  return { message: ending.message, ...(ending.stack !== '' && { stackTrace: ending.stack }) }
-}
-
-function readPlan(reader: DatabaseSync): Plan {
-  const row = reader.prepare("SELECT value FROM facts WHERE name = 'plan'").get()
-  if (row === undefined) throw new Problem('internal', 'The journal holds no plan.')
-  return JSON.parse(String(row['value'])) as Plan
-}
-
-/** A new file is safe only when the directories that lead to it are. */
-async function syncDirectories(...directories: readonly string[]): Promise<void> {
-  for (const directory of directories) {
-    const handle = await open(directory)
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
   }
 }

@@ -36,7 +36,7 @@ export class FunctionCapsules implements FunctionSource {
     if (jobs.length === 0) return undefined
     // Without `.by(n)` a batch is our own doing: each job is an environment job of its own.
     const environmentJobs = capsule.groupSize === 1 ? jobs.length : 1
-    this.#run.began(jobs, environmentJobs)
+    this.#run.moves.began(jobs, environmentJobs)
     const { paths } = this.#run.resources
     return {
       functionName: task.function,

@@ -9,20 +9,20 @@ import type { Plan, PlanCapsule } from '../workflow/plan.ts'
 import { CommandCapsules } from './command-capsules.ts'
 import { Explorations } from './explorations.ts'
 import { FaultLog } from './fault-log.ts'
-import { findFeeders, findUpstream } from './feeding.ts'
 import { FunctionCapsules } from './function-capsules.ts'
 import { taskInputs } from './function-jobs.ts'
 import { makeGraph, type Graph } from './graph.ts'
 import { displayTexts } from './hooks/display-texts.ts'
 import { HookWriter } from './hooks/hook-writer.ts'
 import { renderHook, type HookEffect } from './hooks/render.ts'
+import { JobMoves } from './job-moves.ts'
 import { describeJob, writeJob, type Job } from './job.ts'
 import { next } from './next.ts'
+import { ReadyJobs } from './ready-jobs.ts'
 import { retryDelayMs, type Failure } from './retry.ts'
 import { RunJournal } from './run-journal.ts'
 import {
   initialState,
-  waitingSamples,
   type Activation,
   type Effect,
   type Exploration,
@@ -60,11 +60,6 @@ export interface Completion {
   readonly outputs: Context
 }
 
-/** More jobs than this are never made ahead of those that can start. */
-const mostReady = 10_000
-/** Inner explorations that are opened at the same time. */
-const mostOpening = 100
-
 /** More changes than this never wait for the disk: nothing new starts until it has caught up. */
 const mostUncommitted = 20_000
 
@@ -78,10 +73,9 @@ export class Run {
   readonly journal: RunJournal
   readonly faults: FaultLog
   readonly ended: Promise<RunEnding>
+  readonly moves: JobMoves
   readonly #state: RunState
-  readonly #feeders: readonly (readonly number[])[]
-  readonly #upstream: readonly ReadonlySet<number>[]
-  readonly #ready: Job[][]
+  readonly #ready: ReadyJobs
   readonly #live = new Set<Job>()
   readonly #retries = new Map<Job, { readonly timer: NodeJS.Timeout; readonly at: number }>()
   readonly #hooks: HookWriter
@@ -91,8 +85,8 @@ export class Run {
   readonly #explorations: Explorations
   readonly #background = new Set<Promise<void>>()
   readonly #resolveEnded: (ending: RunEnding) => void
-  #readyCount = 0
-  #stopping: RunEnding | undefined
+  #ending: RunEnding | undefined
+  #hookFailure: RunEnding | undefined
   #isOver = false
   #attemptsOver: (() => void) | undefined
 
@@ -101,13 +95,16 @@ export class Run {
     const { plan, journal, paths, host, display, now } = resources
     this.graph = makeGraph(plan)
     this.#state = initialState(this.graph)
-    this.#feeders = findFeeders(this.graph)
-    this.#upstream = findUpstream(this.graph)
-    this.#ready = plan.steps.map(() => [])
+    this.#ready = new ReadyJobs(this.#state, this.#live, (exploration) =>
+      this.#advance({ kind: 'wanted', exploration }),
+    )
     this.#hooks = new HookWriter(journal, {
       paths,
       display,
-      failed: (error) => this.stop({ kind: 'failed', message: error.message, stack: '' }),
+      failed: ({ message }) => {
+        this.#hookFailure ??= { kind: 'failed', message, stack: '' }
+        this.stop(this.#hookFailure)
+      },
     })
     const environments = plan.environments.length
     this.journal = new RunJournal(journal, {
@@ -119,6 +116,7 @@ export class Run {
         this.#wake()
       },
     })
+    this.moves = new JobMoves(this.journal, now)
     journal.onFailure(({ message }) => this.stop({ kind: 'failed', message, stack: '' }))
     this.faults = new FaultLog(environments, journal)
     this.#functions = new FunctionBatches(host, new FunctionCapsules(this), () => performance.now())
@@ -135,7 +133,7 @@ export class Run {
   }
 
   get isStopping(): boolean {
-    return this.#stopping !== undefined
+    return this.#ending !== undefined
   }
 
   /** Jobs that have been made and have not ended, by id. */
@@ -160,8 +158,7 @@ export class Run {
 
   /** Whether the jobs of a capsule wait for others to fill their group. */
   isGroupOpen(step: number): boolean {
-    const waiting = this.#ready[step]?.length ?? 0
-    return waiting > 0 && waiting < this.capsuleAt(step).groupSize && this.#mayGrow(step)
+    return this.#ready.isGroupOpen(step, this.capsuleAt(step).groupSize)
   }
 
   /** Begins, or goes on where the journal says. */
@@ -173,10 +170,10 @@ export class Run {
     this.apply({ kind: 'started' })
   }
 
-  /** Ends the run early; the first reason counts. Jobs under way are ended, unless they can go on without us. */
+  /** Ends the run; the first reason counts. Jobs under way are ended, unless they can go on without us. */
   stop(reason: RunEnding): void {
-    if (this.#stopping !== undefined || this.#isOver) return
-    this.#stopping = reason
+    if (this.#ending !== undefined) return
+    this.#ending = reason
     this.#end(reason)
   }
 
@@ -196,7 +193,7 @@ export class Run {
   /** Jobs of a capsule that could start now, those included that the next samples would bring. */
   waiting(step: number): number {
     if (this.isStopping || this.isDiskBehind) return 0
-    return (this.#ready[step]?.length ?? 0) + this.#samplesFor(step)
+    return this.#ready.waiting(step)
   }
 
   /**
@@ -204,44 +201,8 @@ export class Run {
    * are given only when the group is full or no more can come.
    */
   takeJobs(step: number, limit: number, groupSize: number): readonly Job[] {
-    const ready = this.#ready[step]
-    if (ready === undefined || this.isStopping || this.isDiskBehind) return []
-    while (ready.length < limit && this.#readyCount < mostReady && this.#makeSample(step)) continue
-    if (ready.length < groupSize && this.#mayGrow(step)) return []
-    const taken = ready.splice(0, limit)
-    this.#readyCount -= taken.length
-    return taken
-  }
-
-  /** Notes that jobs have been given to an environment. */
-  prepared(jobs: readonly Job[]): void {
-    for (const job of jobs) {
-      job.attempts += 1
-      job.state = 'submitted'
-    }
-    const environment = jobs[0]?.capsule.environment ?? 0
-    count(this.tally.submittedTo, environment, 1)
-    count(this.tally.waitingIn, environment, jobs.length)
-  }
-
-  submitted(jobs: readonly Job[]): void {
-    for (const job of jobs) this.journal.moved(job, 'submitted')
-  }
-
-  /** Notes that one environment job, which stands for these, has started. */
-  running(jobs: readonly Job[], environment: number): void {
-    this.#start(jobs)
-    for (const job of jobs) this.journal.moved(job, 'running')
-    count(this.tally.submittedTo, environment, -1)
-    count(this.tally.waitingIn, environment, -jobs.length)
-    count(this.tally.runningOn, environment, 1)
-  }
-
-  /** Notes that jobs have started without being submitted anywhere, as function calls do. */
-  began(jobs: readonly Job[], environmentJobs: number): void {
-    for (const job of jobs) job.attempts += 1
-    this.#start(jobs)
-    count(this.tally.runningOn, jobs[0]?.capsule.environment ?? 0, environmentJobs)
+    if (this.isStopping || this.isDiskBehind) return []
+    return this.#ready.take(step, limit, groupSize)
   }
 
   /** Notes that environment jobs have ended, `failed` of them badly. */
@@ -276,8 +237,6 @@ export class Run {
         continue
       }
       this.#close(job, 'completed')
-      const totals = this.tally.totals.capsules[job.activation.step]
-      if (totals !== undefined) totals.completed += 1
       const kept = this.#mustKeepOutput(job.activation.step) ? outputs : undefined
       this.journal.record([writeJob(job, kept), ...this.#hooks.note(effects)])
       this.#advance({ kind: 'completed', activation: job.activation, outputs })
@@ -310,7 +269,7 @@ export class Run {
   /** Lets go of a job that was ended because the run ends. */
   abandon(job: Job): void {
     if (!this.#live.has(job)) return
-    this.#putBack(job)
+    this.moves.putBack(job)
     job.state = 'cancelled'
     job.endedAt = this.resources.now()
     this.#live.delete(job)
@@ -320,10 +279,7 @@ export class Run {
 
   /** Jobs of a capsule that wait, those included that explorations have yet to make. */
   readyOf(step: number): number {
-    let waiting = this.tally.ready[step] ?? 0
-    for (const exploration of this.#state.explorations)
-      if (this.#feeders[step]?.[0] === exploration.step) waiting += waitingSamples(exploration)
-    return waiting
+    return (this.tally.ready[step] ?? 0) + this.#ready.samplesAhead(step)
   }
 
   /** Says that an attempt on an environment is over, with all that follows from it. */
@@ -370,7 +326,7 @@ export class Run {
         return
       case 'end':
         // A failure is told by the job that caused it.
-        if (effect.outcome === 'completed') this.#end({ kind: 'finished' })
+        if (effect.outcome === 'completed') this.stop({ kind: 'finished' })
     }
   }
 
@@ -401,48 +357,7 @@ export class Run {
     }
     this.#live.add(job)
     count(this.tally.ready, step, 1)
-    this.#queue(job)
-  }
-
-  #queue(job: Job): void {
-    this.#ready[job.activation.step]?.push(job)
-    this.#readyCount += 1
-  }
-
-  #samplesFor(step: number): number {
-    let samples = 0
-    for (const exploration of this.#state.explorations)
-      if (this.#feeders[step]?.includes(exploration.step) === true) samples += waitingSamples(exploration)
-    return samples
-  }
-
-  /**
-   * Begins the next sample of an exploration that feeds a capsule: of the innermost and oldest one that can. While
-   * enough explorations are being opened, none is begun that would only open one more.
-   */
-  #makeSample(step: number): boolean {
-    let opening = 0
-    for (const feeder of this.#feeders[step] ?? []) {
-      for (const exploration of this.#state.explorations) {
-        if (exploration.step !== feeder) continue
-        if (exploration.samples === undefined) opening += 1
-        if (waitingSamples(exploration) === 0) continue
-        this.#advance({ kind: 'wanted', exploration })
-        return true
-      }
-      if (opening >= mostOpening) return false
-    }
-    return false
-  }
-
-  /** Whether more jobs of a capsule can come before all that is under way has ended. */
-  #mayGrow(step: number): boolean {
-    const upstream = this.#upstream[step]
-    if (upstream === undefined) return false
-    for (const { step: exploration, samples } of this.#state.explorations)
-      if (upstream.has(exploration) && (samples === undefined || this.#samplesFor(step) > 0)) return true
-    for (const { activation } of this.#live) if (upstream.has(activation.step)) return true
-    return false
+    this.#ready.queue(job)
   }
 
   #render(job: Job, outputs: Context, texts: readonly unknown[] | undefined): HookEffect[] {
@@ -459,13 +374,12 @@ export class Run {
   }
 
   #retryLater(job: Job, delayMs: number): void {
-    this.#putBack(job)
-    job.state = 'ready'
+    this.moves.putBack(job)
     this.journal.record([writeJob(job, undefined)])
     this.journal.moved(job, 'ready')
     const timer = setTimeout(() => {
       this.#retries.delete(job)
-      this.#queue(job)
+      this.#ready.queue(job)
       this.#wake()
     }, delayMs)
     this.#retries.set(job, { timer, at: this.resources.now() + delayMs })
@@ -473,41 +387,17 @@ export class Run {
 
   #fail(job: Job, message: string, stack: string): void {
     this.#close(job, 'failed')
-    const totals = this.tally.totals.capsules[job.activation.step]
-    if (totals !== undefined) totals.failed += 1
     this.journal.record([writeJob(job, undefined)])
     this.apply({ kind: 'failed', activation: job.activation })
     if (this.#state.outcome === 'failed') this.stop({ kind: 'failed', message, stack })
   }
 
-  /** A job counts as waiting until it really runs, wherever it waits. */
-  #start(jobs: readonly Job[]): void {
-    const startedAt = this.resources.now()
-    for (const job of jobs) {
-      job.state = 'running'
-      job.startedAt = startedAt
-      count(this.tally.ready, job.activation.step, -1)
-      count(this.tally.running, job.activation.step, 1)
-    }
-  }
-
-  #putBack(job: Job): void {
-    if (job.state !== 'running') return
-    count(this.tally.running, job.activation.step, -1)
-    count(this.tally.ready, job.activation.step, 1)
-  }
-
   #close(job: Job, state: 'completed' | 'failed'): void {
-    this.#putBack(job)
-    count(this.tally.ready, job.activation.step, -1)
-    job.state = state
-    job.endedAt = this.resources.now()
     this.#live.delete(job)
-    this.journal.moved(job, state)
+    this.moves.close(job, state)
   }
 
   #end(ending: RunEnding): void {
-    if (this.#isOver) return
     const finish = async (): Promise<void> => {
       for (const { timer } of this.#retries.values()) clearTimeout(timer)
       for (const [index, tracker] of this.resources.trackers.entries()) {
@@ -527,7 +417,9 @@ export class Run {
     const finishing = finish().catch((error: unknown) => {
       this.resources.warn(`The execution's end cannot be kept: ${String(error)}`)
     })
-    void finishing.then(() => this.#resolveEnded(ending))
+    // The last hooks may fail when all jobs are done.
+    const decided = (): RunEnding => (ending.kind === 'finished' ? (this.#hookFailure ?? ending) : ending)
+    void finishing.then(() => this.#resolveEnded(decided()))
   }
 
   async #endAttempts(): Promise<void> {

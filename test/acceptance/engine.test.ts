@@ -252,6 +252,18 @@ describe('the engine', () => {
       expect(output.split('\n')).toContain(line)
   })
 
+  it('fails when a hook cannot write, also when that is the last thing to do', async () => {
+    const { state, error } = await engine.run({
+      'workflow.ts': `
+        import { csv, functionTask, integer } from 'molehill'
+        const x = integer('x')
+        export default functionTask('f', { outputs: [x], run: () => ({ x: 1 }) }).hook(csv('workflow.ts/rows.csv'))
+      `,
+    })
+    expect(state).toBe('failed')
+    expect(error?.message).toMatch(/^A hook cannot write workflow\.ts\/rows\.csv: /)
+  })
+
   it('fails when its journal cannot be written any more, instead of waiting for ever', async () => {
     const id = await engine.start({
       'workflow.ts': `

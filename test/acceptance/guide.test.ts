@@ -90,21 +90,25 @@ describe('the guide', () => {
     }
   }
 
-  it.for(examples)('tells what comes of: $name', { timeout: 60_000 }, async ({ script, output, error, results }) => {
-    const ran = await run(script)
-    if (error !== undefined) {
-      expect(ran.error).toContain(error.trimEnd())
-      return
-    }
-    expect(ran.error).toBeUndefined()
-    expect(sortLines(await engine.executions.output(ran.id))).toEqual(sortLines(output ?? ''))
-    for (const [path, content] of results) {
-      const written = await readFile(join(engine.executions.workDirectory(ran.id), path), 'utf8')
-      expect(path.endsWith('.csv') ? sortLines(written) : written).toEqual(
-        path.endsWith('.csv') ? sortLines(content) : content,
-      )
-    }
-  })
+  it.for(examples)(
+    'tells what comes of: $name',
+    { timeout: 60_000 },
+    async ({ script, output, error, results }) => {
+      const ran = await run(script)
+      if (error !== undefined) {
+        expect(ran.error).toContain(error.trimEnd())
+        return
+      }
+      expect(ran.error).toBeUndefined()
+      expect(sortLines(await engine.executions.output(ran.id))).toEqual(sortLines(output ?? ''))
+      for (const [path, content] of results) {
+        const written = await readFile(join(engine.executions.workDirectory(ran.id), path), 'utf8')
+        expect(path.endsWith('.csv') ? sortLines(written) : written).toEqual(
+          path.endsWith('.csv') ? sortLines(content) : content,
+        )
+      }
+    },
+  )
 
   it('says of every example what comes of it', () => {
     expect(examples.length).toBeGreaterThan(30)
@@ -121,9 +125,7 @@ describe('the guide', () => {
     const names = Object.keys(await import('../../src/molehill.ts'))
     const classes = new Set(['Capsule', 'Workflow'])
     expect(
-      names.filter(
-        (name) => !classes.has(name) && !text.includes(`${name}(`) && !text.includes(`${name}\``),
-      ),
+      names.filter((name) => !classes.has(name) && !text.includes(`${name}(`) && !text.includes(`${name}\``)),
     ).toEqual([])
   })
 

@@ -1,0 +1,82 @@
+import type { Job } from './job.ts'
+import type { RunJournal } from './run-journal.ts'
+import { count } from './tally.ts'
+
+/** Moves jobs from state to state and keeps count of them. A job counts as waiting until it really runs. */
+export class JobMoves {
+  readonly #journal: RunJournal
+  readonly #now: () => number
+
+  constructor(journal: RunJournal, now: () => number) {
+    this.#journal = journal
+    this.#now = now
+  }
+
+  /** Jobs have been given to an environment, as one environment job. */
+  prepared(jobs: readonly Job[]): void {
+    const { tally } = this.#journal
+    for (const job of jobs) {
+      job.attempts += 1
+      job.state = 'submitted'
+    }
+    const environment = jobs[0]?.capsule.environment ?? 0
+    count(tally.submittedTo, environment, 1)
+    count(tally.waitingIn, environment, jobs.length)
+  }
+
+  /** The environment is being asked to take them. */
+  submitted(jobs: readonly Job[]): void {
+    for (const job of jobs) this.#journal.moved(job, 'submitted')
+  }
+
+  /** The environment job that stands for these has started. */
+  running(jobs: readonly Job[], environment: number): void {
+    const { tally } = this.#journal
+    this.#start(jobs)
+    for (const job of jobs) this.#journal.moved(job, 'running')
+    count(tally.submittedTo, environment, -1)
+    count(tally.waitingIn, environment, -jobs.length)
+    count(tally.runningOn, environment, 1)
+  }
+
+  /** Jobs have started without being submitted anywhere, as function calls do. */
+  began(jobs: readonly Job[], environmentJobs: number): void {
+    for (const job of jobs) job.attempts += 1
+    this.#start(jobs)
+    count(this.#journal.tally.runningOn, jobs[0]?.capsule.environment ?? 0, environmentJobs)
+  }
+
+  /** Jobs wait again. */
+  putBack(job: Job): void {
+    if (job.state === 'running') {
+      const { tally } = this.#journal
+      count(tally.running, job.activation.step, -1)
+      count(tally.ready, job.activation.step, 1)
+    }
+    job.state = 'ready'
+  }
+
+  /** A job has ended for good. */
+  close(job: Job, state: 'completed' | 'failed'): void {
+    const { tally } = this.#journal
+    const { step } = job.activation
+    this.putBack(job)
+    count(tally.ready, step, -1)
+    const totals = tally.totals.capsules[step]
+    if (totals !== undefined) totals[state] += 1
+    job.state = state
+    job.endedAt = this.#now()
+    this.#journal.moved(job, state)
+  }
+
+  #start(jobs: readonly Job[]): void {
+    const { tally } = this.#journal
+    const startedAt = this.#now()
+    for (const job of jobs) {
+      job.state = 'running'
+      job.startedAt = startedAt
+      count(tally.ready, job.activation.step, -1)
+      count(tally.running, job.activation.step, 1)
+    }
+  }
+}

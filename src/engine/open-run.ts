@@ -1,0 +1,83 @@
+import { mkdir, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { OutputLog } from '../files/output-log.ts'
+import type { EnvironmentTracker } from '../job/tracker.ts'
+import { toProblem } from '../problem.ts'
+import type { FunctionHost } from '../script/contract.ts'
+import { startFunctionHost } from '../script/function-host.ts'
+import type { Database } from '../store/database.ts'
+import type { Plan } from '../workflow/plan.ts'
+import { Run } from './run.ts'
+import type { EngineSettings } from './settings.ts'
+import { unlimited } from './start-queue.ts'
+import { taskView } from './task-boxes.ts'
+
+/** A run and what was opened for it. Whoever has it closes the host when the run has ended. */
+export interface OpenedRun {
+  readonly run: Run
+  readonly host: FunctionHost
+  readonly output: OutputLog
+}
+
+/** What an execution's run is made of. `directory` is the execution's own. */
+export interface RunParts {
+  readonly id: string
+  readonly plan: Plan
+  readonly journal: Database
+  readonly directory: string
+  readonly workDirectory: string
+  readonly trackers: readonly EnvironmentTracker[]
+}
+
+/** Makes the run of an execution, with its output and its function host. It does not begin yet. */
+export async function openRun(
+  settings: EngineSettings,
+  { id, plan, journal, directory, workDirectory: given, trackers }: RunParts,
+): Promise<OpenedRun> {
+  const { slots, now, variables, isolation, scriptMemoryBytes } = settings
+  // Functions tell files by their real paths.
+  const workDirectory = await realpath(given)
+  const filesDirectory = join(directory, 'files')
+  await mkdir(filesDirectory, { recursive: true, mode: 0o700 })
+  const warn = (message: string): void => settings.warn(message, { executionId: id })
+  const output = await openOutput(settings, directory)
+  const display = async (text: string): Promise<void> =>
+    output.append(text).catch((error: unknown) => warn(`Output is lost: ${toProblem(error).message}`))
+  const host = startFunctionHost(
+    { workDirectory, script: plan.script, modulesDirectory: join(directory, 'modules') },
+    {
+      threads: slots,
+      memoryBytes: scriptMemoryBytes,
+      environment: variables,
+      ...(isolation !== undefined && { isolation }),
+      view: taskView(settings, { readOnly: [], readWrite: [workDirectory, filesDirectory] }),
+      onOutput: (text) => void display(text),
+      warn,
+    },
+  )
+  const run = new Run({
+    id,
+    plan,
+    journal,
+    trackers,
+    host,
+    display,
+    maxJobs: (settings.limits ?? unlimited).maxJobs,
+    now,
+    jobsEnded: settings.jobsEnded ?? (() => undefined),
+    warn,
+    paths: {
+      workDirectory,
+      filesDirectory,
+      attemptsDirectory: join(directory, 'attempts'),
+      logsDirectory: join(directory, 'logs'),
+    },
+  })
+  return { run, host, output }
+}
+
+/** The output of an execution, half of what is kept for its beginning and half for its end. */
+export async function openOutput({ outputBytes }: EngineSettings, directory: string): Promise<OutputLog> {
+  const half = Math.ceil(outputBytes / 2)
+  return OutputLog.open(directory, { headBytes: half, tailBytes: half })
+}
