@@ -9,12 +9,12 @@ export function quoteName(name: string): string {
 }
 
 /** The archive holds an entry that could do harm. */
-export function unsafeEntry(name: string, what: string, hint?: string): Problem {
-  return new Problem(
-    'archive-unsafe',
-    `Entry ${quoteName(name)} ${what}.`,
-    hint === undefined ? {} : { hint },
-  )
+export function unsafeEntry(
+  name: string,
+  what: string,
+  hint = 'Leave it out or rename it, then pack again.',
+): Problem {
+  return new Problem('archive-unsafe', `Entry ${quoteName(name)} ${what}.`, { hint })
 }
 
 /** The archive is damaged or no archive at all. */
