@@ -1,14 +1,29 @@
+import { spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { archiveFlags, archiveRows } from './bad-input/archives.ts'
+import { parameterRows } from './bad-input/parameters.ts'
+import { pathRows, planted, plantingScript } from './bad-input/paths.ts'
 import type { Refused } from './bad-input/row.ts'
 import { openStage, packForm, readProblem, type Received, type Stage } from './bad-input/stage.ts'
+import { signToken, tokenRows, type TokenKit } from './bad-input/tokens.ts'
+import { createRestClient } from '../helpers/rest-client.ts'
+import { password, startTestServer } from '../helpers/running-server.ts'
+import { tarGzip } from '../helpers/tar.ts'
 
 let stage: Stage
+/** An execution whose job made links out of its work directory, a named pipe and more. */
+let planter: string
 /** All that there was before the rows of a table were sent. */
 let before: string[]
 
 beforeAll(async () => {
   stage = await openStage({ ...archiveFlags, scriptTime: '4s', maxConnections: '50' })
+  const script = plantingScript.replaceAll('OUTSIDE', stage.outside)
+  planter = await stage.client.start(stage.token, 'Pi.ts', tarGzip([{ name: 'Pi.ts', content: script }]))
+  expect(await stage.client.awaitEnd(stage.token, planter)).toMatchObject({ state: 'finished' })
 }, 60_000)
 
 afterAll(() => stage[Symbol.asyncDispose]())
@@ -23,6 +38,71 @@ describe('an archive that is refused:', () => {
       }),
       row,
     )
+  })
+  expectEverythingAsBefore()
+})
+
+describe('a token that is refused:', () => {
+  const refusal = { status: 401, sentence: /^This service requires a valid token Ask for a new token/ }
+  let kit: TokenKit
+
+  rememberEverything()
+  beforeAll(async () => {
+    const { tokenKey } = JSON.parse(
+      await readFile(join(stage.server.dataDirectory, 'preferences.json'), 'utf8'),
+    )
+    const key = Buffer.from(tokenKey, 'base64url')
+    kit = { key, token: stage.token, nowSeconds: Math.floor(Date.now() / 1000) }
+  })
+
+  test('but one that is made as it should be passes', async () => {
+    expect(await stage.client.post('/list', { token: signToken(kit) })).toMatchObject({ status: 200 })
+  })
+  test.concurrent.each(tokenRows)('$name', async ({ name, token }) => {
+    const target = `/list?${query({ token: token(kit) })}`
+    await expectRefusal(await stage.send({ target }), { name, ...refusal })
+  })
+  test('one of another data directory', async () => {
+    await using other = await startTestServer()
+    const client = await createRestClient(other)
+    const target = `/list?${query({ token: await client.requestToken(password) })}`
+    await expectRefusal(await stage.send({ target }), { name: 'of another', ...refusal })
+  })
+  expectEverythingAsBefore()
+})
+
+describe('a parameter that is refused:', () => {
+  rememberEverything()
+  test.concurrent.each(parameterRows)('$name', async ({ target, method = 'POST', headers = {}, ...row }) => {
+    const filled = target.replaceAll('TOKEN', stage.token).replaceAll('ID', planter)
+    await expectRefusal(await stage.send({ method, target: filled, headers }), row)
+  })
+  expectEverythingAsBefore()
+})
+
+describe('a path that is refused:', () => {
+  const refusal = { status: 404, sentence: /^File not found/ }
+
+  rememberEverything()
+  test.concurrent.each(pathRows)('$name', async ({ name, path }) => {
+    for (const route of ['/download', '/files']) {
+      const target = `${route}?${query({ token: stage.token, id: planter })}&path=${path}`
+      await expectRefusal(await stage.send({ target }), { name, ...refusal })
+    }
+  })
+  test('what leads out is left out of the whole directory, or told as a link', async () => {
+    const target = `/download?${query({ token: stage.token, id: planter })}`
+    const { status, body } = await stage.send({ target })
+    expect(status).toBe(200)
+    const names = (await run('tar', ['-tzf', '-'], body)).trim().split('\n')
+    expect(names.sort()).toEqual(['Pi.ts', 'here', 'loop/', 'loop/back', 'to-pipe'])
+    const listed = await stage.send({ target: target.replace('/download', '/files') })
+    const types = new Map<string, string>(
+      JSON.parse(listed.body.toString()).map(({ name, type }: Record<string, string>) => [name, type]),
+    )
+    for (const name of planted.outward) expect([name, types.get(name)]).toEqual([name, 'link'])
+    expect(types.get('pipe')).toBe('other')
+    expect(listed.body.toString()).not.toContain(stage.outside)
   })
   expectEverythingAsBefore()
 })
@@ -50,4 +130,11 @@ async function expectRefusal(answer: Received, { status, sentence }: Refused): P
   expect([answer.status, problem.status]).toEqual([status, status])
   const next = await stage.client.post('/list', { token: stage.token })
   expect(next.status).toBe(200)
+}
+
+/** What a program says on its standard output when it is given this. */
+async function run(program: string, words: readonly string[], input: Buffer): Promise<string> {
+  const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'] })
+  child.stdin.end(input)
+  return await text(child.stdout)
 }

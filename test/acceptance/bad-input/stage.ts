@@ -91,7 +91,7 @@ export async function openStage(flags: Readonly<Record<string, unknown>>): Promi
       return promise
     },
     async listEverything() {
-      const inside = await readdir(server.dataDirectory, { recursive: true })
+      const inside = await listTree(server.dataDirectory)
       const beside = await readdir(outside, { recursive: true })
       const digests = await Promise.all(
         beside.map(async (name) =>
@@ -145,4 +145,16 @@ export function packForm(
     Buffer.from(`\r\n--${boundary}--\r\n`),
   ])
   return { body, headers: { 'content-type': `multipart/form-data; boundary=${boundary}` } }
+}
+
+/** Paths of all below a directory. Links are told, not followed, which the recursive readdir would do. */
+async function listTree(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true })
+  const below = await Promise.all(
+    entries.map(async (entry) => {
+      const inner = entry.isDirectory() ? await listTree(join(directory, entry.name)) : []
+      return [entry.name, ...inner.map((name) => join(entry.name, name))]
+    }),
+  )
+  return below.flat()
 }

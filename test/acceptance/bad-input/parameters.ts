@@ -1,0 +1,124 @@
+import type { Refused } from './row.ts'
+
+export interface ParameterRow extends Refused {
+  readonly method?: string
+  /** TOKEN and ID stand for a good token and for an execution that is there. */
+  readonly target: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+const ofExecutions = [
+  '/state',
+  '/output',
+  '/download',
+  '/files',
+  '/jobs',
+  '/cancel',
+  '/remove',
+  '/events',
+  '/explain',
+]
+
+const ids: readonly (readonly [string, string, number, RegExp])[] = [
+  ['without an id', '', 417, /^id is missing/],
+  ['with an empty id', '&id=', 417, /^Execution not found/],
+  ['with an id that leaves', '&id=..%2F..', 417, /^Execution not found/],
+  ['with an id of 4,000 letters', `&id=${'x'.repeat(4000)}`, 417, /^Execution not found/],
+  ['with an id with NUL and line breaks', '&id=%00%0a%0d%1b%5b31m', 417, /^Execution not found/],
+  ['with the id __proto__', '&id=__proto__', 417, /^Execution not found/],
+  ['with two ids', '&id=ID&id=other', 400, /"id" was sent twice/],
+]
+
+function bad(name: string, target: string, sentence: RegExp, status = 400): ParameterRow {
+  return { name, target, sentence, status }
+}
+
+/** What is asked of one parameter of a route, and values of it that cannot be. */
+function badValues(path: string, name: string, values: readonly string[]): readonly ParameterRow[] {
+  return values.map((value) =>
+    bad(
+      `${path} with ${name}=${value}`,
+      `${path}?token=TOKEN&id=ID&${name}=${encodeURIComponent(value)}`,
+      new RegExp(`"${name}" cannot be read: `),
+    ),
+  )
+}
+
+const numbers = ['-1', '1.5', 'many', 'NaN', 'Infinity', '1e99', '9007199254740993', '1,000', '\u0661', '[1]']
+
+export const parameterRows: readonly ParameterRow[] = [
+  ...ofExecutions.flatMap((path) =>
+    ids.map(([what, id, status, sentence]) =>
+      bad(`${path} ${what}`, `${path}?token=TOKEN${id}`, sentence, status),
+    ),
+  ),
+  ...badValues('/jobs', 'limit', ['', '0', '1001', ...numbers]),
+  ...badValues('/jobs', 'after', numbers),
+  ...badValues('/jobs', 'state', ['', 'done', '__proto__', 'READY', 'ready ', 'ready,failed']),
+  ...badValues('/events', 'after', numbers),
+  ...badValues('/explain', 'job', ['', '0', ...numbers]),
+  ...badValues('/download', 'gzip', ['maybe', '', '2']),
+  ...['/start', '/validate'].flatMap((path) => [
+    bad(
+      `${path} without a work directory`,
+      `${path}?token=TOKEN&script=Pi.ts`,
+      /^Missing mandatory workDirectory.*curl -F/,
+      417,
+    ),
+    bad(
+      `${path} with a work directory as text`,
+      `${path}?token=TOKEN&script=Pi.ts&workDirectory=x`,
+      /with the @/,
+      417,
+    ),
+  ]),
+  ...['/token', '/start', ...ofExecutions].map((path) => ({
+    ...bad(`GET ${path}`, `${path}?token=TOKEN&id=ID`, /^Expected POST for .*, got GET/, 405),
+    method: 'GET',
+  })),
+  ...['PUT', 'DELETE', 'PATCH', 'PROPFIND'].map((method) => ({
+    ...bad(`${method} /state`, '/state?token=TOKEN&id=ID', /^Expected POST for "?\/state"?, got /, 405),
+    method,
+  })),
+  bad('POST /livez', '/livez', /^Expected GET, HEAD/, 405),
+  bad('a route with a parent step', '/state/..', /^Expected GET, HEAD for \/, got POST/, 405),
+  bad('a token without a password', '/token', /^No password sent/, 417),
+  bad('an empty password', '/token?password=', /^Server password is incorrect/, 403),
+  bad('a password with NUL', '/token?password=open%20sesame%00', /^Server password is incorrect/, 403),
+  bad(
+    'a password of 4,000 letters',
+    `/token?password=${'x'.repeat(4000)}`,
+    /^Server password is incorrect/,
+    403,
+  ),
+  bad('two passwords', '/token?password=open+sesame&password=x', /"password" was sent twice/),
+  bad('two tokens', '/list?token=TOKEN&token=x', /"token" was sent twice/),
+  bad(
+    'over 100 parameters',
+    `/list?token=TOKEN&${Array.from({ length: 120 }, (_, n) => `p${n}=`).join('&')}`,
+    /at most 100 parameters/,
+  ),
+  bad(
+    'a name of a parameter with a line break, twice',
+    '/list?token=TOKEN&a%0ab=1&a%0ab=2',
+    /"a\\nb" was sent twice/,
+  ),
+  ...[
+    '/nowhere',
+    '//state',
+    '/state/',
+    '/STATE',
+    '/%2e%2e/etc/passwd',
+    '/..%2f..%2fetc%2fpasswd',
+    '/a%0ab%1b[31m',
+    '/__proto__',
+    `/${'x'.repeat(5000)}`,
+  ].map((path) =>
+    bad(
+      `the route ${path.slice(0, 40)}`,
+      `${path}?token=TOKEN&id=ID`,
+      /^There is no route ".*openapi\.json/,
+      404,
+    ),
+  ),
+]
