@@ -66,7 +66,7 @@ export default commandTask('greet', { command: shell\`echo hello\`, outputs: [re
   )
   expect(await run('run', 'work', '--script', 'tiny.ts')).toMatchObject({
     exitCode: 0,
-    stdout: 'greeting = hello\n',
+    stdout: 'hello\ngreeting = hello\n',
   })
   expect(await run('run', 'work')).toMatchObject({
     exitCode: 0,
