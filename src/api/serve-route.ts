@@ -181,7 +181,7 @@ function archiveMissing(name: string, isText: boolean): Problem {
 
 function fileUnexpected(name: string, route: Route): Problem {
   const shown = JSON.stringify(name.slice(0, 100))
-  return name in route.parameters.shape
+  return Object.hasOwn(route.parameters.shape, name)
     ? new Problem('parameter-invalid', `Expected text for the parameter ${shown}, got a file.`)
     : new Problem('body-invalid', `The file ${shown} is not expected here.`, {
         hint:

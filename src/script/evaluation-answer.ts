@@ -134,8 +134,12 @@ function describeAt(location: EvaluationPlace, script: string, sentence: string)
 
 type EvaluationPlace = Extract<EvaluationMessage, { kind: 'threw' }>['location'] | undefined
 
+/** Where in Node a process crashed: lines that tell where the server's Node lies, and nothing of the script. */
+const crashFrames =
+  /^(?:-+ (?:Native|JavaScript) stack trace -+|\s*\d+: .*(?:0x[\da-f]+|node:internal).*)\n?/gm
+
 function outputCause(end: ScriptEnd, { workUrl }: Reading): Error | undefined {
-  const text = relativeText(`${end.errors}${end.output}`, workUrl).trim()
+  const text = relativeText(`${end.errors}${end.output}`, workUrl).replace(crashFrames, '').trim()
   return text === '' ? undefined : withStack('Error', text)
 }
 

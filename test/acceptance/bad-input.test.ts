@@ -4,13 +4,16 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { archiveFlags, archiveRows } from './bad-input/archives.ts'
+import { formRows } from './bad-input/forms.ts'
 import { parameterRows } from './bad-input/parameters.ts'
 import { pathRows, planted, plantingScript } from './bad-input/paths.ts'
 import type { Refused } from './bad-input/row.ts'
 import { openStage, packForm, readProblem, type Received, type Stage } from './bad-input/stage.ts'
+import { scriptRows } from './bad-input/scripts.ts'
 import { signToken, tokenRows, type TokenKit } from './bad-input/tokens.ts'
 import { createRestClient } from '../helpers/rest-client.ts'
 import { password, startTestServer } from '../helpers/running-server.ts'
+import { wireRows } from './bad-input/wire.ts'
 import { tarGzip } from '../helpers/tar.ts'
 
 let stage: Stage
@@ -21,7 +24,7 @@ let before: string[]
 
 beforeAll(async () => {
   stage = await openStage({ ...archiveFlags, scriptTime: '4s', maxConnections: '50' })
-  const script = plantingScript.replaceAll('OUTSIDE', stage.outside)
+  const script = fillIn(plantingScript)
   planter = await stage.client.start(stage.token, 'Pi.ts', tarGzip([{ name: 'Pi.ts', content: script }]))
   expect(await stage.client.awaitEnd(stage.token, planter)).toMatchObject({ state: 'finished' })
 }, 60_000)
@@ -38,6 +41,19 @@ describe('an archive that is refused:', () => {
       }),
       row,
     )
+  })
+  expectEverythingAsBefore()
+})
+
+describe('a script that is refused:', () => {
+  rememberEverything()
+  test.concurrent.each(scriptRows)('$name', async ({ script, content, ...row }) => {
+    const archive = tarGzip([
+      { name: 'Pi.ts', content: typeof content === 'string' ? fillIn(content) : content },
+      { name: 'data/numbers.txt', content: '1 2 3' },
+    ])
+    const target = `/validate?${query({ token: stage.token, script })}`
+    await expectRefusal(await stage.send({ target, ...packForm(archive) }), row)
   })
   expectEverythingAsBefore()
 })
@@ -107,6 +123,35 @@ describe('a path that is refused:', () => {
   expectEverythingAsBefore()
 })
 
+describe('a body that is refused:', () => {
+  rememberEverything()
+  test.concurrent.each(formRows)('$name', async ({ headers, body, isAnonymous, ...row }) => {
+    const authorization = isAnonymous === true ? undefined : { authorization: `Bearer ${stage.token}` }
+    await expectRefusal(
+      await stage.send({ target: '/start', headers: { ...headers, ...authorization }, body }),
+      row,
+    )
+    expect('polluted' in {}).toBe(false)
+  })
+  expectEverythingAsBefore()
+})
+
+describe('a connection with', () => {
+  rememberEverything()
+  test.concurrent.each(wireRows)('$name', async ({ pieces, answer }) => {
+    const received = await stage.sendRaw(pieces(stage.token))
+    expect(received).toMatch(answer)
+    expect(received).not.toMatch(/node_modules|node:internal|\n {4}at /)
+    expect('polluted' in {}).toBe(false)
+    await expectStillServed()
+  })
+  expectEverythingAsBefore()
+})
+
+function fillIn(script: string): string {
+  return script.replaceAll('OUTSIDE', stage.outside)
+}
+
 function query(parameters: Readonly<Record<string, string>>): string {
   return new URLSearchParams(parameters).toString()
 }
@@ -128,8 +173,12 @@ async function expectRefusal(answer: Received, { status, sentence }: Refused): P
   const problem = readProblem(stage, answer)
   expect(`${problem.message} ${problem.hint ?? ''}`).toMatch(sentence)
   expect([answer.status, problem.status]).toEqual([status, status])
-  const next = await stage.client.post('/list', { token: stage.token })
-  expect(next.status).toBe(200)
+  await expectStillServed()
+}
+
+async function expectStillServed(): Promise<void> {
+  const { status } = await stage.client.post('/list', { token: stage.token })
+  expect(status).toBe(200)
 }
 
 /** What a program says on its standard output when it is given this. */
