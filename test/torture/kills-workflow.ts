@@ -2,8 +2,11 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { executionDirectory } from './server.ts'
 
-/** A fan-out over a function and a command, and a fan-in, each with a hook. The function keeps account of its runs. */
-export function fanScript(size: number): string {
+/**
+ * A fan-out over a function and a command, and a fan-in, each with a hook. The function keeps account of its runs.
+ * `more` is put behind both tasks, such as a `.retry`.
+ */
+export function fanScript(size: number, more = ''): string {
   return `
     import { commandTask, csv, display, explore, functionTask, integer, jsonLines, range, readStdout, shell, text } from 'molehill'
     import { appendFileSync } from 'node:fs'
@@ -12,8 +15,8 @@ export function fanScript(size: number): string {
     const work = functionTask('work', {
       inputs: [x], outputs: [y],
       run({ x }) { appendFileSync('runs.log', x + '\\n'); spin(5); return { y: 2 * x } },
-    }).hook(csv('rows.csv'), display(text\`did \${x}\`))
-    const print = commandTask('print', { command: shell\`echo \${y}\`, outputs: [readStdout(z)] })
+    })${more}.hook(csv('rows.csv'), display(text\`did \${x}\`))
+    const print = commandTask('print', { command: shell\`echo \${y}\`, outputs: [readStdout(z)] })${more}
       .hook(jsonLines('rows.jsonl', { values: [x, z] }))
     const add = functionTask('add', {
       inputs: [z.array], outputs: [sum], run: ({ z }) => ({ sum: z.reduce((a, b) => a + b, 0) }),

@@ -14,6 +14,8 @@ import { untilTrue } from './until.ts'
 const atOnce = 3
 const longestLifeMs = 3500
 const endMs = 240_000
+/** In so many lives the first thing is to cancel an execution. */
+const cancelShare = 0.15
 
 interface Watched {
   readonly size: number
@@ -154,13 +156,13 @@ class KillTrial {
     for (const [id, { isOver }] of this.#watched) if (!isOver) running.add(id)
     for (let turn = 0; life.isAlive(); turn += 1) {
       try {
-        if (running.size < atOnce) running.add(await this.#start(life, kill, turn))
-        for (const id of running) if (await this.#isOver(life, id)) running.delete(id)
         const [oldest] = running
-        if (oldest !== undefined && uniformAt(this.#seed, 2, kill * 1000 + turn) < 0.02) {
+        if (turn === 0 && oldest !== undefined && uniformAt(this.#seed, 2, kill) < cancelShare) {
           await this.#cancel(life, oldest)
           running.delete(oldest)
         }
+        if (running.size < atOnce) running.add(await this.#start(life, kill, turn))
+        for (const id of running) if (await this.#isOver(life, id)) running.delete(id)
         await delay(20)
       } catch (error) {
         // The kill came in between. Anything else is a fault.

@@ -2,7 +2,10 @@
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { isGood, showReport, type Report } from './figures.ts'
+import { torture as clients } from './clients.ts'
+import { torture as disk } from './disk.ts'
 import { torture as kills } from './kills.ts'
+import { torture as tasks } from './tasks.ts'
 import { torture as torn } from './torn.ts'
 
 interface Options {
@@ -11,7 +14,10 @@ interface Options {
   readonly seed: number
 }
 
-const kinds = { kills, torn } as const satisfies Record<string, (options: Options) => Promise<Report>>
+const kinds = { kills, torn, disk, tasks, clients } as const satisfies Record<
+  string,
+  (options: Options) => Promise<Report>
+>
 
 const help = `npm run torture -- [--kills N] [--points N] [--seed N] [--only ${Object.keys(kinds).join('|')}]
 
@@ -30,6 +36,9 @@ const { values } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 })
+
+// Servers are ended when this process exits, which a signal by itself would not let it do.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 
 if (values.help) process.stdout.write(help)
 else await run()

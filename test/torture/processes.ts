@@ -28,6 +28,11 @@ export function processesNaming(text: string): readonly number[] {
     .filter((pid) => pid !== process.pid && readText(`/proc/${pid}/cmdline`).includes(text))
 }
 
+/** What a process was started with, shortened for people. */
+export function commandLineOf(pid: number): string {
+  return readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').slice(-120)
+}
+
 /** Memory that a process holds now. */
 export function residentBytes(pid: number): number {
   const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readText(`/proc/${pid}/status`))?.[1]

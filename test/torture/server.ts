@@ -11,6 +11,9 @@ const password = 'correct horse battery staple'
 const keptLogCharacters = 200_000
 const startMs = 60_000
 
+const children = new Set<ChildProcess>()
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')))
+
 /** One life of a server. */
 export interface Life {
   readonly pid: number
@@ -35,6 +38,8 @@ export async function startLife(dataDirectory: string, flags: readonly string[] 
   const usual = ['--http', '--port', '0', '--log-format', 'json', '--slots', '2', '--request-rate', '0']
   const began = performance.now()
   const child = spawn(program, ['serve', ...usual, ...paths, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+  children.add(child)
+  child.once('exit', () => children.delete(child))
   let log = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => (log = (log + text).slice(-keptLogCharacters)))
