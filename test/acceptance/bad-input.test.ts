@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -7,6 +8,7 @@ import { archiveFlags, archiveRows } from './bad-input/archives.ts'
 import { formRows } from './bad-input/forms.ts'
 import { parameterRows } from './bad-input/parameters.ts'
 import { pathRows, planted, plantingScript } from './bad-input/paths.ts'
+import { goodArchiveRows, plantTree } from './bad-input/good-archives.ts'
 import type { Refused } from './bad-input/row.ts'
 import { openStage, packForm, readProblem, type Received, type Stage } from './bad-input/stage.ts'
 import { scriptRows } from './bad-input/scripts.ts'
@@ -41,6 +43,30 @@ describe('an archive that is refused:', () => {
       }),
       row,
     )
+  })
+  expectEverythingAsBefore()
+})
+
+describe('an archive that looks odd comes through whole:', () => {
+  let directory: string
+
+  rememberEverything()
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'molehill-good-'))
+    await plantTree(directory)
+  })
+  afterAll(() => rm(directory, { recursive: true, force: true }))
+
+  // One after the other: `git archive` needs the tree for itself.
+  test.each(goodArchiveRows)('$name', async ({ archive, files }) => {
+    const { client, token } = stage
+    const id = await client.start(token, 'Pi.ts', await archive(directory))
+    for (const [path, content] of Object.entries(files)) {
+      const target = `/download?${query({ token, id, path })}`
+      const { status, body } = await stage.send({ target })
+      expect([path, status, body.toString()]).toEqual([path, 200, content])
+    }
+    await client.remove(token, id)
   })
   expectEverythingAsBefore()
 })
@@ -146,6 +172,38 @@ describe('a connection with', () => {
     await expectStillServed()
   })
   expectEverythingAsBefore()
+})
+
+describe('what was logged of all this', () => {
+  test('is one line of JSON for each event, without control characters', () => {
+    expect(stage.server.logged.length).toBeGreaterThan(0)
+    for (const line of stage.server.logged) expectOneLine(line)
+    expect(stage.server.logged.join('')).not.toContain(stage.token)
+  })
+
+  test('is one line of JSON in the audit log too', async () => {
+    const lines = (await readFile(join(stage.server.dataDirectory, 'audit.log'), 'utf8')).split(/(?<=\n)/)
+    expect(lines.length).toBeGreaterThan(0)
+    for (const line of lines) expectOneLine(line)
+    expect(lines.join('')).not.toContain(stage.token)
+  })
+
+  test('has the line breaks and escapes that were sent, escaped', async () => {
+    const id = 'a\r\n{"level":"fatal","msg":"forged"}\u001b[31m'
+    await stage.send({ target: `/state?${query({ token: stage.token, id })}` })
+    const isThere = () => stage.server.logged.some((line) => line.includes('\\r\\n{\\"level\\"'))
+    await expect.poll(isThere, { message: 'the request was not logged' }).toBe(true)
+    for (const line of stage.server.logged) {
+      expectOneLine(line)
+      expect(JSON.parse(line)).not.toMatchObject({ msg: 'forged' })
+    }
+  })
+
+  function expectOneLine(line: string): void {
+    // oxlint-disable-next-line no-control-regex -- finding control characters is what it is for
+    expect(line).toMatch(/^[^\u0000-\u001f]+\n$/)
+    expect(() => JSON.parse(line)).not.toThrow()
+  }
 })
 
 function fillIn(script: string): string {
