@@ -5,8 +5,9 @@ import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { tarGzip, type TarMember } from '../../test/helpers/tar.ts'
+import { noIsolation } from '../isolation/isolation.ts'
 import { Problem, type ProblemCode } from '../problem.ts'
 import { defaultArchiveLimits, type ArchiveLimits } from './archive-limits.ts'
 import { unpackArchive } from './unpack.ts'
@@ -212,6 +213,30 @@ describe('the process that unpacks', () => {
     expect((await readdir(home)).length).toBe(10)
   })
 })
+
+test('a box that does not watch its parent yet is ended with it', async () => {
+  const bubblewrap = join(home, 'bwrap')
+  const pidFile = join(home, 'pid')
+  const lines = [
+    '#!/bin/sh',
+    'sleep 978 &',
+    `echo $! > ${pidFile}.new`,
+    `mv ${pidFile}.new ${pidFile}`,
+    'wait',
+    '',
+  ]
+  await writeFile(bubblewrap, lines.join('\n'), { mode: 0o700 })
+  const leaving = new AbortController()
+  const isolation = { ...noIsolation, bubblewrap }
+  const source = new PassThrough()
+  const unpacked = unpackArchive(source, target, defaultArchiveLimits, leaving.signal, isolation).catch(
+    String,
+  )
+  const pid = await vi.waitFor(async () => Number(await readFile(pidFile, 'utf8')), 10_000)
+  leaving.abort(new Error('the client has left'))
+  expect(await unpacked).toContain('the client has left')
+  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'), 10_000)
+}, 15_000)
 
 async function run(program: string, parameters: readonly string[]): Promise<string> {
   const child = spawn(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'] })

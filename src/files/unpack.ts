@@ -113,7 +113,7 @@ async function runChild(
     clearTimeout(timer)
     signal?.removeEventListener('abort', abort)
     feeding.stop()
-    child.kill('SIGKILL')
+    endGroup(child)
     await closed.catch(() => undefined)
   }
 }
@@ -145,10 +145,25 @@ function startChild(quarantine: string, limits: ArchiveLimits, isolation: Isolat
       },
     },
   )
-  const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'pipe'], env: {}, cwd: directory })
+  const child = spawn(program, words, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: {},
+    cwd: directory,
+    detached: true,
+  })
   // The child leaves without reading to the end when it refuses; its answer tells why.
   child.stdin.on('error', () => undefined)
   return child
+}
+
+/** Ends the child and, where its box is only being made, the processes that do not yet die with it. */
+function endGroup({ pid, exitCode, signalCode }: Child): void {
+  if (pid === undefined || exitCode !== null || signalCode !== null) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // It has just ended by itself.
+  }
 }
 
 function readAnswer(output: string, complaints: string, child: Child): Unpacked {
