@@ -18,6 +18,17 @@ import { password, startTestServer } from '../helpers/running-server.ts'
 import { wireRows } from './bad-input/wire.ts'
 import { tarGzip } from '../helpers/tar.ts'
 
+const tables = {
+  archives: archiveRows,
+  'good archives': goodArchiveRows,
+  scripts: scriptRows,
+  tokens: tokenRows,
+  parameters: parameterRows,
+  paths: pathRows,
+  bodies: formRows,
+  connections: wireRows,
+}
+
 let stage: Stage
 /** An execution whose job made links out of its work directory, a named pipe and more. */
 let planter: string
@@ -31,7 +42,12 @@ beforeAll(async () => {
   expect(await stage.client.awaitEnd(stage.token, planter)).toMatchObject({ state: 'finished' })
 }, 60_000)
 
-afterAll(() => stage[Symbol.asyncDispose]())
+afterAll(async () => {
+  await stage[Symbol.asyncDispose]()
+  const counts = Object.entries(tables).map(([kind, rows]) => `${kind} ${rows.length}`)
+  const total = Object.values(tables).reduce((sum, rows) => sum + rows.length, 0)
+  console.log(`${total} rows: ${counts.join(', ')}`)
+})
 
 describe('an archive that is refused:', () => {
   rememberEverything()
