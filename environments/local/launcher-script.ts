@@ -28,8 +28,15 @@ finish() {
   echo "$molehill_secret started $!"
   wait "$!"
   molehill_code=$?
-  # Also the answer for a job that was stopped and can go on. (-f alone loops for ever in bash 5.2 if the job is forgotten.)
-  if (( molehill_code > 128 )) && kill -0 "$!" 2>/dev/null; then wait -f "$!"; molehill_code=$?; fi
+  # Also the answer for a job that was stopped, and even wait -f gives it if such a job goes on and ends at once. Asked
+  # until the same comes twice of a job that is gone. (-f alone loops for ever in bash 5.2 if the job is forgotten.)
+  while (( molehill_code > 128 )); do
+    molehill_last=$molehill_code molehill_gone=1
+    if kill -0 "$!" 2>/dev/null; then molehill_gone=; wait -f "$!"; fi
+    wait "$!"
+    molehill_code=$?
+    if [[ $molehill_gone ]] && (( molehill_code == molehill_last )); then break; fi
+  done
 }
 answer() {
   [[ $molehill_code ]] || exit 1

@@ -27,6 +27,8 @@ export interface LauncherOptions {
 }
 
 const remembered = 2000
+/** How long the pipes of a killed shell may stay open. */
+const pipesGraceMs = 2000
 
 /** A persistent shell that runs one job after the other, so that the server itself never starts a process per job. */
 export class Launcher {
@@ -110,9 +112,22 @@ export class Launcher {
   async end(graceMs: number): Promise<void> {
     this.#input.end()
     this.#signals?.end()
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), graceMs)
+    const timer = setTimeout(() => this.#kill(), graceMs)
     await this.#closed
     clearTimeout(timer)
+  }
+
+  /** Kills the shell with its group: a box that is still being made consists of several processes. */
+  #kill(): void {
+    try {
+      if (this.pid !== undefined) process.kill(-this.pid, 'SIGKILL')
+    } catch {
+      this.#child.kill('SIGKILL')
+    }
+    // Whoever else holds the pipes, nobody waits for them.
+    setTimeout(() => {
+      for (const stream of this.#child.stdio) stream?.destroy()
+    }, pipesGraceMs).unref()
   }
 
   #read(stream: Readable): void {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Problem } from '../problem.ts'
 import { findDamageAt } from '../store/checksum.ts'
-import type { Database, DatabaseWriter } from '../store/database.ts'
+import { readerTimeoutMs, type Database, type DatabaseWriter } from '../store/database.ts'
 import { indexSchema, journalVersion, type Write } from '../store/journal-schema.ts'
 import type { ExecutionState, ExecutionSummary } from './contract.ts'
 
@@ -198,7 +198,7 @@ interface KnownExecution {
 
 function readEntry(path: string): KnownExecution | undefined {
   if (!existsSync(path)) return undefined
-  const journal = new DatabaseSync(path, { readOnly: true })
+  const journal = new DatabaseSync(path, { readOnly: true, timeout: readerTimeoutMs })
   try {
     const fact = journal.prepare('SELECT value FROM facts WHERE name = ?')
     const entry = fact.get('entry')?.['value']

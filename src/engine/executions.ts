@@ -392,7 +392,8 @@ class Engine implements Executions {
       const last = await writeEnd(entry, run, decided)
       await this.#index.put({ ...entry, state: last.state }, last)
     }
-    await journal.close()
+    // From here on questions are answered from what is stored: nobody meets a journal that is being closed.
     this.#active.delete(id)
+    await journal.close()
   }
 }

@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
+import { readerTimeoutMs } from '../store/database.ts'
 import type { ExecutionEvent } from './contract.ts'
 
 const pageSize = 500
@@ -14,7 +15,7 @@ export async function* followEvents(
   { isOver, news, signal }: { isOver: () => boolean; news: () => Promise<void>; signal: AbortSignal },
 ): AsyncGenerator<ExecutionEvent, void, void> {
   // A connection of its own: the execution may end and close its journal while somebody still reads.
-  const reader = new DatabaseSync(path, { readOnly: true })
+  const reader = new DatabaseSync(path, { readOnly: true, timeout: readerTimeoutMs })
   try {
     const page = reader.prepare(
       'SELECT sequence, time, kind, data FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?',

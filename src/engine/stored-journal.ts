@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { Problem } from '../problem.ts'
 import { findDamageAt } from '../store/checksum.ts'
+import { readerTimeoutMs } from '../store/database.ts'
 import type { Plan } from '../workflow/plan.ts'
 import { setAside } from './execution-index.ts'
 
@@ -12,7 +13,7 @@ export function readJournal<Result>(
   read: (reader: DatabaseSync, plan: Plan) => Result,
 ): Result | undefined {
   if (!existsSync(path)) return undefined
-  const reader = new DatabaseSync(path, { readOnly: true })
+  const reader = new DatabaseSync(path, { readOnly: true, timeout: readerTimeoutMs })
   try {
     return read(reader, readPlan(reader))
   } finally {

@@ -25,6 +25,8 @@ export interface HostProcessEvents {
 }
 
 const errorsKept = 4096
+/** How long the pipes of a killed process may stay open. */
+const pipesGraceMs = 5000
 /** Threads and what functions start. */
 const processesAtMost = 4096
 const lastWords = /^(?:#\n# Fatal|<--- Last few GCs|FATAL ERROR|----- Native stack trace|Function host: )/m
@@ -97,7 +99,12 @@ export async function startHostProcess(
   async function end(): Promise<void> {
     isEnding = true
     endGroup(child)
+    // Whoever else holds the pipes of a killed process, nobody waits for them.
+    const letGo = setTimeout(() => {
+      for (const stream of child.stdio) stream?.destroy()
+    }, pipesGraceMs)
     await closed
+    clearTimeout(letGo)
   }
 }
 

@@ -6,6 +6,9 @@ import { Problem } from '../problem.ts'
 import type { DatabaseReply, DatabaseRequest } from './database-thread.ts'
 import type { Write } from './journal-schema.ts'
 
+/** How long a reader waits while another connection closes a database: then nobody may read for a moment. */
+export const readerTimeoutMs = 5000
+
 type Request =
   | Omit<DatabaseRequest & { kind: 'open' }, 'request'>
   | Omit<DatabaseRequest & { kind: 'write' }, 'request'>
@@ -87,7 +90,7 @@ export class Database {
   constructor(path: string, writer: DatabaseWriter) {
     this.path = path
     this.#writer = writer
-    this.#reader = new DatabaseSync(path, { readOnly: true })
+    this.#reader = new DatabaseSync(path, { readOnly: true, timeout: readerTimeoutMs })
   }
 
   /** For reading what is committed. */

@@ -59,7 +59,7 @@ describe('a server killed in the middle of forest-fire', () => {
 
   const completedJobs = (id: string): Map<string, number> => {
     const path = join(directory, 'data', 'executions', id, 'journal.db')
-    const journal = new DatabaseSync(path, { readOnly: true })
+    const journal = new DatabaseSync(path, { readOnly: true, timeout: 5000 })
     const rows = journal.prepare("SELECT step, ticket, ended_at FROM jobs WHERE state = 'completed'").all()
     journal.close()
     return new Map(

@@ -1,3 +1,4 @@
+import { readerTimeoutMs } from '../../store/database.ts'
 import { existsSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
@@ -137,7 +138,7 @@ async function checkJournals(inside: (...names: string[]) => string): Promise<st
 function checkDatabase(path: string): void {
   let damage: string | undefined
   try {
-    const database = new DatabaseSync(path, { readOnly: true })
+    const database = new DatabaseSync(path, { readOnly: true, timeout: readerTimeoutMs })
     try {
       damage = findDamage(database)
     } finally {
