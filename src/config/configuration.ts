@@ -81,7 +81,6 @@ export async function resolveConfiguration(
     values[key] = option.kind.name === 'path' ? place(String(value), directory) : value
     origins[key] = found.origin
   }
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Each row of the table has just made its member.
   return { values, origins, file: filePath } as ResolvedConfiguration
 }
 

@@ -237,7 +237,6 @@ export type Configuration = {
   readonly [Key in OptionKey]: OptionValue<(typeof options)[Key]>
 }
 
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `options` is a literal: it has no other keys.
 export const optionKeys = Object.keys(options) as readonly OptionKey[]
 
 /** How an option is written on the command line, in the environment and in the file. */

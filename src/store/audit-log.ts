@@ -101,7 +101,6 @@ export async function openAuditLog({ path, now, elapsedMs, warn }: AuditOptions)
         name,
         typeof value === 'string' ? value.slice(0, longestText) : value,
       ])
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- The same members, shortened.
       const shortened = Object.fromEntries(texts) as AuditEvent
       waiting.push({
         time: new Date(now()).toISOString(),

@@ -27,7 +27,6 @@ export function fakeTerminal(
       { isTTY, columns: 80, rows: 24 },
     )
   const terminal: FakeTerminal = {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- No test types anything.
     stdin: new PassThrough() as unknown as ReadStream,
     stdout: screen('stdout'),
     stderr: screen('stderr'),

@@ -93,7 +93,6 @@ const problemAnswer = z.object({
   message: z.string().optional(),
   detail: z.string().optional(),
   hint: z.string().optional(),
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- The table has at least one row.
   code: z
     .enum(Object.keys(problems) as [ProblemCode, ...ProblemCode[]])
     .optional()
