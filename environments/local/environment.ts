@@ -13,15 +13,15 @@ import {
 } from '../../src/environment/environment.ts'
 import type { JobBoxes } from '../../src/environment/plugin.ts'
 import { passing, type Variables } from './variables.ts'
-import { bringOutput } from './collect.ts'
+import { bringOutput } from '../../src/environment/bring-output.ts'
 import { LocalJob, type StopWish } from './job.ts'
 import type { Launcher } from './launcher.ts'
 import { Launchers } from './launchers.ts'
 import { JobDirectories } from './job-directories.ts'
 import { killProcessesOf } from './processes.ts'
 import { jobText } from './job-text.ts'
-import { honoured, refusalOf } from './request.ts'
-import { rememberingReader } from './view.ts'
+import { refusalOf } from '../../src/environment/refusal.ts'
+import { rememberingReader } from '../../src/environment/view.ts'
 
 export interface LocalEnvironmentOptions {
   readonly slots: number
@@ -38,6 +38,9 @@ export interface LocalSurroundings {
   readonly warn: (message: string) => void
   readonly newSecret: () => string
 }
+
+/** What a job here can ask for. Memory is that of each of its processes. */
+const honoured = ['cpus', 'memoryBytes', 'wallTimeMs'] as const
 
 /** Jobs submitted and not yet released. More are deferred: each holds memory and, once started, a directory. */
 const mostKnownJobs = 10_000
@@ -215,7 +218,7 @@ export class LocalEnvironment implements Environment {
   #accept(request: JobRequest, read: ReturnType<typeof rememberingReader>): SubmitOutcome {
     const known = this.#jobs.get(request.id)
     if (known !== undefined) return { kind: 'accepted', handle: known.handle }
-    const refusal = refusalOf(request)
+    const refusal = refusalOf(request, honoured)
     if (refusal !== undefined) return { kind: 'rejected', reason: refusal }
     if (this.#jobs.size >= mostKnownJobs)
       return { kind: 'deferred', reason: `${mostKnownJobs} jobs wait here to run or to be released.` }

@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { toJobId, type JobRequest } from '../../src/environment/environment.ts'
 import { JobDirectories } from './job-directories.ts'
-import { rememberingReader } from './view.ts'
+import { rememberingReader } from '../../src/environment/view.ts'
 
 let base: string
 let directories: JobDirectories

@@ -12,7 +12,7 @@ import { rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { JobRequest } from '../../src/environment/environment.ts'
 import { processCount, subdirectoriesInUse } from './processes.ts'
-import { makeView, type DirectoryReader, type Links } from './view.ts'
+import { makeView, type DirectoryReader, type Links } from '../../src/environment/view.ts'
 
 /** A directory whose job is over: nothing of the job is in it, links of its view may be. */
 interface Spare {

@@ -1,6 +1,6 @@
 import type { JobRequest } from '../../src/environment/environment.ts'
 import type { JobBoxes } from '../../src/environment/plugin.ts'
-import { execText } from './quote.ts'
+import { execText } from '../../src/environment/quote.ts'
 
 /** One line of shell text that becomes the job, in a box of its own where jobs are to have one. */
 export function jobText(

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { basename } from 'node:path'
 import type { JobHandle, JobRequest, Observation, StopCause } from '../../src/environment/environment.ts'
 import type { Launcher, LauncherEnding } from './launcher.ts'
-import type { DirectoryReader } from './view.ts'
+import type { DirectoryReader } from '../../src/environment/view.ts'
 
 /** Why we end a job that still runs. */
 export interface StopWish {

@@ -1,4 +1,4 @@
-import { quote } from './quote.ts'
+import { quote } from '../../src/environment/quote.ts'
 
 /**
  * What a launcher shell reads first: functions, then `ready`. It runs from standard input (`bash -s`), so each

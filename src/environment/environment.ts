@@ -62,8 +62,27 @@ export interface Environment {
   /** Calls `changed` soon after any job changes, until the signal aborts. Only when `capabilities.watch`. */
   watch?(changed: (ids: readonly JobId[]) => void, signal: AbortSignal): void
 
+  /**
+   * Deletes what was put anywhere for the execution with this work directory, jobs and their files included. Called
+   * when the execution has ended and when it is removed. Safe to repeat, silent when already gone.
+   */
+  discard?(workDirectory: string, signal: AbortSignal): Promise<void>
+
+  /** Looks at everything that a job needs here, one finding each. Throws only when aborted. */
+  inspect?(signal: AbortSignal): Promise<readonly CheckFinding[]>
+
   /** Drops connections. Jobs go on where `capabilities.survivesRestart`, and are ended where not. */
   close(): Promise<void>
+}
+
+/** One thing that was looked at: the host, the credentials, the scheduler, the work directory, the clock, the disk. */
+export interface CheckFinding {
+  readonly what: string
+  readonly isGood: boolean
+  /** What was found, in a sentence. */
+  readonly message: string
+  /** What to do about it. */
+  readonly fix?: string
 }
 
 export type SubmitOutcome =
@@ -122,6 +141,11 @@ export interface JobRequest {
    */
   readonly workDirectory: string
   readonly inputs: readonly FileTransfer[]
+  /**
+   * Files and directories that many jobs use and none changes, such as the programs of function tasks: each travels to
+   * a computer once and is found again there by its content.
+   */
+  readonly shared?: readonly FileTransfer[]
   readonly outputs: readonly OutputFile[]
   readonly resources: Resources
 }

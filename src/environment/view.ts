@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, readdirSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import type { JobRequest } from '../../src/environment/environment.ts'
+import type { JobRequest } from './environment.ts'
 
 /** Symbolic links in a directory: name and target. */
 export type Links = ReadonlyMap<string, string>

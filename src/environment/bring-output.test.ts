@@ -12,7 +12,7 @@ import { execFileSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { bringOutput, type OutputRoots } from './collect.ts'
+import { bringOutput, type OutputRoots } from './bring-output.ts'
 
 let base: string
 let roots: OutputRoots

@@ -1,18 +1,15 @@
 import { statSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
-import { isJobId, type JobRequest, type Resources } from '../../src/environment/environment.ts'
+import { isJobId, type JobRequest, type Resources } from './environment.ts'
 import { segmentsOf } from './view.ts'
-
-/** What a job here can ask for. Memory is that of each of its processes. */
-export const honoured: readonly (keyof Resources)[] = ['cpus', 'memoryBytes', 'wallTimeMs']
 
 /** Longer timers do not exist in Node: they would fire at once. */
 const longestTimerMs = 2 ** 31 - 1
 
-/** Why this computer will never run the request; undefined where it will. */
-export function refusalOf(request: JobRequest): string | undefined {
+/** Why an environment that manages the resources in `honoured` can never run the request; undefined where it can. */
+export function refusalOf(request: JobRequest, honoured: readonly (keyof Resources)[]): string | undefined {
   return (
-    refusalOfCommand(request) ?? refusalOfResources(request.resources) ?? refusalOfFiles(request) ?? undefined
+    refusalOfCommand(request) ?? refusalOfResources(request.resources, honoured) ?? refusalOfFiles(request)
   )
 }
 
@@ -28,11 +25,14 @@ function refusalOfCommand({ id, command, env }: JobRequest): string | undefined 
   return undefined
 }
 
-function refusalOfResources(resources: Resources): string | undefined {
+function refusalOfResources(
+  resources: Resources,
+  honoured: readonly (keyof Resources)[],
+): string | undefined {
   for (const [name, amount] of Object.entries(resources)) {
     if (amount === undefined) continue
     if (!honoured.some((known) => known === name))
-      return `This computer does not manage ${name}; it honours ${honoured.join(', ')}.`
+      return `The environment does not manage ${name}; it honours ${honoured.join(', ') || 'no resources'}.`
     if (!(amount > 0)) return `${name} is ${String(amount)}; it must be more than 0.`
   }
   if (resources.cpus !== undefined && !Number.isInteger(resources.cpus))
@@ -42,11 +42,11 @@ function refusalOfResources(resources: Resources): string | undefined {
   return undefined
 }
 
-function refusalOfFiles({ workDirectory, inputs, outputs }: JobRequest): string | undefined {
+function refusalOfFiles({ workDirectory, inputs, shared, outputs }: JobRequest): string | undefined {
   if (!isAbsolute(workDirectory)) return `The work directory ${workDirectory} is not an absolute path.`
   if (statSync(workDirectory, { throwIfNoEntry: false })?.isDirectory() !== true)
     return `The work directory ${workDirectory} does not exist.`
-  for (const { from, to } of inputs) {
+  for (const { from, to } of [...inputs, ...(shared ?? [])]) {
     if (segmentsOf(to) === undefined)
       return `The input ${JSON.stringify(to)} does not lie inside the job directory.`
     if (!isAbsolute(from) || statSync(from, { throwIfNoEntry: false }) === undefined)

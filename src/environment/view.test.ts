@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { toJobId, type FileTransfer, type OutputFile } from '../../src/environment/environment.ts'
+import { toJobId, type FileTransfer, type OutputFile } from './environment.ts'
 import { makeView, rememberingReader, segmentsOf } from './view.ts'
 
 let base: string

@@ -1,0 +1,18 @@
+import type { CheckFinding } from '../environment.ts'
+import type { Batch, Listed, Listing, SubmittedBatch } from './scheduler.ts'
+
+/**
+ * A scheduler as it is talked to: by commands on a host, or over HTTP. Every call throws EnvironmentError when the
+ * scheduler cannot be asked, and SchedulerOutputError when its answer cannot be read.
+ */
+export interface BatchQueue {
+  readonly name: string
+  /** Puts the script at this path of the host in the queue. */
+  submit(scriptPath: string, batch: Batch, signal: AbortSignal): Promise<SubmittedBatch>
+  /** All jobs that are still listed, by native id: one question, however many there are. */
+  list(signal: AbortSignal): Promise<ReadonlyMap<string, Listed>>
+  /** What accounting says of jobs that are no longer listed; nothing where there is no accounting. */
+  account(nativeIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Listing>>
+  cancel(nativeIds: readonly string[], signal: AbortSignal): Promise<void>
+  check(signal: AbortSignal): Promise<readonly CheckFinding[]>
+}

@@ -1,0 +1,86 @@
+import type { Observation, Resources } from '../environment.ts'
+import type { HostCommand, HostResult } from '../host.ts'
+
+/**
+ * What differs between batch schedulers that are driven by commands: text in, text out, no I/O. One file each.
+ *
+ * Jobs go in batches: one submission of `size` jobs, told apart by an index. A job's native id is what the scheduler
+ * calls it: `1234_7` of an array, `1234` alone.
+ */
+export interface Scheduler {
+  /** For people: `Slurm`. */
+  readonly name: string
+  /** What a job may ask for. */
+  readonly resources: readonly (keyof Resources)[]
+  /** Most jobs in one submission; 1 where the scheduler has no arrays. */
+  readonly batchSizeAtMost: number
+  /** Shell text that becomes the job's index in its batch, counted from 0, when the script runs: `$SLURM_ARRAY_TASK_ID`. */
+  readonly index: string
+
+  /** Lines at the top of the batch's script, the interpreter's line not included. */
+  directives(batch: Batch): readonly string[]
+  /** Submits the script at this path. */
+  submit(scriptPath: string, batch: Batch): HostCommand
+  /** What came of it. Throws SchedulerOutputError when it cannot be told: then the batch is looked for by its name. */
+  readSubmitted(result: HostResult, batch: Batch): SubmittedBatch
+
+  /** Asks for all jobs of this user that the scheduler still lists. */
+  list(): HostCommand
+  /** Throws SchedulerOutputError when the query failed as a whole, so that silence is never read as "all are gone". */
+  readList(result: HostResult): ReadonlyMap<string, Listed>
+
+  /** Asks the accounting about jobs that are no longer listed; absent where there is none. */
+  account?(nativeIds: readonly string[]): HostCommand
+  /** Only what the accounting knows. Throws SchedulerOutputError when it cannot be asked. */
+  readAccount?(result: HostResult): ReadonlyMap<string, Listing>
+
+  /** Ends jobs; silent about those that are over. */
+  cancel(nativeIds: readonly string[]): HostCommand
+  /** Throws SchedulerOutputError when the request was not delivered. */
+  readCancelled(result: HostResult): void
+
+  /** Proves that the scheduler answers, cheaply. */
+  check(): HostCommand
+  /** What is wrong, in a sentence; undefined when nothing is. */
+  readCheck(result: HostResult): string | undefined
+}
+
+/** Jobs that are submitted together. */
+export interface Batch {
+  /** What the scheduler calls it, unique among all submissions: letters, digits and hyphens, a letter first. */
+  readonly name: string
+  readonly size: number
+  readonly resources: Resources
+  /** Absolute paths on the host. The scheduler's own log of the script goes there. */
+  readonly directory: string
+  readonly logPath: string
+}
+
+export type SubmittedBatch =
+  /** One native id per job, in the order of the batch. */
+  | { readonly kind: 'accepted'; readonly nativeIds: readonly string[] }
+  /** The same batch will always be refused; in the scheduler's own words. */
+  | { readonly kind: 'rejected'; readonly reason: string }
+  /** Later it may be taken: a quota, a busy scheduler. Nothing was started. */
+  | { readonly kind: 'deferred'; readonly reason: string }
+
+/** A row of the scheduler's list. */
+export interface Listed {
+  readonly listing: Listing
+  /** The name of its batch, and its index in it. */
+  readonly batchName: string
+  readonly index: number
+}
+
+/** What the scheduler says of one job. */
+export type Listing =
+  | Extract<Observation, { readonly kind: 'queued' | 'running' | 'stopped' | 'unclear' }>
+  /** Over by itself: the job's own exit file tells how, and where there is none, `exitCode`. */
+  | { readonly kind: 'ended'; readonly exitCode?: number }
+  /** Will never move by itself: it must be cancelled, and has then ended as `stopped`. */
+  | { readonly kind: 'stuck'; readonly stopped: Extract<Observation, { readonly kind: 'stopped' }> }
+
+/** The scheduler answered with something that was not expected, or not at all. */
+export class SchedulerOutputError extends Error {
+  override readonly name = 'SchedulerOutputError'
+}
