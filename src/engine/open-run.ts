@@ -62,6 +62,10 @@ export async function openRun(
     trackers,
     host,
     display,
+    hookOutput: {
+      openedBytes: output.totalBytes,
+      append: async (text, placed) => output.appendAt(text, placed),
+    },
     maxJobs: (settings.limits ?? unlimited).maxJobs,
     now,
     jobsEnded: settings.jobsEnded ?? (() => undefined),

@@ -13,7 +13,7 @@ import { FunctionCapsules } from './function-capsules.ts'
 import { taskInputs } from './function-jobs.ts'
 import { makeGraph, type Graph } from './graph.ts'
 import { displayTexts } from './hooks/display-texts.ts'
-import { HookWriter } from './hooks/hook-writer.ts'
+import { HookWriter, type DisplayOutput } from './hooks/hook-writer.ts'
 import { renderHook, type HookEffect } from './hooks/render.ts'
 import { JobMoves } from './job-moves.ts'
 import { describeJob, writeJob, type Job } from './job.ts'
@@ -42,6 +42,7 @@ export interface RunResources {
   readonly host: FunctionHost
   /** Adds to the execution's output. */
   readonly display: (text: string) => Promise<void>
+  readonly hookOutput: DisplayOutput
   /** An exploration that would bring more jobs than this fails the execution. */
   readonly maxJobs: number
   readonly now: () => number
@@ -92,7 +93,7 @@ export class Run {
 
   constructor(resources: RunResources) {
     this.resources = resources
-    const { plan, journal, paths, host, display, now } = resources
+    const { plan, journal, paths, host, hookOutput, now } = resources
     this.graph = makeGraph(plan)
     this.#state = initialState(this.graph)
     this.#ready = new ReadyJobs(this.#state, this.#live, (exploration) =>
@@ -100,7 +101,7 @@ export class Run {
     )
     this.#hooks = new HookWriter(journal, {
       paths,
-      display,
+      display: hookOutput,
       failed: ({ message }) => {
         this.#hookFailure ??= { kind: 'failed', message, stack: '' }
         this.stop(this.#hookFailure)

@@ -89,6 +89,23 @@ export class OutputLog {
     return promise
   }
 
+  /**
+   * Appends as `append` does, and tells `placed` before where the text will begin; nothing else is written until that
+   * has settled. Settles when the text is on the disk.
+   *
+   * @throws what `placed` throws; the system error when it could not be written.
+   */
+  appendAt(text: string, placed: (at: number) => Promise<void>): Promise<void> {
+    return this.#inTurn(async () => {
+      await placed(this.totalBytes)
+      const known = new Set(this.#paths())
+      await this.#write(Buffer.from(text))
+      for (const path of this.#paths()) await syncPath(path)
+      // A new file is safe only when its name is.
+      if (this.#paths().some((path) => !known.has(path))) await syncPath(this.#directory)
+    })
+  }
+
   /** Settles when all that was appended before is written. */
   async flush(): Promise<void> {
     await this.#inTurn(() => Promise.resolve())
@@ -97,6 +114,12 @@ export class OutputLog {
   /** The beginning, a line that says how many bytes are left out if there are any, and the end. */
   read(): Promise<string> {
     return this.#inTurn(() => this.#readFiles())
+  }
+
+  /** The files that there are. */
+  #paths(): readonly string[] {
+    const tails = this.#tails.map(({ start }) => tailPath(this.#directory, start))
+    return this.#headBytes === 0 ? tails : [join(this.#directory, 'output.head'), ...tails]
   }
 
   async #readFiles(): Promise<string> {
@@ -157,6 +180,15 @@ export class OutputLog {
     this.#tails.push({ start, bytes: 0 })
     const old = this.#tails.splice(0, this.#tails.length - 2)
     for (const { start } of old) await rm(tailPath(this.#directory, start), { force: true })
+  }
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 

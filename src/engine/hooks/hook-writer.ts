@@ -21,15 +21,34 @@ interface HookFile {
   hasLeftovers: boolean
 }
 
+/** The execution's output, as display hooks write to it. */
+export interface DisplayOutput {
+  /** How long it was when it was opened. */
+  readonly openedBytes: number
+  /**
+   * Appends a text. Before the first byte is written, `placed` is told where that will be, and waited for. Resolves
+   * when the text is on the disk.
+   */
+  append(text: string, placed: (at: number) => Promise<void>): Promise<void>
+}
+
+/** Where the output's part begins that holds the displays up to `last`, if it was written. */
+interface DisplayMark {
+  readonly at: number
+  readonly last: number
+}
+
 /**
  * Carries out the effects of hooks exactly once, also across a crash. An effect is noted in the journal together
  * with the completion of its job; when that is committed it is done, and when it is done the journal forgets it and
- * remembers how long the file has become. After a crash a longer file is cut back before the rest is done.
+ * remembers how long the file has become. After a crash a longer file is cut back before the rest is done. The output
+ * has other writers, so for displays the journal remembers the place before anything is written there: after a crash
+ * what is already there is not written again.
  */
 export class HookWriter {
   readonly #journal: Database
   readonly #paths: ExecutionPaths
-  readonly #display: (text: string) => Promise<void>
+  readonly #display: DisplayOutput
   readonly #failed: (error: Error) => void
   readonly #files = new Map<string, HookFile>()
   #noted: Entry[] = []
@@ -41,7 +60,7 @@ export class HookWriter {
     journal: Database,
     options: {
       paths: ExecutionPaths
-      display: (text: string) => Promise<void>
+      display: DisplayOutput
       /** Told when an effect cannot be carried out; what follows it goes on. */
       failed: (error: Error) => void
     },
@@ -50,6 +69,9 @@ export class HookWriter {
     this.#paths = options.paths
     this.#display = options.display
     this.#failed = options.failed
+    const mark = readDisplayMark(journal)
+    // A number that a mark names must not come again.
+    this.#sequence = mark?.last ?? 0
     for (const row of journal.reader.prepare('SELECT path, length FROM hook_files').all())
       this.#files.set(String(row['path']), { length: Number(row['length']), hasLeftovers: false })
     for (const row of journal.reader
@@ -66,6 +88,8 @@ export class HookWriter {
       const file = this.#files.get(entry.path)
       if (file !== undefined) file.hasLeftovers = true
     }
+    const unfinished = mark === undefined ? undefined : this.#takeUnfinished(mark)
+    if (unfinished !== undefined) this.#running = this.#carryOutAll(this.#finishDisplay(unfinished))
     this.committed()
   }
 
@@ -109,8 +133,29 @@ export class HookWriter {
     }
   }
 
-  async #carryOutAll(): Promise<void> {
+  /** Takes out the displays that were being written when the server died, with what is not there yet of them. */
+  #takeUnfinished({ at, last }: DisplayMark): { readonly rest: string; readonly last: number } | undefined {
+    const isMarked = ({ kind, sequence }: Entry): boolean => kind === 'display' && sequence <= last
+    const marked = this.#noted.filter(isMarked)
+    const writtenBytes = this.#display.openedBytes - at
+    // A power cut may have cost what stood before: then the place is no longer the same.
+    if (marked.length === 0 || writtenBytes < 0) return undefined
+    this.#noted = this.#noted.filter((entry) => !isMarked(entry))
+    const text = Buffer.from(marked.map(({ content }) => content).join(''))
+    return { rest: text.subarray(writtenBytes).toString(), last }
+  }
+
+  /** Writes the rest before anybody else writes to the output: the mark still holds, should the server die again. */
+  async #finishDisplay({ rest, last }: { readonly rest: string; readonly last: number }): Promise<void> {
+    const settled = () => Promise.resolve()
+    if (rest !== '') await this.#attempt('the output', async () => this.#display.append(rest, settled))
+    this.#journal.write([['clearOutbox', '', last]])
+    await this.#journal.flushed()
+  }
+
+  async #carryOutAll(first?: Promise<void>): Promise<void> {
     try {
+      await first
       while (this.#committed.length > 0) {
         const entries = this.#committed
         this.#committed = []
@@ -130,25 +175,33 @@ export class HookWriter {
     const last = entries.at(-1)
     if (last === undefined) return
     const writes: Write[] = [['clearOutbox', path, last.sequence]]
-    try {
-      if (last.kind === 'display') await this.#display(entries.map(({ content }) => content).join(''))
+    const text = entries.map(({ content }) => content).join('')
+    await this.#attempt(last.kind === 'display' ? 'the output' : path, async () => {
+      if (last.kind === 'display') await this.#showText(text, last.sequence)
       else if (last.kind === 'copy') await this.#copy(last.content, path)
-      else {
-        const length = await this.#append(path, entries.map(({ content }) => content).join(''))
-        writes.push(['putHookFile', path, length])
-      }
-    } catch (error) {
-      this.#failed(
-        new HookError(
-          `A hook cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`,
-        ),
-      )
-    }
+      else writes.push(['putHookFile', path, await this.#appendToFile(path, text)])
+    })
     this.#journal.write(writes)
     await this.#journal.flushed()
   }
 
-  async #append(path: string, text: string): Promise<number> {
+  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      this.#failed(new HookError(`A hook cannot write ${what}: ${reason}`))
+    }
+  }
+
+  async #showText(text: string, last: number): Promise<void> {
+    await this.#display.append(text, async (at) => {
+      this.#journal.write([['setFact', displayFact, JSON.stringify({ at, last } satisfies DisplayMark)]])
+      await this.#journal.flushed()
+    })
+  }
+
+  async #appendToFile(path: string, text: string): Promise<number> {
     const target = await this.#prepareTarget(path)
     const file = this.#files.get(path) ?? { length: 0, hasLeftovers: false }
     this.#files.set(path, file)
@@ -195,4 +248,11 @@ export class HookWriter {
     if (found?.isDirectory() === true) throw new HookError('there is a directory of that name.')
     return target
   }
+}
+
+const displayFact = 'display'
+
+function readDisplayMark(journal: Database): DisplayMark | undefined {
+  const row = journal.reader.prepare('SELECT value FROM facts WHERE name = ?').get(displayFact)
+  return row === undefined ? undefined : (JSON.parse(String(row['value'])) as DisplayMark)
 }
