@@ -7,7 +7,7 @@ export interface BodyLimits {
   readonly uploadBytes: number
   /** Of the whole body elsewhere, and of one text field. */
   readonly textBytes: number
-  /** Longest pause between two pieces. */
+  /** Longest pause between two pieces, while we wait for one. */
   readonly idleMs: number
 }
 
@@ -17,20 +17,28 @@ export interface BodyWatch {
   stop(): void
 }
 
-/** Watches a body that somebody else reads. The body is left open: an answer may still go out on its connection. */
+/**
+ * Watches a body that somebody else reads. The body is left open: an answer may still go out on its connection.
+ * A client's silence counts only while the body is read.
+ */
 export function watchBody(body: Readable, limitBytes: number, idleMs: number): BodyWatch {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   let bytes = 0
-  const timer = setTimeout(
-    () => reject(new Problem('body-invalid', `No byte of the request came for ${idleMs / 1000} s.`)),
-    idleMs,
-  )
+  let isStopped = false
+  const giveUp = (bytesBefore: number) => {
+    if (isStopped) return
+    if (bytes > bytesBefore || body.isPaused()) timer.refresh()
+    else reject(new Problem('body-invalid', `No byte of the request came for ${idleMs / 1000} s.`))
+  }
+  // What came while this process was busy is read in the turn after the timer.
+  const timer = setTimeout(() => setImmediate(giveUp, bytes), idleMs)
+  const startAnew = () => timer.refresh()
   const count = (chunk: Buffer) => {
     timer.refresh()
     bytes += chunk.length
     if (bytes > limitBytes) reject(bodyTooLarge(limitBytes))
   }
-  body.on('data', count)
+  body.on('data', count).on('resume', startAnew)
   const forget = finished(body, { writable: false }, (error) => {
     if (error === null || error === undefined) resolve()
     else reject(new Problem('body-invalid', 'The request broke off before its end.', { cause: error }))
@@ -39,8 +47,9 @@ export function watchBody(body: Readable, limitBytes: number, idleMs: number): B
   return {
     done: promise,
     stop() {
+      isStopped = true
       clearTimeout(timer)
-      body.off('data', count)
+      body.off('data', count).off('resume', startAnew)
       forget()
       // What happens to the connection from here on is not the reader's concern.
       body.on('error', () => undefined)

@@ -93,6 +93,8 @@ test('what is no HTTP is answered 400, and headers that are too long 431', async
     ['nonsense\r\n\r\n', 400],
     ['POST /list HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 400],
     ['POST /list HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
+    ['POST /list HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n', 400],
+    ['POST /list HTTP/1.1\r\nHost: x\r\nhost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n', 400],
     ['POST http:// HTTP/1.1\r\nHost: ][\r\n\r\n', 400],
     [`POST /list HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
     ['POST /list HTTP/1.1\r\nHost: x\r\n__proto__: y\r\nConnection: close\r\n\r\n', 401],

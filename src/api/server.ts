@@ -1,6 +1,12 @@
 import { getRequestListener } from '@hono/node-server'
 import { once } from 'node:events'
-import { createServer as createHttpServer, type ServerOptions, type Server } from 'node:http'
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type ServerOptions,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { Problem } from '../problem.ts'
 import type { Api } from './app.ts'
@@ -47,8 +53,10 @@ export async function listen(api: Api, options: ListenOptions): Promise<HttpServ
     maxHeaderSize: mostHeaderBytes,
   }
   const { tls } = options
-  const onRequest: Parameters<typeof createHttpServer>[1] = (incoming, outgoing) =>
-    void listener(incoming, outgoing).catch(options.report)
+  const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    if (hasManyHosts(incoming)) outgoing.writeHead(400, { connection: 'close' }).end()
+    else void listener(incoming, outgoing).catch(options.report)
+  }
   const server: Server =
     tls === undefined
       ? createHttpServer(serverOptions, onRequest)
@@ -63,6 +71,14 @@ export async function listen(api: Api, options: ListenOptions): Promise<HttpServ
     url: `${tls === undefined ? 'http' : 'https'}://${urlHost(options.host)}:${portOf(server)}`,
     close: (graceMs) => closeServer(server, graceMs),
   }
+}
+
+/** RFC 9112, section 3.2: such a request is refused. Node takes the first host, and a proxy may take another one. */
+function hasManyHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host') hosts += 1
+  return hosts > 1
 }
 
 async function startListening(server: Server, { host, port }: ListenOptions): Promise<void> {

@@ -22,7 +22,7 @@ import {
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { setImmediate } from 'node:timers/promises'
@@ -127,6 +127,27 @@ describe('what goes in', () => {
       'up',
     ])
     expect(leftOut[3]).toContain('named pipe')
+  })
+
+  test('a link to something that stays out stays out too, so that our own gate takes the archive', async () => {
+    execFileSync('mkfifo', [join(tree, 'pipe')])
+    await mkdir(join(tree, 'cache'))
+    await writeFile(join(tree, 'cache', 'x'), '')
+    await writeFile(join(tree, 'kept'), 'kept')
+    await symlink('pipe', join(tree, 'to-pipe'))
+    await symlink('to-pipe', join(tree, 'to-link'))
+    await symlink('cache/x', join(tree, 'to-excluded'))
+    await symlink('kept', join(tree, 'to-kept'))
+    await symlink('../tree/kept', join(tree, 'around'))
+    const leftOut: string[] = []
+    const archive = await pack({
+      exclude: (path) => path === 'cache',
+      onLeftOut: (path) => leftOut.push(path),
+    })
+    expect(await list(archive)).toEqual(['around', 'kept', 'to-kept'])
+    expect(leftOut).toEqual(['pipe', 'to-excluded', 'to-link', 'to-pipe'])
+    await unpackArchive(Readable.from([archive]), join(home, 'again'))
+    expect(await readlink(join(home, 'again', 'around'))).toBe('kept')
   })
 
   test('a name that is not UTF-8 is kept, with its odd bytes written out', async () => {

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { constants, type Dirent, type Stats } from 'node:fs'
 import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises'
-import { dirname, isAbsolute, join, relative } from 'node:path'
+import { dirname, isAbsolute, join, relative, sep } from 'node:path'
 import { addAbortSignal, pipeline, Readable } from 'node:stream'
 import { createGzip } from 'node:zlib'
 import { Problem } from '../problem.ts'
@@ -34,7 +34,7 @@ const zeros = Buffer.alloc(64 * 1024)
 
 /**
  * A directory as tar.gz, made while it is read, with names relative to the directory and no entry for itself.
- * Links that stay inside are stored as links, others are left out, as are named pipes, devices and sockets.
+ * Links to what goes in as well are stored as links, others are left out, as are named pipes, devices and sockets.
  * What vanishes meanwhile is passed over; a file that shrinks is filled up with zeros, as tar does.
  * Any other error destroys the stream with it.
  *
@@ -135,14 +135,42 @@ async function* packLink(
   const target = await unlessVanished(readlink(place, { encoding: 'buffer' }))
   const real = await unlessUnresolved(realpath(place))
   if (!stats || !target) return
-  if (real === undefined || !isInside(root, real) || !isUtf8(target)) {
-    options.onLeftOut?.(path, 'it is a link that leads out of the directory or to nothing')
+  if (
+    real === undefined ||
+    !isInside(root, real) ||
+    !isUtf8(target) ||
+    !(await isPacked(root, real, options))
+  ) {
+    options.onLeftOut?.(
+      path,
+      'it is a link that leads out of the directory, to nothing or to what is left out',
+    )
     return
   }
   const text = target.toString()
-  // An absolute target means nothing elsewhere.
-  const portable = isAbsolute(text) ? relative(dirname(join(root, path)), real) || '.' : text
+  const parent = dirname(join(root, path))
+  // An absolute target means nothing elsewhere, nor does one that comes back from outside.
+  const portable = leavesRoot(path, text) ? relative(parent, real) || '.' : text
   yield headerOf('link', path, stats, portable)
+}
+
+/** Whether the way that a link names goes through what lies outside, even if it comes back. */
+function leavesRoot(path: string, target: string): boolean {
+  let depth = path.split('/').length - 1
+  for (const part of target.split('/')) {
+    if (part === '..') depth -= 1
+    else if (part !== '' && part !== '.') depth += 1
+    if (depth < 0) return true
+  }
+  return isAbsolute(target)
+}
+
+/** Whether what a link leads to goes into the archive as well: our own gate takes no link to nothing. */
+async function isPacked(root: string, real: string, { exclude }: PackOptions): Promise<boolean> {
+  const stats = await unlessVanished(lstat(real))
+  if (!stats?.isFile() && !stats?.isDirectory()) return false
+  const parts = relative(root, real).split(sep)
+  return !parts.some((_, index) => exclude?.(parts.slice(0, index + 1).join('/')) === true)
 }
 
 function headerOf(kind: 'file' | 'directory' | 'link', path: string, stats: Stats, target = ''): Buffer {
