@@ -33,7 +33,8 @@ import { Problem } from './problem.ts'
 import { startHousekeeping } from './schedule/housekeeping.ts'
 import type { ClockWork } from './schedule/clock-work.ts'
 import { openAuditLog, type AuditLog } from './store/audit-log.ts'
-import { openPreferences } from './store/preferences.ts'
+import { openPreferences, secretsIn } from './store/preferences.ts'
+import { createSecrets } from './store/secrets.ts'
 import { createLog, type Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 
@@ -134,10 +135,18 @@ async function openAccess(configuration: Configuration, prompt: Prompt | undefin
   const { dataDirectory, passwordFile, tokenLifetimeMs } = configuration
   const preferences = await openPreferences(join(dataDirectory, 'preferences.json'), writeFileDurably)
   const hashing = createPasswordHashing()
-  const obtained = await obtainPassword({ preferences, hashing, passwordFile, prompt })
+  const { isNew, password } = await obtainPassword({ preferences, hashing, passwordFile, prompt })
+  const secrets = createSecrets(secretsIn(preferences), password)
+  if (password !== undefined) await secrets.checkPassword()
   const tokens = await createTokens({ preferences, lifetimeMs: tokenLifetimeMs, now })
-  const login = createLogin({ preferences, hashing, tokens, throttle: createThrottle(now) })
-  return { tokens, login, isPasswordNew: obtained === 'set' }
+  const login = createLogin({
+    preferences,
+    hashing,
+    tokens,
+    throttle: createThrottle(now),
+    passwordGiven: (text) => secrets.unlock(text),
+  })
+  return { preferences, secrets, tokens, login, isPasswordNew: isNew }
 }
 
 async function openTls(configuration: Configuration, now: () => number, log: Log): Promise<TlsIdentity> {

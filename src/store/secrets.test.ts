@@ -115,3 +115,27 @@ test.each(['absent', '__proto__', 'toString'])('there is no secret %s', async (n
     code: 'configuration-invalid',
   })
 })
+
+test('a password that comes later opens them, and is needed once', async () => {
+  const kept = place(await keep({ name: secret }))
+  const secrets = createSecrets(kept, undefined)
+  expect(secrets.isLocked).toBe(true)
+  secrets.unlock('wrong')
+  await expect(secrets.checkPassword()).rejects.toMatchObject({ code: 'password-wrong' })
+  secrets.unlock('sesame')
+  await secrets.checkPassword()
+  secrets.unlock('wrong')
+  expect(await secrets.openSecret('name')).toBe(secret)
+  expect(secrets.isLocked).toBe(false)
+})
+
+test('a removed secret is gone, the others stay, and nothing is written when there is none', async () => {
+  const kept = place(await keep({ one: 'first', two: 'second' }))
+  const secrets = createSecrets(kept, 'sesame')
+  await secrets.removeSecrets(['one', 'three'])
+  expect(Object.keys(kept.state.kept?.entries ?? {})).toEqual(['two'])
+  const before = kept.state.kept
+  await secrets.removeSecrets(['one', '__proto__'])
+  expect(kept.state.kept).toBe(before)
+  expect(await secrets.openSecret('two')).toBe('second')
+})

@@ -30,6 +30,14 @@ export interface Secrets {
    * password, and when what is kept was changed; Problem password-wrong when the password is another one.
    */
   openSecret(name: string): Promise<string>
+  /** Forgets secrets; silent about those that are not there. Needs no password. */
+  removeSecrets(names: readonly string[]): Promise<void>
+  /** Whether nobody has given the password yet. */
+  readonly isLocked: boolean
+  /** Gives the password. It is kept only until the first secret is opened or kept. */
+  unlock(password: string): void
+  /** Makes sure that what is kept can be opened. Throws Problem as `openSecret` does. */
+  checkPassword(): Promise<void>
 }
 
 const cipher = 'aes-256-gcm'
@@ -41,20 +49,41 @@ const saltBytes = 16
 const cost = { N: 2 ** 15, r: 8, p: 3, maxmem: 64 * 2 ** 20 }
 const dataKeyName = 'molehill data key'
 
-/** @param password absent when this start of the server did not get it: then secrets stay locked. */
-export function createSecrets(place: SecretsPlace, password: string | undefined): Secrets {
+/** @param given the password; absent when the server has not got it yet: until then secrets are locked. */
+export function createSecrets(place: SecretsPlace, given: string | undefined): Secrets {
+  let password = given
   let opened: Promise<Buffer> | undefined
   const dataKey = async (): Promise<Buffer> => {
-    if (password === undefined) throw locked()
-    opened ??= openDataKey(place, password)
+    if (opened === undefined && password === undefined) throw locked()
+    opened ??= openDataKey(place, password ?? '')
     try {
-      return await opened
+      const key = await opened
+      password = undefined
+      return key
     } catch (error) {
       opened = undefined
       throw error
     }
   }
   return {
+    get isLocked() {
+      return password === undefined && opened === undefined
+    },
+    unlock(text) {
+      if (opened === undefined) password = text
+    },
+    async checkPassword() {
+      if (place.current() !== undefined) await dataKey()
+    },
+    async removeSecrets(names) {
+      const entries = place.current()?.entries ?? {}
+      if (!names.some((name) => Object.hasOwn(entries, name))) return
+      await place.update((kept) => {
+        if (kept === undefined) throw new Error('The data key is not kept.')
+        const others = Object.entries(kept.entries).filter(([name]) => !names.includes(name))
+        return { ...kept, entries: Object.fromEntries(others) }
+      })
+    },
     async sealSecret(name, text) {
       const key = await dataKey()
       await place.update((kept) => {
@@ -154,6 +183,6 @@ function derive(password: string, salt: Buffer): Promise<Buffer> {
 
 function locked(): Problem {
   return new Problem('configuration-invalid', 'The secrets of this data directory are locked.', {
-    hint: 'The server opens them with the password: start it with --password-file.',
+    hint: 'The server opens them with the password: log in once with `molehill token`, or start it with --password-file.',
   })
 }

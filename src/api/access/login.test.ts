@@ -9,6 +9,7 @@ async function start() {
   const hashing = createPasswordHashing({ logN: 4, r: 8, p: 1 })
   const data: PreferencesData = { version: 1, password: { hash: await hashing.hash('sesame'), version: 1 } }
   let derivations = 0
+  const known: string[] = []
   const counting = {
     ...hashing,
     verify: (password: string, kept: string, admit: () => void = () => undefined) =>
@@ -25,13 +26,21 @@ async function start() {
       issue: async () => ({ token: 'a token', id: 'an id', durationMs: 5 }),
       verify: () => Promise.reject(new Error('a check')),
     },
+    passwordGiven: (password) => known.push(password),
   })
-  return { clock, login, derivations: () => derivations }
+  return { clock, login, known, derivations: () => derivations }
 }
 
 test('the right password gives a token', async () => {
   const { login } = await start()
   expect(await login('sesame', 'a')).toEqual({ token: 'a token', id: 'an id', durationMs: 5 })
+})
+
+test('only the right password is told to who waits for it', async () => {
+  const { login, known } = await start()
+  await expect(login('guess', 'a')).rejects.toMatchObject({ code: 'password-wrong' })
+  await login('sesame', 'a')
+  expect(known).toEqual(['sesame'])
 })
 
 test('missing and wrong passwords are told apart, in the words that clients know', async () => {

@@ -12,13 +12,15 @@ export interface LoginParts {
   readonly hashing: PasswordHashing
   readonly throttle: Throttle
   readonly tokens: Tokens
+  /** Told the right password at each login: it may be the first that this start of the server gets to know it. */
+  readonly passwordGiven?: (password: string) => void
 }
 
 /**
  * The one door for passwords, for every dialect. Throws Problem('password-missing'), ('password-wrong'),
  * ('password-throttled') and ('server-busy'); the messages of the first two are those of OpenMOLE 9.2.
  */
-export function createLogin({ preferences, hashing, throttle, tokens }: LoginParts): Login {
+export function createLogin({ preferences, hashing, throttle, tokens, passwordGiven }: LoginParts): Login {
   return async (password, address) => {
     if (password === undefined) throw new Problem('password-missing', 'No password sent with request')
     const kept = preferences.current().password
@@ -32,6 +34,7 @@ export function createLogin({ preferences, hashing, throttle, tokens }: LoginPar
     if (!(await hashing.verify(password, kept.hash, admit)))
       throw new Problem('password-wrong', 'Server password is incorrect')
     throttle.right(address)
+    passwordGiven?.(password)
     return await tokens.issue()
   }
 }

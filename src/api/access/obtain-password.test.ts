@@ -37,7 +37,7 @@ const neverAsked: Prompt = () => Promise.reject(new Error('asked'))
 
 test('the first start sets the password of the file without asking', async () => {
   const sources = await start({ passwordFile, prompt: neverAsked })
-  expect(await obtainPassword(sources)).toBe('set')
+  expect(await obtainPassword(sources)).toMatchObject({ isNew: true })
   const kept = sources.preferences.current().password
   expect(kept?.version).toBe(1)
   expect(await hashing.verify('sesame', kept?.hash ?? '')).toBe(true)
@@ -45,8 +45,11 @@ test('the first start sets the password of the file without asking', async () =>
 
 test('later starts need no password, and take the file when it is the same', async () => {
   await obtainPassword(await start({ passwordFile }))
-  expect(await obtainPassword(await start())).toBe('kept')
-  expect(await obtainPassword(await start({ passwordFile, prompt: neverAsked }))).toBe('kept')
+  expect(await obtainPassword(await start())).toEqual({ isNew: false, password: undefined })
+  expect(await obtainPassword(await start({ passwordFile, prompt: neverAsked }))).toEqual({
+    isNew: false,
+    password: 'sesame',
+  })
 })
 
 test('a file with another password is refused with the way to change it', async () => {
@@ -61,12 +64,14 @@ test('a file with another password is refused with the way to change it', async 
 
 test('the first start asks twice on a terminal', async () => {
   const sources = await start({ prompt: typing('sesame', 'sesame') })
-  expect(await obtainPassword(sources)).toBe('set')
+  expect(await obtainPassword(sources)).toMatchObject({ isNew: true })
   expect(await hashing.verify('sesame', sources.preferences.current().password?.hash ?? '')).toBe(true)
 })
 
 test('it asks again when the two differ or are empty, but not for ever', async () => {
-  expect(await obtainPassword(await start({ prompt: typing('a', 'b', '', '', 'c', 'c') }))).toBe('set')
+  expect(await obtainPassword(await start({ prompt: typing('a', 'b', '', '', 'c', 'c') }))).toMatchObject({
+    isNew: true,
+  })
   await rm(join(directory, 'preferences.json'))
   const never = await start({ prompt: typing('a', 'b', 'c', 'd', 'e', 'f') })
   await expect(obtainPassword(never)).rejects.toMatchObject({ code: 'password-missing' })
@@ -118,4 +123,36 @@ test('who keeps no secrets is not asked for the old password', async () => {
   await changePassword({ preferences, hashing }, 'sesame')
   await changePassword({ preferences, hashing }, 'new', () => Promise.reject(new Error('asked')))
   expect(preferences.current().password?.version).toBe(2)
+})
+
+test('a start that finds secrets needs the password, and says so where nobody can be asked', async () => {
+  await obtainPassword(await start({ passwordFile }))
+  const { preferences } = await start()
+  const secrets = createSecrets(secretsIn(preferences), 'sesame')
+  await secrets.sealSecret('hub', 'a secret')
+  await expect(obtainPassword(await start())).rejects.toMatchObject({
+    code: 'password-missing',
+    hint: expect.stringContaining('--password-file'),
+  })
+  expect(await obtainPassword(await start({ prompt: typing('sesame') }))).toMatchObject({
+    password: 'sesame',
+  })
+  await expect(obtainPassword(await start({ prompt: typing('guess') }))).rejects.toMatchObject({
+    code: 'password-wrong',
+  })
+  await secrets.removeSecrets(['hub'])
+  expect(await obtainPassword(await start())).toMatchObject({ password: undefined })
+})
+
+test('where no secret is left a new password needs no old one, and later secrets go under the new one', async () => {
+  const { preferences } = await start()
+  await changePassword({ preferences, hashing }, 'sesame')
+  const secrets = createSecrets(secretsIn(preferences), 'sesame')
+  await secrets.sealSecret('hub', 'a secret')
+  await secrets.removeSecrets(['hub'])
+  await changePassword({ preferences, hashing }, 'new')
+  expect(preferences.current().secrets).toBeUndefined()
+  const later = createSecrets(secretsIn(preferences), 'new')
+  await later.sealSecret('hub', 'another')
+  expect(await later.openSecret('hub')).toBe('another')
 })

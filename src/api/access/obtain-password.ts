@@ -14,28 +14,47 @@ export interface PasswordSources {
   readonly prompt: Prompt | undefined
 }
 
+export interface ObtainedPassword {
+  /** Whether this start set it. */
+  readonly isNew: boolean
+  /** Absent where nobody gave it and none was needed. */
+  readonly password: string | undefined
+}
+
 /**
  * Makes sure that the data directory has a password. The first start sets the one of the file, or else asks for it
- * twice; later starts need none, and check the file's against the kept one when a file is given.
+ * twice; later starts check the file's against the kept one when a file is given, and need none unless secrets are
+ * kept: then they ask for it.
  *
- * Throws Problem('password-missing') when there is nowhere to get the first one from, Problem('password-wrong') when
- * the file's differs from the kept one, and Problem('configuration-invalid') for a file that is refused.
+ * Throws Problem('password-missing') when there is nowhere to get it from, Problem('password-wrong') when what was
+ * given differs from the kept one, and Problem('configuration-invalid') for a file that is refused.
  */
-export async function obtainPassword(sources: PasswordSources): Promise<'set' | 'kept'> {
+export async function obtainPassword(sources: PasswordSources): Promise<ObtainedPassword> {
   const { preferences, hashing, passwordFile, prompt } = sources
-  const given = passwordFile === undefined ? undefined : await readPasswordFile(passwordFile)
-  const kept = preferences.current().password
+  const inFile = passwordFile === undefined ? undefined : await readPasswordFile(passwordFile)
+  const { password: kept, secrets } = preferences.current()
   if (kept === undefined) {
-    await changePassword(sources, given ?? (await askTwice(prompt)))
-    return 'set'
+    const password = inFile ?? (await askTwice(prompt))
+    await changePassword(sources, password)
+    return { isNew: true, password }
   }
+  const hasSecrets = Object.keys(secrets?.entries ?? {}).length > 0
+  const given = inFile ?? (hasSecrets ? await askForSecrets(prompt) : undefined)
   if (given !== undefined && !(await hashing.verify(given, kept.hash)))
     throw new Problem('password-wrong', 'The password does not match the one of this data directory.', {
       hint:
         'Start without --password-file to keep the old one. To change it, stop the server and run ' +
         '`molehill password` with the same --data-directory; tokens given out before are then void.',
     })
-  return 'kept'
+  return { isNew: false, password: given }
+}
+
+/** Executions may wait for a place whose secrets are kept: without the password they would fail. */
+async function askForSecrets(prompt: Prompt | undefined): Promise<string> {
+  if (prompt !== undefined) return prompt('Password of this server, for the secrets that it keeps: ')
+  throw new Problem('password-missing', 'This data directory keeps secrets, which only the password opens.', {
+    hint: 'Write it into a file of mode 0600 and start with --password-file.',
+  })
 }
 
 /**
@@ -54,9 +73,14 @@ export async function changePassword(
       `Expected a password of 1 to ${longestPassword} letters, got ${password.length}${password.includes('\0') ? ' with a NUL among them' : ''}.`,
     )
   const { secrets } = preferences.current()
-  const rewrapped = secrets && (await rewrapSecrets(secrets, await oldPassword(askOld), password))
+  const hasSecrets = Object.keys(secrets?.entries ?? {}).length > 0
+  // A key to nothing is made anew when it is needed.
+  const rewrapped =
+    secrets !== undefined && hasSecrets
+      ? await rewrapSecrets(secrets, await oldPassword(askOld), password)
+      : undefined
   const hash = await hashing.hash(password)
-  await preferences.update((current) => ({
+  await preferences.update(({ secrets: _old, ...current }) => ({
     ...current,
     ...(rewrapped !== undefined && { secrets: rewrapped }),
     password: { hash, version: (current.password?.version ?? 0) + 1 },
