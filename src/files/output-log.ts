@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { syncPath } from './sync-tree.ts'
 import { cutText, incompleteEndBytes } from './text-boundary.ts'
 
 export interface OutputLogOptions {
@@ -180,15 +181,6 @@ export class OutputLog {
     this.#tails.push({ start, bytes: 0 })
     const old = this.#tails.splice(0, this.#tails.length - 2)
     for (const { start } of old) await rm(tailPath(this.#directory, start), { force: true })
-  }
-}
-
-async function syncPath(path: string): Promise<void> {
-  const handle = await open(path)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 

@@ -2,6 +2,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  fdatasyncSync,
   futimesSync,
   mkdirSync,
   openSync,
@@ -37,6 +38,8 @@ const maximumNameBytes = 64 * 1024 ** 2
 const directoryMode = 0o755
 const setuid = 0o4000
 const setgid = 0o2000
+// So much of a large file at most is left to be synced at the end, which must not take long.
+const unsyncedBytes = 64 * 1024 ** 2
 // A fresh name that is nothing yet, not even a link.
 const createNew = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 
@@ -49,7 +52,7 @@ const createNew = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | co
 export function createQuarantine(directory: string, limits: ArchiveLimits): Quarantine {
   const names = createNameTree(limits.entries)
   const links: Link[] = []
-  let file: { descriptor: number; modifiedAt: Date | undefined } | undefined
+  let file: { descriptor: number; modifiedAt: Date | undefined; unsynced: number } | undefined
   let entries = 0
   let bytes = 0
   let metadataBytes = 0
@@ -80,6 +83,7 @@ export function createQuarantine(directory: string, limits: ArchiveLimits): Quar
       file = {
         descriptor: openSync(join(directory, ...parts), createNew, mode),
         modifiedAt: entry.modifiedAt,
+        unsynced: 0,
       }
     }
   }
@@ -87,6 +91,10 @@ export function createQuarantine(directory: string, limits: ArchiveLimits): Quar
   function data(chunk: Buffer): void {
     if (!file) throw new Error('content came without a file')
     writeAll(file.descriptor, chunk)
+    file.unsynced += chunk.length
+    if (file.unsynced <= unsyncedBytes) return
+    fdatasyncSync(file.descriptor)
+    file.unsynced = 0
   }
 
   function entryEnd(): void {

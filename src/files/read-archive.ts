@@ -4,14 +4,15 @@ import { createGunzip } from 'node:zlib'
 import { ratioFreeBytes, type ArchiveLimits } from './archive-limits.ts'
 import { createQuarantine, type Unpacked } from './quarantine.ts'
 import { archiveTooLarge, invalidArchive } from './refusal.ts'
+import { syncTree } from './sync-tree.ts'
 import { createTarReader } from './tar-reader.ts'
 
 // Large chunks take half the processor time of the default.
 const chunkBytes = 256 * 1024
 
 /**
- * Reads a tar.gz stream to its end and writes its entries into `directory`, which has to be fresh. What was written
- * stays there when the archive is refused. Blocks while it writes: meant for a process of its own.
+ * Reads a tar.gz stream to its end and writes its entries into `directory`, which has to be fresh. When it
+ * returns, they outlive a power cut. What was written stays there when the archive is refused. Blocks while it writes: meant for a process of its own.
  *
  * @throws Problem `archive-invalid`, `archive-unsafe`, `archive-too-large`; system errors as they come.
  */
@@ -44,7 +45,9 @@ export async function readArchive(
   // Zeros after the gzip stream end it early; the sender still wants to get rid of them.
   source.resume()
   if (!source.readableEnded) await once(source, 'end')
-  return quarantine.finish()
+  const unpacked = quarantine.finish()
+  await syncTree(directory)
+  return unpacked
 }
 
 function describeGzipError(error: unknown, beginning: readonly number[]): unknown {

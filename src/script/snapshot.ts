@@ -1,10 +1,11 @@
 import { copyFile, mkdir, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { syncTree } from '../files/sync-tree.ts'
 import type { Evaluation } from './contract.ts'
 
 /**
  * Copies the script's modules into `modulesDirectory`, under the paths they have in the work directory, together with
- * the package.json files that tell Node how to read them.
+ * the package.json files that tell Node how to read them. They outlive a power cut.
  */
 export async function snapshotModules(
   evaluation: Evaluation,
@@ -20,6 +21,7 @@ export async function snapshotModules(
       const code = error instanceof Error && 'code' in error ? error.code : undefined
       if (code !== 'ENOENT') throw error
     })
+  await syncTree(modulesDirectory)
 
   async function copy(path: string): Promise<void> {
     const target = join(modulesDirectory, path)
