@@ -24,6 +24,8 @@ export const problems = {
   'script-invalid': { status: 417, exitCode: 3, title: 'The script does not give a workflow' },
   'workflow-invalid': { status: 417, exitCode: 3, title: 'The workflow cannot run' },
   'execution-unknown': { status: 417, exitCode: 2, title: 'The execution is not known' },
+  'environment-unknown': { status: 404, exitCode: 2, title: 'There is no such environment' },
+  'environment-conflict': { status: 409, exitCode: 2, title: 'The environment cannot be changed now' },
   'execution-failed': { status: 500, exitCode: 6, title: 'The execution failed' },
   'idempotency-busy': { status: 409, exitCode: 1, title: 'The first request with this key is still at work' },
   'idempotency-conflict': { status: 422, exitCode: 2, title: 'The key was used for another request' },

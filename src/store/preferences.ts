@@ -24,6 +24,17 @@ const preferencesSchema = z.looseObject({
     .optional(),
   /** Absent until the first secret is kept. */
   secrets: keptSecretsSchema.optional(),
+  /** Places to run jobs that scripts refer to by name. `secrets` are the names of options that lie among the secrets. */
+  environments: z
+    .record(
+      z.string(),
+      z.object({
+        kind: z.string().min(1),
+        options: z.record(z.string(), z.unknown()),
+        secrets: z.array(z.string()),
+      }),
+    )
+    .optional(),
 })
 
 export type PreferencesData = Readonly<z.infer<typeof preferencesSchema>>
