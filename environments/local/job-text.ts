@@ -22,11 +22,13 @@ export function jobText(
 }
 
 function boxed(request: JobRequest, jobDirectory: string, boxes: JobBoxes): readonly string[] {
-  const { command, workDirectory, inputs } = request
+  const { command, workDirectory, inputs, shared = [] } = request
   const directory = `${jobDirectory}/work`
   return boxes.command(['/usr/bin/env', '--default-signal=TERM', '--', ...command], {
     directory,
-    readOnly: inputs.map(({ from }) => from).filter((from) => !from.startsWith(`${workDirectory}/`)),
+    readOnly: [...inputs, ...shared]
+      .map(({ from }) => from)
+      .filter((from) => !from.startsWith(`${workDirectory}/`)),
     readWrite: [workDirectory, directory],
   })
 }

@@ -85,12 +85,12 @@ interface CapsuleInWords {
 function tableOfPlan({ steps, environments }: Plan): string {
   const capsules = steps.filter((step) => step.kind === 'capsule')
   return tableOfCapsules(
-    capsules.map(({ name, task: { kind, inputs, outputs }, environment }) => ({
+    capsules.map(({ name, task: { kind, inputs, outputs }, environments: places }) => ({
       name,
       task: kind,
       inputs,
       outputs,
-      environment: environments[environment]?.name ?? '',
+      environment: places.map((index) => environments[index]?.name).join(', '),
     })),
   )
 }

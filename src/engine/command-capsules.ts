@@ -19,6 +19,7 @@ type CommandCapsule = PlanCapsule & { readonly task: PlanCommandTask }
 interface EnvironmentJob {
   readonly id: JobId
   readonly capsule: CommandCapsule
+  readonly environment: number
   readonly members: readonly { readonly job: Job; readonly request: JobRequest }[]
   readonly directory: string
   readonly attemptNumber: number
@@ -39,12 +40,12 @@ export class CommandCapsules {
   source(environment: number): AttemptSource {
     const steps = this.#run.graph.steps
       .flatMap((step, index) =>
-        step.kind === 'capsule' && step.task.kind === 'command' && step.environment === environment
+        step.kind === 'capsule' && step.task.kind === 'command' && step.environments.includes(environment)
           ? [index]
           : [],
       )
       .toReversed()
-    return { take: (limit) => this.#take(steps, limit) }
+    return { take: (limit) => this.#take(steps, limit, environment) }
   }
 
   /** Asks every attempt under way to stop. */
@@ -61,7 +62,7 @@ export class CommandCapsules {
     return this.#live.size
   }
 
-  #take(steps: readonly number[], limit: number): Attempt[] {
+  #take(steps: readonly number[], limit: number, environment: number): Attempt[] {
     const attempts: Attempt[] = []
     for (const step of steps) {
       const capsule = this.#run.capsuleAt(step)
@@ -69,14 +70,14 @@ export class CommandCapsules {
       while (attempts.length < limit) {
         const jobs = this.#run.takeJobs(step, capsule.groupSize, capsule.groupSize)
         if (jobs.length === 0) break
-        attempts.push(this.#makeAttempt({ ...capsule, task: capsule.task }, jobs))
+        attempts.push(this.#makeAttempt({ ...capsule, task: capsule.task }, jobs, environment))
       }
     }
     return attempts
   }
 
-  #makeAttempt(capsule: CommandCapsule, jobs: readonly Job[]): Attempt {
-    this.#run.moves.prepared(jobs)
+  #makeAttempt(capsule: CommandCapsule, jobs: readonly Job[], environment: number): Attempt {
+    this.#run.moves.prepared(jobs, environment)
     const { id: executionId, paths, now } = this.#run.resources
     const first = jobs[0]
     const attemptNumber = Math.max(...jobs.map(({ attempts }) => attempts))
@@ -99,13 +100,14 @@ export class CommandCapsules {
     const environmentJob: EnvironmentJob = {
       id,
       capsule,
+      environment,
       members,
       attemptNumber,
       directory: join(paths.attemptsDirectory, id),
       submittedAt: now(),
       isRunning: false,
     }
-    this.#live.set(id, { environment: capsule.environment })
+    this.#live.set(id, { environment })
     return {
       request,
       directory: environmentJob.directory,
@@ -118,20 +120,20 @@ export class CommandCapsules {
   /** Where jobs outlive the server, the attempt is on the disk before the environment hears of it. */
   async #submitting(attempt: EnvironmentJob): Promise<void> {
     this.#run.moves.submitted(attempt.members.map(({ job }) => job))
-    const tracker = this.#run.resources.trackers[attempt.capsule.environment]
+    const tracker = this.#run.resources.trackers[attempt.environment]
     if (tracker?.environment.capabilities.survivesRestart !== true) return
     this.#write(attempt, 'submitting', undefined, null)
     await this.#run.journal.flushed()
   }
 
   #moved(attempt: EnvironmentJob, state: string, handle: JobHandle | undefined): void {
-    const tracker = this.#run.resources.trackers[attempt.capsule.environment]
+    const tracker = this.#run.resources.trackers[attempt.environment]
     if (tracker?.environment.capabilities.survivesRestart === true) this.#write(attempt, state, handle, null)
     if (state !== 'running' || attempt.isRunning) return
     attempt.isRunning = true
     this.#run.moves.running(
       attempt.members.map(({ job }) => job),
-      attempt.capsule.environment,
+      attempt.environment,
     )
   }
 
@@ -145,7 +147,7 @@ export class CommandCapsules {
     let isFailed = false
     for (const each of endings) isFailed = !(await this.#endJob(capsule, each, attempt)) || isFailed
     this.#write(attempt, isFailed ? 'failed' : 'completed', undefined, describeEnding(ending))
-    this.#run.left(capsule.environment, 1, isFailed ? 1 : 0)
+    this.#run.left(attempt.environment, 1, isFailed ? 1 : 0)
     this.#live.delete(attempt.id)
     await rm(directory, { recursive: true, force: true })
     await this.#run.journal.flushed()
@@ -218,7 +220,7 @@ export class CommandCapsules {
         attempt.id,
         attempt.members[0]?.job.id ?? 0,
         attempt.attemptNumber,
-        attempt.capsule.environment,
+        attempt.environment,
         state,
         handle === undefined ? null : JSON.stringify(handle),
         attempt.submittedAt,

@@ -22,7 +22,7 @@ export function describeRun(summary: ExecutionSummary, run: Run): ExecutionState
     environments: run.resources.plan.environments.map(({ name, kind }, index): EnvironmentState => {
       const ready = run.graph.steps.reduce(
         (total, step, position) =>
-          step.kind === 'capsule' && step.environment === index ? total + run.readyOf(position) : total,
+          step.kind === 'capsule' && step.environments[0] === index ? total + run.readyOf(position) : total,
         0,
       )
       const waiting = ready - (run.tally.waitingIn[index] ?? 0)

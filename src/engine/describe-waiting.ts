@@ -16,7 +16,7 @@ export function describeWaiting(summary: ExecutionSummary, plan: Plan): Executio
     environments: plan.environments.map(({ name, kind }, index) => ({
       name,
       kind,
-      ready: sum(capsules.filter(({ step }) => step.environment === index)),
+      ready: sum(capsules.filter(({ step }) => step.environments[0] === index)),
       submitted: 0,
       running: 0,
       done: 0,

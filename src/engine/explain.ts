@@ -1,5 +1,7 @@
+import type { PlanCapsule } from '../workflow/plan.ts'
 import type { Explanation, JobRow } from './contract.ts'
 import { describeJob, type Job } from './job.ts'
+import { isHosted } from './hosted.ts'
 import type { Run } from './run.ts'
 import { waitingSamples } from './state.ts'
 
@@ -40,8 +42,8 @@ export function explainRun(run: Run): readonly Explanation[] {
 }
 
 function reasonOf(run: Run, job: Job): string {
-  const { capsule, attempts, error } = job
-  const environment = run.resources.plan.environments[capsule.environment]?.name ?? 'its environment'
+  const { attempts, error } = job
+  const environment = run.resources.plan.environments[job.environment]?.name ?? 'its environment'
   switch (job.state) {
     case 'ready': {
       const retryAt = run.retryAt(job)
@@ -67,12 +69,16 @@ function waitingReason(run: Run, step: number): string {
     return 'It waits for the disk: nothing new starts until what has ended is written down.'
   if (run.isGroupOpen(step))
     return `It waits until its group of ${capsule.groupSize} is full, or no more jobs can come.`
-  if (capsule.task.kind === 'function')
+  return capsule.environments.map((index) => waitingFor(run, capsule, index)).join(' ')
+}
+
+function waitingFor(run: Run, { task }: PlanCapsule, environment: number): string {
+  if (task.kind === 'function' && isHosted(run.resources.plan, environment))
     return `It waits for one of ${run.resources.host.parallelism} workers that call functions.`
-  const tracker = run.resources.trackers[capsule.environment]
+  const tracker = run.resources.trackers[environment]
   if (tracker === undefined) return 'It has no environment.'
   const { active, limit, pausedBecause } = tracker.activity
-  const name = run.resources.plan.environments[capsule.environment]?.name ?? tracker.environment.name
+  const name = run.resources.plan.environments[environment]?.name ?? tracker.environment.name
   if (pausedBecause !== undefined) return `${name} takes no jobs now: ${pausedBecause}.`
   return `It waits for room on ${name}, which has ${active} of at most ${limit} jobs.`
 }

@@ -4,6 +4,7 @@ import type { PlanCapsule, PlanFunctionTask } from '../workflow/plan.ts'
 import { callInputs, readOutcome } from './function-jobs.ts'
 import type { Job } from './job.ts'
 import type { Failure } from './retry.ts'
+import { isHosted } from './hosted.ts'
 import type { Completion, Run } from './run.ts'
 
 /** A run's function tasks: makes batches of calls of its jobs, and jobs' ends of their outcomes. */
@@ -15,7 +16,11 @@ export class FunctionCapsules implements FunctionSource {
   constructor(run: Run) {
     this.#run = run
     this.capsules = run.graph.steps
-      .flatMap((step, index) => (step.kind === 'capsule' && step.task.kind === 'function' ? [index] : []))
+      .flatMap((step, index) =>
+        step.kind === 'capsule' && step.task.kind === 'function' && hostedOn(run, step) !== undefined
+          ? [index]
+          : [],
+      )
       .toReversed()
   }
 
@@ -36,7 +41,8 @@ export class FunctionCapsules implements FunctionSource {
     if (jobs.length === 0) return undefined
     // Without `.by(n)` a batch is our own doing: each job is an environment job of its own.
     const environmentJobs = capsule.groupSize === 1 ? jobs.length : 1
-    this.#run.moves.began(jobs, environmentJobs)
+    const environment = hostedOn(this.#run, capsule) ?? 0
+    this.#run.moves.began(jobs, environment, environmentJobs)
     const { paths } = this.#run.resources
     return {
       functionName: task.function,
@@ -46,7 +52,7 @@ export class FunctionCapsules implements FunctionSource {
         directory: `${paths.filesDirectory}/${id}`,
       })),
       ended: async (outcomes) => {
-        await this.#end(capsule, task, jobs, outcomes, environmentJobs)
+        await this.#end(capsule, task, jobs, outcomes, { environment, environmentJobs })
       },
     }
   }
@@ -56,7 +62,7 @@ export class FunctionCapsules implements FunctionSource {
     task: PlanFunctionTask,
     jobs: readonly Job[],
     outcomes: readonly FunctionOutcome[],
-    environmentJobs: number,
+    { environment, environmentJobs }: { environment: number; environmentJobs: number },
   ): Promise<void> {
     const { paths } = this.#run.resources
     const completed: Completion[] = []
@@ -72,8 +78,13 @@ export class FunctionCapsules implements FunctionSource {
         })
     }
     const displayed = await this.#run.displayTexts(capsule, completed)
-    this.#run.left(capsule.environment, environmentJobs, Math.min(failed.length, environmentJobs))
+    this.#run.left(environment, environmentJobs, Math.min(failed.length, environmentJobs))
     this.#run.complete(completed, displayed)
     this.#run.fail(failed)
   }
+}
+
+/** The environment of a capsule whose functions the function host calls, if any: this computer. */
+function hostedOn({ resources }: Run, { environments }: PlanCapsule): number | undefined {
+  return environments.find((index) => isHosted(resources.plan, index))
 }

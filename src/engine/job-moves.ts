@@ -13,15 +13,15 @@ export class JobMoves {
   }
 
   /** Jobs have been given to an environment, as one environment job. */
-  prepared(jobs: readonly Job[]): void {
+  prepared(jobs: readonly Job[], environment: number): void {
     const { tally } = this.#journal
     for (const job of jobs) {
       job.attempts += 1
       job.state = 'submitted'
+      job.environment = environment
     }
-    const environment = jobs[0]?.capsule.environment ?? 0
     count(tally.submittedTo, environment, 1)
-    count(tally.waitingIn, environment, jobs.length)
+    count(tally.waitingIn, homeOf(jobs), jobs.length)
   }
 
   /** The environment is being asked to take them. */
@@ -35,15 +35,18 @@ export class JobMoves {
     this.#start(jobs)
     for (const job of jobs) this.#journal.moved(job, 'running')
     count(tally.submittedTo, environment, -1)
-    count(tally.waitingIn, environment, -jobs.length)
+    count(tally.waitingIn, homeOf(jobs), -jobs.length)
     count(tally.runningOn, environment, 1)
   }
 
   /** Jobs have started without being submitted anywhere, as function calls do. */
-  began(jobs: readonly Job[], environmentJobs: number): void {
-    for (const job of jobs) job.attempts += 1
+  began(jobs: readonly Job[], environment: number, environmentJobs: number): void {
+    for (const job of jobs) {
+      job.attempts += 1
+      job.environment = environment
+    }
     this.#start(jobs)
-    count(this.#journal.tally.runningOn, jobs[0]?.capsule.environment ?? 0, environmentJobs)
+    count(this.#journal.tally.runningOn, environment, environmentJobs)
   }
 
   /** Jobs wait again. */
@@ -79,4 +82,9 @@ export class JobMoves {
       count(tally.running, job.activation.step, 1)
     }
   }
+}
+
+/** The environment with which waiting jobs are counted. */
+function homeOf(jobs: readonly Job[]): number {
+  return jobs[0]?.capsule.environments[0] ?? 0
 }

@@ -9,6 +9,8 @@ export interface Job {
   readonly id: number
   readonly activation: Activation
   readonly capsule: PlanCapsule
+  /** Where it runs or ran last; before that, the first of those where it may run. */
+  environment: number
   state: JobState
   attempts: number
   exitCode: number | null
@@ -27,7 +29,7 @@ export function writeJob(job: Job, output: Context | undefined): Write {
     job.activation.frame.ticket,
     job.state,
     job.attempts,
-    job.capsule.environment,
+    job.environment,
     job.exitCode,
     job.readyAt,
     job.startedAt,

@@ -76,14 +76,15 @@ function readRows(
 }
 
 function liveRow(job: Job, plan: Plan): JobRow {
-  const { id, activation, state, attempts, capsule, exitCode, readyAt, startedAt, endedAt, error } = job
+  const { id, activation, state, attempts, capsule, environment, exitCode } = job
+  const { readyAt, startedAt, endedAt, error } = job
   return {
     id,
     capsule: capsule.name,
     ticket: activation.frame.ticket,
     state,
     attempts,
-    environment: plan.environments[capsule.environment]?.name ?? '',
+    environment: plan.environments[environment]?.name ?? '',
     exitCode,
     readyAt,
     startedAt,

@@ -254,7 +254,7 @@ export class Run {
       job.error = failure.message.slice(0, 4000)
       job.exitCode = failure.exitCode
       this.journal.record(
-        this.faults.add(job.capsule.environment, {
+        this.faults.add(job.environment, {
           message,
           stackTrace: failure.stack,
           level: delayMs === undefined && job.capsule.tolerance === 0 ? 'SEVERE' : 'WARNING',
@@ -348,6 +348,7 @@ export class Run {
       id: found?.id ?? this.journal.nextJobId(),
       activation,
       capsule: this.capsuleAt(step),
+      environment: this.capsuleAt(step).environments[0] ?? 0,
       state: 'ready',
       attempts: found?.attempts ?? 0,
       exitCode: null,

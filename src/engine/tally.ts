@@ -12,7 +12,7 @@ export class Tally {
   readonly ready: number[]
   /** Environment jobs that an environment has and has not started. */
   readonly submittedTo: number[]
-  /** Of the waiting jobs, those that stand behind `submittedTo`. */
+  /** Of the waiting jobs, those that stand behind `submittedTo`, by the first environment of their capsule. */
   readonly waitingIn: number[]
   readonly runningOn: number[]
   readonly totals: Totals

@@ -43,7 +43,7 @@ export function segmentsOf(path: string): readonly string[] | undefined {
  */
 export function makeView(target: string, request: JobRequest, read: DirectoryReader, present?: Links): void {
   const root: Branch = { children: new Map(), isOutput: false }
-  for (const input of request.inputs) branchAt(root, input.to).from = input.from
+  for (const { from, to } of [...(request.shared ?? []), ...request.inputs]) branchAt(root, to).from = from
   for (const output of request.outputs) branchAt(root, output.path).isOutput = true
   makeDirectory(target, request.workDirectory, root, read, present)
 }

@@ -15,7 +15,7 @@ function capsule(
   return {
     kind: 'capsule',
     name: 'c',
-    environment: 0,
+    environments: [0],
     groupSize: 1,
     retry: { limit: 0, delayMs: 0, factor: 1 },
     timeoutMs: null,

@@ -92,7 +92,12 @@ describe('a plan', () => {
       ),
     )
     expect(plan.environments.map(({ name }) => name)).toEqual(['cluster-2', 'cluster-2-2', 'local'])
-    expect(plan.steps.map((each) => each.kind === 'capsule' && each.environment)).toEqual([0, 0, 1, 2])
+    expect(plan.steps.map((each) => each.kind === 'capsule' && each.environments)).toEqual([
+      [0],
+      [0],
+      [1],
+      [2],
+    ])
   })
 })
 

@@ -115,7 +115,7 @@ function draft(
     kind: 'capsule',
     name,
     task: compileTask(step.task, name, functions, report),
-    environment: environmentIndex(placement.environment, environments),
+    environments: environmentIndices(placement.environments, environments),
     groupSize: placement.groupSize,
     retry: placement.retry,
     timeoutMs: placement.timeoutMs ?? null,
@@ -246,25 +246,27 @@ function listEnvironments(steps: readonly Step[]): readonly ListedEnvironment[] 
   const found: ListedEnvironment[] = []
   for (const step of steps) {
     if (step.kind !== 'capsule') continue
-    const reference = step.placement.environment
-    if (reference === undefined || isSame(reference, localByDefault)) continue
-    if (found.some((known) => isSame(reference, known))) continue
-    const wanted = reference.name ?? reference.kind
-    const taken = new Set([...found, localByDefault].map(({ name }) => name))
-    let name = wanted
-    for (let suffix = 2; taken.has(name); suffix += 1) name = `${wanted}-${suffix}`
-    found.push({ name, kind: reference.kind, options: reference.options, wanted })
+    for (const reference of step.placement.environments) {
+      if ([...found, localByDefault].some((known) => isSame(reference, known))) continue
+      const wanted = reference.name ?? reference.kind
+      const taken = new Set([...found, localByDefault].map(({ name }) => name))
+      let name = wanted
+      for (let suffix = 2; taken.has(name); suffix += 1) name = `${wanted}-${suffix}`
+      found.push({ name, kind: reference.kind, options: reference.options, wanted })
+    }
   }
   return [...found, localByDefault]
 }
 
-function environmentIndex(
-  reference: EnvironmentReference | undefined,
+function environmentIndices(
+  references: readonly EnvironmentReference[],
   environments: readonly ListedEnvironment[],
-): number {
-  return reference === undefined
-    ? environments.length - 1
-    : environments.findIndex((environment) => isSame(reference, environment))
+): number[] {
+  if (references.length === 0) return [environments.length - 1]
+  const indices = references.map((reference) =>
+    environments.findIndex((environment) => isSame(reference, environment)),
+  )
+  return [...new Set(indices)]
 }
 
 /** An unnamed reference is any environment of the same kind and options. */

@@ -24,7 +24,10 @@ describe('the schema of a plan', () => {
     ['a transition backwards', { transitions: [{ from: 1, to: 0, carries: [] }] }],
     ['a transition to nowhere', { transitions: [{ from: 0, to: 2, carries: [] }] }],
     ['a scope that is no exploration', { steps: plan.steps.map((step) => ({ ...step, scope: 1 })) }],
-    ['an environment that is not there', { steps: plan.steps.map((step) => ({ ...step, environment: 5 })) }],
+    [
+      'an environment that is not there',
+      { steps: plan.steps.map((step) => ({ ...step, environments: [5] })) },
+    ],
   ])('refuses %s', (_, change) => {
     expect(planSchema.safeParse({ ...plan, ...change }).success).toBe(false)
   })

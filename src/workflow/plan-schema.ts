@@ -118,7 +118,7 @@ const capsule = z.strictObject({
   kind: z.literal('capsule'),
   name: z.string(),
   task,
-  environment: index,
+  environments: z.array(index).min(1),
   groupSize: count,
   retry: z.strictObject({ limit: index, delayMs: z.number().min(0), factor: z.number().min(1) }),
   timeoutMs: z.number().positive().nullable(),
@@ -170,7 +170,8 @@ function* strayIndices(plan: Plan): Generator<string> {
       yield `Step ${at} lies inside of ${step.scope}, which is no exploration.`
     if (step.kind === 'aggregate' && !isExploration(step.exploration))
       yield `Step ${at} ends ${step.exploration}, which is no exploration.`
-    if (step.kind === 'capsule' && step.environment >= plan.environments.length)
-      yield `Step ${at} is on environment ${step.environment}, which is not there.`
+    if (step.kind !== 'capsule') continue
+    const stray = step.environments.find((each) => each >= plan.environments.length)
+    if (stray !== undefined) yield `Step ${at} is on environment ${stray}, which is not there.`
   }
 }

@@ -41,7 +41,8 @@ export interface PlanCapsule extends Placed {
   readonly kind: 'capsule'
   readonly name: string
   readonly task: PlanTask
-  readonly environment: number
+  /** Where its jobs may run; whichever has room takes the next one. */
+  readonly environments: readonly number[]
   readonly groupSize: number
   readonly retry: { readonly limit: number; readonly delayMs: number; readonly factor: number }
   readonly timeoutMs: number | null

@@ -29,7 +29,8 @@ export interface AggregateStep {
 
 /** What hangs on a capsule besides its task. */
 export interface Placement {
-  readonly environment: EnvironmentReference | undefined
+  /** This machine where there are none. */
+  readonly environments: readonly EnvironmentReference[]
   readonly groupSize: number
   readonly hooks: readonly Hook[]
   readonly retry: Retry
@@ -99,9 +100,12 @@ export class Capsule extends Workflow {
     return new Capsule({ ...this.step, name, location: locateCaller() })
   }
 
-  /** Sends the jobs to an environment instead of to this machine. */
-  on(environment: EnvironmentReference): Capsule {
-    return this.#placed({ environment })
+  /**
+   * Sends the jobs to an environment instead of to this machine. Of several, whichever has room takes the next job, and
+   * a job that one of them lost may run on another.
+   */
+  on(...environments: readonly [EnvironmentReference, ...EnvironmentReference[]]): Capsule {
+    return this.#placed({ environments })
   }
 
   /** Makes one environment job of `groupSize` jobs. */
@@ -184,7 +188,7 @@ function makeCapsule(name: string, task: Task, location: SourceLocation | undefi
     task,
     location,
     placement: {
-      environment: undefined,
+      environments: [],
       groupSize: 1,
       hooks: [],
       retry: { limit: 0, delayMs: 0, factor: 1 },

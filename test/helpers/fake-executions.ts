@@ -136,7 +136,7 @@ function emptyPlan(name: string, script: string): Plan {
           inputs: [{ name: 'x', type: { base: 'number', dimensions: 0 } }],
           outputs: [{ name: 'y', type: { base: 'file', dimensions: 2 } }],
         },
-        environment: 0,
+        environments: [0],
         groupSize: 1,
         retry: { limit: 3, delayMs: 1000, factor: 2 },
         timeoutMs: null,

@@ -65,7 +65,7 @@ function describeStep(step: PlanStep, { environments }: Plan): Graph['steps'][nu
         task: step.task.kind,
         inputs: step.task.inputs.map(describeValue),
         outputs: step.task.outputs.map(describeValue),
-        environment: environments[step.environment]?.name ?? '',
+        environment: step.environments.map((index) => environments[index]?.name).join(', '),
         groupSize: step.groupSize,
         location,
       }
