@@ -49,8 +49,8 @@ export function describeWith(
     .flat()
     .map(whyAbsent)
     .find((each) => each !== undefined)
-  if (why === undefined) describe(name, body)
-  else describe.skip(`${name} (skipped: ${why})`, body)
+  const register = why === undefined ? describe : describe.skip
+  register(why === undefined ? name : `${name} (skipped: ${why})`, body)
 }
 
 function isThere(program: string): boolean {
