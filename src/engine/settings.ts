@@ -1,4 +1,6 @@
+import type { EnvironmentPlugin } from '../environment/plugin.ts'
 import type { Isolation } from '../isolation/isolation.ts'
+import type { NamedEnvironments } from '../store/named-environments.ts'
 import type { EngineLimits } from './start-queue.ts'
 
 /** What the engine must be told. Sizes in bytes, times in milliseconds. */
@@ -19,6 +21,10 @@ export interface EngineSettings {
   readonly taskPaths?: readonly string[]
   /** How much is taken on at the same time; whatever comes without. */
   readonly limits?: EngineLimits
+  /** Environments that scripts may name; none without. */
+  readonly named?: NamedEnvironments
+  /** Kinds of environments; those of `environments/` without. */
+  readonly plugins?: ReadonlyMap<string, EnvironmentPlugin>
   /** Throws Problem disk-full while nothing new should be started. */
   readonly checkDisk?: () => Promise<void>
   /** The server's environment variables, of which scripts and jobs get a stated few. */

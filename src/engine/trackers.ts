@@ -2,18 +2,18 @@ import { join } from 'node:path'
 import type { Environment } from '../environment/environment.ts'
 import { EnvironmentRegistry, loadPlugins } from '../environment/registry.ts'
 import { EnvironmentTracker } from '../job/tracker.ts'
-import type { Plan, PlanEnvironment } from '../workflow/plan.ts'
+import type { Plan } from '../workflow/plan.ts'
 import type { EngineSettings } from './settings.ts'
 import { jobBoxes } from './task-boxes.ts'
 
 /** The environments of a server, each with the tracker that keeps it busy. */
 export class Trackers {
-  readonly #registry: EnvironmentRegistry
+  readonly registry: EnvironmentRegistry
   readonly #settings: EngineSettings
   readonly #trackers = new Map<Environment, EnvironmentTracker>()
 
   private constructor(registry: EnvironmentRegistry, settings: EngineSettings) {
-    this.#registry = registry
+    this.registry = registry
     this.#settings = settings
   }
 
@@ -21,7 +21,9 @@ export class Trackers {
     const { dataDirectory, variables, now, warn } = settings
     const boxes = await jobBoxes(settings)
     const registry = new EnvironmentRegistry({
-      plugins: await loadPlugins(new URL('../../environments/', import.meta.url)),
+      plugins: settings.plugins ?? (await loadPlugins(new URL('../../environments/', import.meta.url))),
+      defaults: { local: { slots: settings.slots } },
+      ...(settings.named !== undefined && { named: settings.named }),
       directory: join(dataDirectory, 'environments'),
       variables,
       ...(boxes !== undefined && { boxes }),
@@ -33,14 +35,14 @@ export class Trackers {
 
   /** Throws Problem workflow-invalid when the plan names an environment or option that there is not. */
   validate(plan: Plan): void {
-    for (const environment of plan.environments) this.#registry.validate(this.#completed(environment))
+    for (const environment of plan.environments) this.registry.validate(environment)
   }
 
   /** One tracker per environment of the plan; executions with the same environments share them. */
   async of(plan: Plan): Promise<readonly EnvironmentTracker[]> {
     return Promise.all(
       plan.environments.map(async (planned) => {
-        const environment = await this.#registry.get(this.#completed(planned))
+        const environment = await this.registry.get(planned)
         const known = this.#trackers.get(environment)
         if (known !== undefined) return known
         const { now, warn } = this.#settings
@@ -54,14 +56,23 @@ export class Trackers {
     )
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#trackers.values()].map(async (tracker) => tracker.close()))
-    await this.#registry.closeAll()
+  /** The tracker of an environment that some execution has used. */
+  find(environment: Environment): EnvironmentTracker | undefined {
+    return this.#trackers.get(environment)
   }
 
-  /** What the server's configuration says holds where the script says nothing. */
-  #completed(environment: PlanEnvironment): PlanEnvironment {
-    if (environment.kind !== 'local') return environment
-    return { ...environment, options: { slots: this.#settings.slots, ...environment.options } }
+  /** Lets go of the environment of a definition that was changed or removed, and that no execution uses. */
+  async forget(name: string): Promise<void> {
+    const live = (await this.registry.all()).find(({ definition }) => definition === name)
+    if (live !== undefined) {
+      await this.#trackers.get(live.environment)?.close()
+      this.#trackers.delete(live.environment)
+    }
+    await this.registry.forget(name)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#trackers.values()].map(async (tracker) => tracker.close()))
+    await this.registry.closeAll()
   }
 }

@@ -7,6 +7,11 @@ export interface EnvironmentPlugin<Options = unknown> {
   readonly kind: string
   /** Checks and completes what a script passed. */
   readonly options: z.ZodType<Options>
+  /**
+   * Names of the options that are secret: texts such as a password. They are taken from named environments only, kept
+   * encrypted, and never shown.
+   */
+  readonly secrets?: readonly string[]
   create(name: string, options: Options, context: PluginContext): Promise<Environment>
 }
 

@@ -6,20 +6,29 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { FakeEnvironment } from './fake.ts'
 import type { EnvironmentPlugin, PluginContext } from './plugin.ts'
-import { EnvironmentRegistry, loadPlugins } from './registry.ts'
+import { EnvironmentRegistry, loadPlugins, type Definition } from './registry.ts'
 
 let directory: string
 let contexts: PluginContext[]
 let closed: string[]
 let warnings: string[]
+let definitions: Definition[]
 let registry: EnvironmentRegistry
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'molehill-registry-'))
   contexts = []
   closed = []
   warnings = []
+  created = []
+  definitions = []
   registry = new EnvironmentRegistry({
     plugins: new Map([['fake', fake]]),
+    defaults: { fake: { slots: 7 } },
+    named: {
+      list: () => definitions,
+      find: (name) => definitions.find((each) => each.name === name),
+      openSecrets: async ({ secrets }) => Object.fromEntries(secrets.map((each) => [each, 'open sesame'])),
+    },
     directory,
     variables: {},
     now: Date.now,
@@ -28,13 +37,22 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-const options = z.strictObject({ slots: z.int().default(2), broken: z.boolean().default(false) })
+const options = z.strictObject({
+  slots: z.int(),
+  broken: z.boolean().default(false),
+  password: z.string().min(8).optional(),
+})
+let created: z.output<typeof options>[]
 const fake: EnvironmentPlugin<z.output<typeof options>> = {
   kind: 'fake',
   options,
-  async create(name, { broken }, context) {
+  secrets: ['password'],
+  async create(name, options, context) {
     contexts.push(context)
-    if (broken) throw new Error('cannot be made')
+    created.push(options)
+    const { broken, password } = options
+    if (password !== undefined) context.warn(`logging in with ${password}`)
+    if (broken) throw new Error(`cannot be made with ${password}`)
     const environment = new FakeEnvironment(undefined, { name })
     environment.close = async () => {
       closed.push(name)
@@ -70,13 +88,16 @@ test('a built plugin is found too, and a folder that exports none is told', asyn
 test('the same kind and options give the same environment, in whatever order they are written', async () => {
   const [one, two, three] = await Promise.all([
     registry.get({ kind: 'fake', options: {} }),
-    registry.get({ kind: 'fake', name: 'later', options: { broken: false, slots: 2 } }),
+    registry.get({ kind: 'fake', name: 'later', options: { broken: false, slots: 7 } }),
     registry.get({ kind: 'fake', options: { slots: 3 } }),
   ])
   expect(two).toBe(one)
   expect([one.name, three.name]).toEqual(['fake', 'fake-2'])
   expect(new Set(contexts.map((context) => context.directory)).size).toBe(2)
-  expect(await registry.all()).toEqual([one, three])
+  expect(await registry.all()).toMatchObject([
+    { environment: one, kind: 'fake', definition: undefined, options: {} },
+    { environment: three, kind: 'fake', definition: undefined, options: { slots: 3 } },
+  ])
 })
 
 test.each([
@@ -105,4 +126,57 @@ test('closing closes all, also when one will not, and makes none afterwards', as
   expect(closed.sort()).toEqual(['stubborn', 'willing'])
   expect(warnings.join()).toContain('stubborn could not be closed')
   await expect(registry.get({ kind: 'fake', options: {} })).rejects.toMatchObject({ code: 'server-busy' })
+})
+
+const hub = { name: 'hub', kind: 'fake', options: { slots: 3 }, secrets: ['password'] }
+const onHub = { kind: 'named', name: 'hub', options: {} }
+
+test('a named environment is made once, with its secrets, and shows none of them', async () => {
+  definitions = [hub]
+  registry.validate(onHub)
+  expect(created).toEqual([])
+  const [one, two] = await Promise.all([registry.get(onHub), registry.get(onHub)])
+  expect(two).toBe(one)
+  expect(one.name).toBe('hub')
+  expect(created).toEqual([{ slots: 3, broken: false, password: 'open sesame' }])
+  expect(await registry.all()).toMatchObject([{ kind: 'fake', definition: 'hub', options: { slots: 3 } }])
+  expect(warnings).toEqual(['hub: logging in with [secret]'])
+  expect(JSON.stringify(contexts)).not.toContain('sesame')
+  expect(await registry.get({ kind: 'fake', options: { slots: 3 } })).not.toBe(one)
+})
+
+test('a name that nobody has given is refused with the names that there are', async () => {
+  definitions = [hub, { ...hub, name: 'cluster' }]
+  const unknown = { kind: 'named', name: 'clutser', options: {} }
+  expect(() => registry.validate(unknown)).toThrow('There is no environment named "clutser".')
+  await expect(registry.get(unknown)).rejects.toMatchObject({
+    code: 'workflow-invalid',
+    hint: 'Named environments of this server: hub, cluster.',
+  })
+})
+
+test('no script may hold a secret, and the refusal does not tell it', () => {
+  const reference = { kind: 'fake', options: { password: 'open sesame' } }
+  expect(() => registry.validate(reference)).toThrow('The option password of the environment fake is secret')
+  expect(() => registry.validate(reference)).not.toThrow('sesame')
+})
+
+test('a forgotten one is closed, and made anew from what its name means then', async () => {
+  definitions = [hub]
+  const before = await registry.get(onHub)
+  definitions = [{ ...hub, options: { slots: 4 }, secrets: [] }]
+  expect(await registry.get(onHub)).toBe(before)
+  await registry.forget('hub')
+  await registry.forget('hub')
+  expect(closed).toEqual(['hub'])
+  expect((await registry.get(onHub)).name).toBe('hub')
+  expect(created.at(-1)).toEqual({ slots: 4, broken: false })
+  expect(new Set(contexts.map((context) => context.directory)).size).toBe(1)
+})
+
+test('what fails because of a secret does not tell it', async () => {
+  definitions = [{ ...hub, options: { broken: true } }]
+  const error: unknown = await registry.get(onHub).catch((error: unknown) => error)
+  expect(error).toMatchObject({ message: 'cannot be made with [secret]' })
+  expect(error instanceof Error && error.stack).not.toContain('sesame')
 })

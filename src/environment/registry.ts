@@ -7,6 +7,7 @@ import type { z } from 'zod'
 import { Problem } from '../problem.ts'
 import type { EnvironmentReference } from '../workflow/environment.ts'
 import type { Environment } from './environment.ts'
+import { blankSecrets, concealSecrets } from './conceal-secrets.ts'
 import type { EnvironmentPlugin, PluginContext } from './plugin.ts'
 
 /**
@@ -32,12 +33,56 @@ export async function loadPlugins(directory: URL): Promise<ReadonlyMap<string, E
 /** What the server gives to the registry; each environment gets a directory of its own below `directory`. */
 export interface RegistryOptions extends PluginContext {
   readonly plugins: ReadonlyMap<string, EnvironmentPlugin>
+  /** By kind: what holds where neither script nor named environment says anything. */
+  readonly defaults?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** What references of the kind `named` mean; without, there are none. */
+  readonly named?: Definitions
 }
 
-/** The environments of one server: one for each kind and set of options, made when first asked for. */
+/** Where named environments are kept. */
+export interface Definitions {
+  list(): readonly Definition[]
+  find(name: string): Definition | undefined
+  /** The secret options. Rejects where they cannot be opened. */
+  openSecrets(definition: Definition): Promise<Readonly<Record<string, string>>>
+}
+
+/** A named environment. `options` are those that may be shown, `secrets` the names of the others. */
+export interface Definition {
+  readonly name: string
+  readonly kind: string
+  readonly options: Readonly<Record<string, unknown>>
+  readonly secrets: readonly string[]
+}
+
+/** The kind of a reference that means a named environment: its `name` says which. */
+export const namedKind = 'named'
+
+/** An environment that exists now, and where it comes from. */
+export interface LiveEnvironment {
+  readonly environment: Environment
+  readonly kind: string
+  /** Of a named environment, its definition's name. */
+  readonly definition: string | undefined
+  /** What may be shown of its options, as they were given. */
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+/** What is needed to make an environment. */
+interface Recipe {
+  readonly key: string
+  readonly plugin: EnvironmentPlugin
+  readonly name: string
+  readonly definition: string | undefined
+  /** Without secrets. */
+  readonly given: Readonly<Record<string, unknown>>
+  readonly openSecrets: () => Promise<Readonly<Record<string, string>>>
+}
+
+/** The environments of one server: one for each name, and for each kind and set of options, made when first asked for. */
 export class EnvironmentRegistry {
   readonly #options: RegistryOptions
-  readonly #environments = new Map<string, Promise<Environment>>()
+  readonly #environments = new Map<string, Promise<LiveEnvironment>>()
   readonly #names = new Set<string>()
   #isClosed = false
 
@@ -50,27 +95,54 @@ export class EnvironmentRegistry {
     return [...this.#options.plugins.keys()]
   }
 
-  /** Checks a reference without making anything. Throws Problem('workflow-invalid') that names the option. */
+  /** Names of the options of a kind that are secret. Throws Problem('workflow-invalid') when there is no such kind. */
+  secretsOf(kind: string): readonly string[] {
+    return this.#plugin(kind).secrets ?? []
+  }
+
+  /**
+   * Checks a reference of a script without making anything. Throws Problem('workflow-invalid') that names the option,
+   * or the named environments that there are. Secret options are refused: scripts are kept and shown.
+   */
   validate(reference: EnvironmentReference): void {
-    this.#parse(reference)
+    const { plugin, given, definition } = this.#recipe(reference)
+    if (definition !== undefined) return
+    const secret = (plugin.secrets ?? []).find((option) => given[option] !== undefined)
+    if (secret !== undefined)
+      throw new Problem(
+        'workflow-invalid',
+        `The option ${secret} of the environment ${plugin.kind} is secret and cannot be part of a script.`,
+        {
+          hint: `Keep it in a named environment: molehill environment add NAME ${plugin.kind} --secret ${secret}`,
+        },
+      )
+    this.#complete(plugin, given)
+  }
+
+  /** Checks the options of an environment to be kept, secret ones included. Throws Problem('workflow-invalid'). */
+  validateOptions(kind: string, options: Readonly<Record<string, unknown>>): void {
+    this.#complete(this.#plugin(kind), options)
   }
 
   /** The environment for a reference; its name is that of the first reference that asked for it. */
-  get(reference: EnvironmentReference): Promise<Environment> {
+  async get(reference: EnvironmentReference): Promise<Environment> {
+    return (await this.getLive(reference)).environment
+  }
+
+  /** The same, with where it comes from. */
+  getLive(reference: EnvironmentReference): Promise<LiveEnvironment> {
     if (this.#isClosed)
       return Promise.reject(
         new Problem('server-busy', 'The server is stopping: no environment is made any more.'),
       )
-    let key: string
     try {
-      const { plugin, options } = this.#parse(reference)
-      key = `${plugin.kind} ${canonical(options)}`
-      const known = this.#environments.get(key)
+      const recipe = this.#recipe(reference)
+      const known = this.#environments.get(recipe.key)
       if (known !== undefined) return known
-      const made = this.#make(plugin, options, key, reference.name ?? plugin.kind)
-      this.#environments.set(key, made)
+      const made = this.#make(recipe)
+      this.#environments.set(recipe.key, made)
       // The next one who asks tries again.
-      made.catch(() => this.#environments.delete(key))
+      made.catch(() => this.#environments.delete(recipe.key))
       return made
     } catch (error) {
       return Promise.reject(error)
@@ -78,73 +150,141 @@ export class EnvironmentRegistry {
   }
 
   /** The environments that exist now. */
-  async all(): Promise<readonly Environment[]> {
+  async all(): Promise<readonly LiveEnvironment[]> {
     const settled = await Promise.allSettled(this.#environments.values())
     return settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  }
+
+  /** Closes the environment of a definition, if it exists, so that the next one who asks gets a new one. */
+  async forget(name: string): Promise<void> {
+    const key = keyOfDefinition(name)
+    const live = await this.#environments.get(key)?.catch(() => undefined)
+    this.#environments.delete(key)
+    if (live === undefined) return
+    this.#names.delete(live.environment.name)
+    await this.#close(live.environment)
   }
 
   /** Closes every environment; makes none afterwards. One that cannot close is told to `warn`. */
   async closeAll(): Promise<void> {
     this.#isClosed = true
-    await Promise.all(
-      (await this.all()).map(async (environment) => {
-        try {
-          await environment.close()
-        } catch (error) {
-          this.#options.warn(`The environment ${environment.name} could not be closed: ${String(error)}`)
-        }
-      }),
+    await Promise.all((await this.all()).map(async ({ environment }) => this.#close(environment)))
+  }
+
+  async #close(environment: Environment): Promise<void> {
+    try {
+      await environment.close()
+    } catch (error) {
+      this.#options.warn(`The environment ${environment.name} could not be closed: ${String(error)}`)
+    }
+  }
+
+  #recipe(reference: EnvironmentReference): Recipe {
+    if (reference.kind === namedKind) return this.#recipeOf(reference.name ?? '')
+    const plugin = this.#plugin(reference.kind)
+    const { options: given } = reference
+    return {
+      key: `${plugin.kind} ${canonical(this.#complete(plugin, given))}`,
+      plugin,
+      name: reference.name ?? plugin.kind,
+      definition: undefined,
+      given,
+      openSecrets: async () => ({}),
+    }
+  }
+
+  #recipeOf(name: string): Recipe {
+    const { named } = this.#options
+    const definition = named?.find(name)
+    if (named === undefined || definition === undefined)
+      throw new Problem('workflow-invalid', `There is no environment named ${JSON.stringify(name)}.`, {
+        hint: hintAtNames(named),
+      })
+    return {
+      key: keyOfDefinition(name),
+      plugin: this.#plugin(definition.kind),
+      name,
+      definition: name,
+      given: definition.options,
+      openSecrets: async () => named.openSecrets(definition),
+    }
+  }
+
+  #plugin(kind: string): EnvironmentPlugin {
+    const plugin = this.#options.plugins.get(kind)
+    if (plugin !== undefined) return plugin
+    throw new Problem('workflow-invalid', `There is no environment of the kind ${JSON.stringify(kind)}.`, {
+      hint: `Kinds on this server: ${this.kinds.join(', ')}.`,
+    })
+  }
+
+  #complete(plugin: EnvironmentPlugin, given: Readonly<Record<string, unknown>>): unknown {
+    const result = plugin.options.safeParse({ ...this.#options.defaults?.[plugin.kind], ...given })
+    if (result.success) return result.data
+    throw new Problem(
+      'workflow-invalid',
+      result.error.issues.map((issue) => describe(plugin.kind, issue)).join(' '),
+      { cause: result.error, hint: `Correct the options of the environment ${plugin.kind}.` },
     )
   }
 
-  #parse(reference: EnvironmentReference): { plugin: EnvironmentPlugin; options: unknown } {
-    const plugin = this.#options.plugins.get(reference.kind)
-    if (plugin === undefined)
-      throw new Problem(
-        'workflow-invalid',
-        `There is no environment of the kind ${JSON.stringify(reference.kind)}.`,
-        {
-          hint: `Kinds on this server: ${this.kinds.join(', ')}.`,
-        },
-      )
-    const result = plugin.options.safeParse(reference.options)
-    if (!result.success)
-      throw new Problem(
-        'workflow-invalid',
-        result.error.issues.map((issue) => describe(reference.kind, issue)).join(' '),
-        {
-          cause: result.error,
-          hint: `Correct the options of ${reference.kind}(...) in the script.`,
-        },
-      )
-    return { plugin, options: result.data }
-  }
-
-  async #make(
-    plugin: EnvironmentPlugin,
-    options: unknown,
-    key: string,
-    wanted: string,
-  ): Promise<Environment> {
+  async #make({
+    key,
+    plugin,
+    name: wanted,
+    definition,
+    given,
+    openSecrets,
+  }: Recipe): Promise<LiveEnvironment> {
     let name = wanted
     for (let number = 2; this.#names.has(name); number += 1) name = `${wanted}-${number}`
     this.#names.add(name)
-    const { directory, variables, boxes, now, warn } = this.#options
-    // The same options find the same directory in the next life of the server.
+    const {
+      plugins: _plugins,
+      defaults: _defaults,
+      named: _named,
+      directory,
+      warn,
+      ...context
+    } = this.#options
+    // The same key finds the same directory in the next life of the server. It holds no secret.
     const digest = createHash('sha256').update(key).digest('hex').slice(0, 12)
     try {
-      return await plugin.create(name, options, {
-        directory: join(directory, `${plugin.kind}-${digest}`),
-        variables,
-        ...(boxes !== undefined && { boxes }),
-        now,
-        warn: (message) => warn(`${name}: ${message}`),
-      })
+      const secrets = await openSecrets()
+      const texts = Object.values(secrets)
+      const options = this.#complete(plugin, { ...given, ...secrets })
+      const environment = await plugin
+        .create(name, options, {
+          ...context,
+          directory: join(directory, `${plugin.kind}-${digest}`),
+          warn: (message) => warn(`${name}: ${blankSecrets(message, texts)}`),
+        })
+        .catch((error: unknown) => {
+          throw blankSecrets(error, texts)
+        })
+      return {
+        environment: concealSecrets(environment, texts),
+        kind: plugin.kind,
+        definition,
+        options: given,
+      }
     } catch (error) {
       this.#names.delete(name)
       throw error
     }
   }
+}
+
+function keyOfDefinition(name: string): string {
+  return `${namedKind} ${name}`
+}
+
+function hintAtNames(named: Definitions | undefined): string {
+  if (named === undefined) return 'Named environments are kept by a server: start the workflow there.'
+  const names = named.list().map(({ name }) => name)
+  return names.length === 0
+    ? 'There are none yet. Keep one: molehill environment add NAME KIND'
+    : `Named environments of this server: ${names.join(', ')}.`
 }
 
 function describe(kind: string, issue: z.core.$ZodIssue): string {
