@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import type { z } from 'zod'
 import { Problem } from '../problem.ts'
-import type { EnvironmentReference } from '../workflow/environment.ts'
+import { namedKind, type EnvironmentReference } from '../workflow/environment.ts'
 import type { Environment } from './environment.ts'
 import { blankSecrets, concealSecrets } from './conceal-secrets.ts'
 import type { EnvironmentPlugin, PluginContext } from './plugin.ts'
@@ -54,9 +54,6 @@ export interface Definition {
   readonly options: Readonly<Record<string, unknown>>
   readonly secrets: readonly string[]
 }
-
-/** The kind of a reference that means a named environment: its `name` says which. */
-export const namedKind = 'named'
 
 /** An environment that exists now, and where it comes from. */
 export interface LiveEnvironment {

@@ -99,6 +99,30 @@ describe('a plan', () => {
       [2],
     ])
   })
+
+  test('refers to named environments by name, which no other environment takes from them', () => {
+    const { plan } = compileIt(
+      parallel(
+        step('a', [], [x]).on({ kind: 'slurm', options: {}, name: 'hub' }),
+        step('b', [], [y]).on('hub', 'cluster'),
+        step('c', [], [z]).on('cluster', 'local'),
+        step('d', [], [seed]).on('hub'),
+      ),
+    )
+    expect(plan.environments).toEqual([
+      { name: 'hub-2', kind: 'slurm', options: {} },
+      { name: 'hub', kind: 'named', options: {} },
+      { name: 'cluster', kind: 'named', options: {} },
+      { name: 'local', kind: 'local', options: {} },
+    ])
+    expect(plan.steps.map((each) => each.kind === 'capsule' && each.environments)).toEqual([
+      [0],
+      [1, 2],
+      [2, 3],
+      [1],
+    ])
+    expect(planSchema.parse(plan)).toEqual(plan)
+  })
 })
 
 describe('the flow of values', () => {

@@ -1,6 +1,6 @@
 import { compileHook, compileTask, type FunctionTable } from './compile-task.ts'
 import { compileSampling, samplingReads, samplingWrites } from './compile-sampling.ts'
-import type { EnvironmentReference } from './environment.ts'
+import { namedKind, type EnvironmentReference } from './environment.ts'
 import { analyseFlow, type FlowStep, type Read } from './flow.ts'
 import type { SourceLocation } from './location.ts'
 import { orderTopologically } from './order.ts'
@@ -243,17 +243,20 @@ interface ListedEnvironment extends PlanEnvironment {
 const localByDefault: ListedEnvironment = { name: 'local', kind: 'local', options: {}, wanted: 'local' }
 
 function listEnvironments(steps: readonly Step[]): readonly ListedEnvironment[] {
+  const references = steps.flatMap((step) => (step.kind === 'capsule' ? step.placement.environments : []))
+  // The server knows these by their names, so the others make way.
+  const known = references.flatMap(({ kind, name }) =>
+    kind === namedKind && name !== undefined ? [name] : [],
+  )
   const found: ListedEnvironment[] = []
-  for (const step of steps) {
-    if (step.kind !== 'capsule') continue
-    for (const reference of step.placement.environments) {
-      if ([...found, localByDefault].some((known) => isSame(reference, known))) continue
-      const wanted = reference.name ?? reference.kind
-      const taken = new Set([...found, localByDefault].map(({ name }) => name))
-      let name = wanted
-      for (let suffix = 2; taken.has(name); suffix += 1) name = `${wanted}-${suffix}`
-      found.push({ name, kind: reference.kind, options: reference.options, wanted })
-    }
+  for (const reference of references) {
+    const { kind, options } = reference
+    if ([...found, localByDefault].some((each) => isSame(reference, each))) continue
+    const wanted = reference.name ?? kind
+    const taken = new Set([...known, ...[...found, localByDefault].map(({ name }) => name)])
+    let name = wanted
+    if (kind !== namedKind) for (let suffix = 2; taken.has(name); suffix += 1) name = `${wanted}-${suffix}`
+    found.push({ name, kind, options, wanted })
   }
   return [...found, localByDefault]
 }

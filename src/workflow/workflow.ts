@@ -1,4 +1,4 @@
-import type { EnvironmentReference } from './environment.ts'
+import { named, type EnvironmentReference } from './environment.ts'
 import type { Hook } from './hook.ts'
 import { locateCaller, type SourceLocation } from './location.ts'
 import type { Sampling } from './sampling.ts'
@@ -101,11 +101,15 @@ export class Capsule extends Workflow {
   }
 
   /**
-   * Sends the jobs to an environment instead of to this machine. Of several, whichever has room takes the next job, and
-   * a job that one of them lost may run on another.
+   * Sends the jobs to an environment instead of to this machine: one that the script describes, or one that the server
+   * knows by name. Of several, whichever has room takes the next job, and a job that one of them lost may run on another.
    */
-  on(...environments: readonly [EnvironmentReference, ...EnvironmentReference[]]): Capsule {
-    return this.#placed({ environments })
+  on(
+    ...environments: readonly [EnvironmentReference | string, ...(EnvironmentReference | string)[]]
+  ): Capsule {
+    return this.#placed({
+      environments: environments.map((each) => (typeof each === 'string' ? named(each) : each)),
+    })
   }
 
   /** Makes one environment job of `groupSize` jobs. */
