@@ -1,0 +1,94 @@
+import { z } from 'zod'
+
+/*
+ * Shapes of options that batch schedulers share. What a script says becomes lines of job scripts and words of
+ * commands: no value may hold a line break or another control character.
+ */
+
+/** Text on one line that holds something. */
+export const oneLine = z
+  .string()
+  .trim()
+  .min(1, { error: 'expected text, but it is empty' })
+  .max(1000)
+  .regex(/^\P{Cc}*$/u, { error: 'expected one line without control characters' })
+
+/** What schedulers call a partition, queue, account and the like: no spaces, commas, quotes or options. */
+export const schedulerName = oneLine.regex(/^[A-Za-z0-9_][A-Za-z0-9_.@:/+-]*$/, {
+  error: 'expected a name of letters, digits and _ . @ : / + -',
+})
+
+/** One text, or a list of them. */
+export function oneOrMany<Shape extends z.ZodType>(shape: Shape) {
+  return z
+    .union([shape, z.array(shape).max(100)])
+    .transform((value) => (Array.isArray(value) ? value : [value]) as z.output<Shape>[])
+}
+
+const unitsMs: Readonly<Record<string, number>> = { s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/**
+ * How long a job may run, in milliseconds. As text: `90 min`, `2 h`, `1.5 d`, `30 s`, or as schedulers write it:
+ * `MM:SS`, `HH:MM:SS`, `D-HH:MM:SS`. A number is milliseconds already.
+ */
+export const duration = z
+  .union([z.int().min(1), oneLine])
+  .transform((value, context) => (typeof value === 'number' ? value : (readDuration(value) ?? fail(context))))
+
+/** A size of memory in bytes. As text: `512 MB`, `4 GB`, `4G`, `4096M`; units are powers of 1024, as schedulers count. */
+export const memory = z
+  .union([z.int().min(1), oneLine])
+  .transform((value, context) => (typeof value === 'number' ? value : (readMemory(value) ?? fail(context))))
+
+function fail(context: z.RefinementCtx): never {
+  context.addIssue({
+    code: 'custom',
+    message: 'expected a number with its unit, such as "90 min", "2:00:00" or "4 GB"',
+  })
+  return z.NEVER
+}
+
+function readDuration(text: string): number | undefined {
+  const clock = /^(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)$/.exec(text)
+  if (clock !== null) {
+    const [days, hours, minutes, seconds] = clock.slice(1).map((part) => Number(part ?? 0))
+    return positive((((days! * 24 + hours!) * 60 + minutes!) * 60 + seconds!) * 1000)
+  }
+  const [, number, unit] =
+    /^(\d+(?:\.\d+)?)\s*(s|sec|seconds?|min|minutes?|h|hours?|d|days?)$/i.exec(text) ?? []
+  if (number === undefined || unit === undefined) return undefined
+  const key = unit.toLowerCase().startsWith('min') ? 'min' : unit[0]!.toLowerCase()
+  return positive(Math.round(Number(number) * unitsMs[key]!))
+}
+
+function readMemory(text: string): number | undefined {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([KMGT])i?B?$/i.exec(text) ?? []
+  if (number === undefined || unit === undefined) return undefined
+  return positive(Math.round(Number(number) * 1024 ** ('KMGT'.indexOf(unit.toUpperCase()) + 1)))
+}
+
+function positive(value: number): number | undefined {
+  return Number.isSafeInteger(value) && value > 0 ? value : undefined
+}
+
+/** Lines that are added to the top of every job script, after ours: one option each, such as `--mail-type=END`. */
+export function extraDirectives(isFit: (line: string) => boolean, expected: string) {
+  return z
+    .array(oneLine.refine(isFit, { error: `expected ${expected}` }))
+    .max(100)
+    .default([])
+}
+
+/** Environment modules that are loaded before the job's command. */
+export const modules = z.array(schedulerName).max(100).default([])
+
+/** What every batch environment offers, whatever its scheduler. */
+export const sharedShape = {
+  /** Processors of a job that asks for none itself. */
+  cpus: z.int().min(1).max(100_000).optional(),
+  /** Memory of a job that asks for none itself, in bytes. */
+  memory: memory.optional(),
+  /** How long a job may run that says nothing itself, in milliseconds. */
+  time: duration.optional(),
+  modules,
+}
