@@ -23,6 +23,7 @@ import { lockDataDirectory } from './config/data-directory-lock.ts'
 import { prepareDataDirectory } from './config/data-directory.ts'
 import type { Configuration } from './config/options.ts'
 import type { Executions } from './engine/contract.ts'
+import type { JobLimits } from './environment/plugin.ts'
 import { createExecutions } from './engine/executions.ts'
 import { defaultArchiveLimits } from './files/archive-limits.ts'
 import { createDiskReserve, type DiskReserve } from './files/disk-reserve.ts'
@@ -182,12 +183,24 @@ function openEngine(
     checkDisk: () => disk.check(),
     isolation,
     taskNetwork: configuration.taskNetwork,
+    taskLimits: readTaskLimits(configuration),
     taskPaths: configuration.taskPaths.split(':').filter((path) => path.startsWith('/')),
     variables: processVariables,
     now,
     jobsEnded: (environment, outcome, count) => metrics.jobsEnded(environment, outcome, count),
     warn,
   })
+}
+
+/** Zero means that there is no limit. */
+function readTaskLimits(configuration: Configuration): JobLimits {
+  const { taskMemoryBytes, taskFileBytes, taskOutputBytes, taskProcesses } = configuration
+  return {
+    ...(taskMemoryBytes > 0 && { memoryBytes: taskMemoryBytes }),
+    ...(taskFileBytes > 0 && { fileBytes: taskFileBytes }),
+    ...(taskOutputBytes > 0 && { printedBytes: taskOutputBytes }),
+    ...(taskProcesses > 0 && { processes: taskProcesses }),
+  }
 }
 
 function openAudit({ dataDirectory }: Configuration, now: () => number, log: Log): Promise<AuditLog> {

@@ -144,7 +144,7 @@ describe('signals and exit codes are told apart', () => {
         ? true
         : undefined,
     )
-    expect((await trial.observe(handle)).kind).toBe('running')
+    await trial.waitForRunning(handle)
     process.kill(Number(readFileSync(mark, 'utf8')), 'SIGCONT')
     expect(await trial.waitForEnd(handle)).toEqual({ kind: 'exited', exitCode: 3 })
   })

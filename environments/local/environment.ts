@@ -1,5 +1,4 @@
-import { accessSync, constants, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { accessSync, constants } from 'node:fs'
 import {
   EnvironmentError,
   type Capabilities,
@@ -11,15 +10,17 @@ import {
   type Observation,
   type SubmitOutcome,
 } from '../../src/environment/environment.ts'
-import type { JobBoxes } from '../../src/environment/plugin.ts'
+import type { JobBoxes, JobLimits } from '../../src/environment/plugin.ts'
 import { passing, type Variables } from './variables.ts'
-import { bringOutput } from '../../src/environment/bring-output.ts'
+import { collectJob } from './collect.ts'
 import { LocalJob, type StopWish } from './job.ts'
 import type { Launcher } from './launcher.ts'
 import { Launchers } from './launchers.ts'
 import { JobDirectories } from './job-directories.ts'
 import { killProcessesOf } from './processes.ts'
 import { jobText } from './job-text.ts'
+import { PrintWatch } from './print-watch.ts'
+import { showBytes } from './show-bytes.ts'
 import { refusalOf } from '../../src/environment/refusal.ts'
 import { rememberingReader } from '../../src/environment/view.ts'
 
@@ -35,6 +36,7 @@ export interface LocalSurroundings {
   /** The server's own variables. */
   readonly variables: Variables
   readonly boxes?: JobBoxes
+  readonly limits: JobLimits
   readonly warn: (message: string) => void
   readonly newSecret: () => string
 }
@@ -57,6 +59,7 @@ export class LocalEnvironment implements Environment {
   readonly #directories: JobDirectories
   readonly #jobs = new Map<JobId, LocalJob>()
   readonly #running = new Map<Launcher, LocalJob>()
+  readonly #printWatch = new PrintWatch(() => this.#running.values())
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
   #queue: LocalJob[] = []
   #freeSlots: number
@@ -83,6 +86,7 @@ export class LocalEnvironment implements Environment {
       directory: surroundings.directory,
       variables: passing(surroundings.variables),
       ...(surroundings.boxes !== undefined && { boxes: surroundings.boxes }),
+      limits: surroundings.limits,
       newSecret: surroundings.newSecret,
       warn: surroundings.warn,
       freed: () => this.#dispatch(),
@@ -154,24 +158,7 @@ export class LocalEnvironment implements Environment {
       throw new EnvironmentError(
         `Nothing of the job ${handle.id} can be collected: it ${job === undefined ? 'is not known' : 'still runs'}.`,
       )
-    const place = job.directory ?? directory
-    const logs = { stdout: join(place, 'stdout'), stderr: join(place, 'stderr') }
-    if (job.directory === undefined) mkdirSync(directory, { recursive: true })
-    for (const log of [logs.stdout, logs.stderr]) if (!existsSync(log)) writeFileSync(log, '')
-    const files: string[] = []
-    const missing: string[] = []
-    if (job.request.outputs.length > 0) {
-      const roots = {
-        jobDirectory: join(place, 'work'),
-        workDirectory: realpathSync.native(job.request.workDirectory),
-      }
-      for (const { path, optional } of job.request.outputs) {
-        signal.throwIfAborted()
-        if (await bringOutput(path, roots, directory)) files.push(path)
-        else if (optional !== true) missing.push(path)
-      }
-    }
-    return { files, missing, ...logs }
+    return collectJob(job, directory, this.#surroundings.limits, signal)
   }
 
   async release(handles: readonly JobHandle[]): Promise<void> {
@@ -218,15 +205,25 @@ export class LocalEnvironment implements Environment {
   #accept(request: JobRequest, read: ReturnType<typeof rememberingReader>): SubmitOutcome {
     const known = this.#jobs.get(request.id)
     if (known !== undefined) return { kind: 'accepted', handle: known.handle }
-    const refusal = refusalOf(request, honoured)
+    const refusal = refusalOf(request, honoured) ?? this.#refusalOfMemory(request)
     if (refusal !== undefined) return { kind: 'rejected', reason: refusal }
     if (this.#jobs.size >= mostKnownJobs)
       return { kind: 'deferred', reason: `${mostKnownJobs} jobs wait here to run or to be released.` }
+    const { printedBytes } = this.#surroundings.limits
     const slots = Math.min(request.resources.cpus ?? 1, this.#options.slots)
-    const job = new LocalJob(request, slots, read, (changed) => this.#tell(changed.request.id))
+    const job = new LocalJob(request, { slots, printedBytes }, read, (changed) =>
+      this.#tell(changed.request.id),
+    )
     this.#jobs.set(request.id, job)
     this.#queue.push(job)
     return { kind: 'accepted', handle: job.handle }
+  }
+
+  #refusalOfMemory({ resources }: JobRequest): string | undefined {
+    const { memoryBytes: most = Infinity } = this.#surroundings.limits
+    const { memoryBytes: wanted = 0 } = resources
+    if (wanted <= most) return undefined
+    return `It asks for ${showBytes(wanted)} of memory; here a process may take at most ${showBytes(most)} (--task-memory).`
   }
 
   /** Starts what can start, in the order of submission: a job that needs many slots is not overtaken. */
@@ -255,6 +252,7 @@ export class LocalEnvironment implements Environment {
   #run(job: LocalJob, directory: string, launcher: Launcher): void {
     const text = jobText(job.request, directory, this.#options.env, this.#surroundings.boxes)
     this.#running.set(launcher, job)
+    this.#printWatch.begin()
     this.#freeSlots -= job.slots
     job.run(launcher, directory, text, this.#options.stopGraceMs, () => {
       this.#running.delete(launcher)

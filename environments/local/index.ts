@@ -33,6 +33,7 @@ export const plugin: EnvironmentPlugin<LocalOptions> = {
       directory,
       variables: context.variables,
       ...(context.boxes !== undefined && { boxes: context.boxes }),
+      limits: context.limits ?? {},
       warn: context.warn,
       newSecret: randomUUID,
     })

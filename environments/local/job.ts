@@ -1,6 +1,8 @@
+import { statSync } from 'node:fs'
 import { constants } from 'node:os'
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import type { JobHandle, JobRequest, Observation, StopCause } from '../../src/environment/environment.ts'
+import { showBytes } from './show-bytes.ts'
 import type { Launcher, LauncherEnding } from './launcher.ts'
 import type { DirectoryReader } from '../../src/environment/view.ts'
 
@@ -20,20 +22,29 @@ export class LocalJob {
   observation: Observation = { kind: 'queued' }
   /** Its job directory, once it was made. */
   directory: string | undefined
+  /** How it ended by itself, as a shell tells it: a signal is 128 and its number. */
+  endCode: number | undefined
   /** Settles when the job is over. */
   readonly over: Promise<void>
   readonly #settleOver: () => void
   readonly #changed: (job: LocalJob) => void
   #pid: number | undefined
   #launcher: Launcher | undefined
+  readonly #printedBytes: number | undefined
   #wish: StopWish | undefined
   #wishGraceMs = 0
   #timer: NodeJS.Timeout | undefined
 
-  constructor(request: JobRequest, slots: number, read: DirectoryReader, changed: (job: LocalJob) => void) {
+  constructor(
+    request: JobRequest,
+    { slots, printedBytes }: { readonly slots: number; readonly printedBytes: number | undefined },
+    read: DirectoryReader,
+    changed: (job: LocalJob) => void,
+  ) {
     this.request = request
     this.handle = { id: request.id, nativeId: request.id, state: { version: 1 } }
     this.slots = slots
+    this.#printedBytes = printedBytes
     this.read = read
     this.#changed = changed
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -63,6 +74,7 @@ export class LocalJob {
       ended: (ending) => {
         freed()
         this.#pid = undefined
+        this.checkPrinted()
         this.#become(this.#observationOf(ending))
       },
     })
@@ -74,6 +86,18 @@ export class LocalJob {
     this.#wish = wish
     this.#wishGraceMs = graceMs
     if (this.#pid !== undefined) this.#terminate()
+  }
+
+  /** Ends the job if it has printed more than it may. */
+  checkPrinted(): void {
+    const { directory } = this
+    const limit = this.#printedBytes
+    if (limit === undefined || directory === undefined || this.#wish !== undefined) return
+    const isTooMuch = ['stdout', 'stderr'].some(
+      (log) => (statSync(join(directory, log), { throwIfNoEntry: false })?.size ?? 0) > limit,
+    )
+    if (isTooMuch)
+      this.stop({ cause: 'limit', message: `It printed more than ${showBytes(limit)} (--task-output).` }, 0)
   }
 
   /** Ends a job that no launcher has, or has any more. */
@@ -110,6 +134,7 @@ export class LocalJob {
 
   #observationOf(ending: LauncherEnding): Observation {
     if (this.#wish !== undefined) return { kind: 'stopped', ...this.#wish }
+    this.endCode = ending.kind === 'exited' ? ending.exitCode : 128 + ending.signal
     if (ending.kind === 'exited') return { kind: 'exited', exitCode: ending.exitCode }
     return { kind: 'stopped', cause: 'signal', message: `It was ended by ${signalName(ending.signal)}.` }
   }

@@ -1,4 +1,5 @@
 import { quote } from '../../src/environment/quote.ts'
+import type { JobLimits } from '../../src/environment/plugin.ts'
 
 /**
  * What a launcher shell reads first: functions, then `ready`. It runs from standard input (`bash -s`), so each
@@ -55,6 +56,20 @@ echo "$molehill_secret ready"
 export const signalScript = `while read -r -u 3 signal group; do kill -s "$signal" -- "-$group" 2>/dev/null; done &
 exec 3<&-
 `
+
+/**
+ * What a launcher reads first of all, for itself and all that it starts: limits that only root could raise, no core
+ * dumps, and to be the first to go when the memory of the computer runs out.
+ */
+export function limitScript({ memoryBytes, fileBytes }: JobLimits): string {
+  const kibibytes = (bytes: number): number => Math.ceil(bytes / 1024)
+  return [
+    'ulimit -S -c 0',
+    ...(memoryBytes === undefined ? [] : [`ulimit -d ${kibibytes(memoryBytes)}`]),
+    ...(fileBytes === undefined ? [] : [`ulimit -f ${kibibytes(fileBytes)}`]),
+    '{ echo 500 > /proc/self/oom_score_adj; } 2>/dev/null\n',
+  ].join('\n')
+}
 
 /**
  * The lines that run one job in the job directory with this name. `text` must be one line. Bash tells of a job that a

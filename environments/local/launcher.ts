@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
 import { Writable, type Readable } from 'node:stream'
-import type { JobBoxes } from '../../src/environment/plugin.ts'
-import { jobScript, launcherScript, signalScript } from './launcher-script.ts'
+import type { JobBoxes, JobLimits } from '../../src/environment/plugin.ts'
+import { jobScript, launcherScript, limitScript, signalScript } from './launcher-script.ts'
 
 /** How a job that a launcher ran came to its end. */
 export type LauncherEnding =
@@ -20,6 +20,8 @@ export interface LauncherOptions {
   readonly variables: Readonly<Record<string, string>>
   /** The shell runs in a box where these say that one may hold many jobs. */
   readonly boxes?: JobBoxes
+  /** Of each job. */
+  readonly limits: JobLimits
   /** A word that no job can guess; answers start with it. */
   readonly secret: string
   /** Told once when the shell is gone, after everything it said was read. */
@@ -85,7 +87,9 @@ export class Launcher {
         options.gone(this, message.trim())
       })
     })
-    this.#input.write(`exec 2>&1\n${isBoxed ? signalScript : ''}${launcherScript(directory, options.secret)}`)
+    this.#input.write(
+      `exec 2>&1\n${isBoxed ? signalScript : ''}${limitScript(options.limits)}${launcherScript(directory, options.secret)}`,
+    )
   }
 
   /** Runs one job. The caller waits for its end before it gives the next one. */

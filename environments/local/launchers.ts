@@ -1,5 +1,5 @@
 import { EnvironmentError } from '../../src/environment/environment.ts'
-import type { JobBoxes } from '../../src/environment/plugin.ts'
+import type { JobBoxes, JobLimits } from '../../src/environment/plugin.ts'
 import { Guard } from './guard.ts'
 import { Launcher } from './launcher.ts'
 
@@ -9,6 +9,7 @@ export interface LaunchersOptions {
   readonly directory: string
   readonly variables: Readonly<Record<string, string>>
   readonly boxes?: JobBoxes
+  readonly limits: JobLimits
   readonly newSecret: () => string
   readonly warn: (message: string) => void
   /** A launcher became free without having been given back. */
@@ -73,6 +74,7 @@ export class Launchers {
       directory: this.#options.directory,
       variables: this.#options.variables,
       ...(this.#options.boxes !== undefined && { boxes: this.#options.boxes }),
+      limits: this.#options.limits,
       secret: this.#options.newSecret(),
       gone: (gone, message) => this.#remove(gone, message),
     })

@@ -134,6 +134,33 @@ export const options = {
       'Where isolation is required: absolute paths, with colons between, that tasks may read besides the programs of the system.',
     fallback: () => '/opt',
   }),
+  taskMemoryBytes: option<number>({
+    name: 'task-memory',
+    kind: bytes({ minimum: 0, maximum: pebibyte }),
+    description: 'How much memory each process of a command on this computer may take; 0 limits nothing.',
+    fallback: ({ memoryBytes }) => Math.floor((memoryBytes * 3) / 4 / mebibyte) * mebibyte,
+    fallbackText: "three quarters of the computer's",
+  }),
+  taskFileBytes: option<number>({
+    name: 'task-file-size',
+    kind: bytes({ minimum: 0, maximum: pebibyte }),
+    description: 'Largest file that a command on this computer may write; 0 limits nothing.',
+    fallback: () => 16 * gibibyte,
+  }),
+  taskOutputBytes: option<number>({
+    name: 'task-output',
+    kind: bytes({ minimum: 0, maximum: pebibyte }),
+    description:
+      'Most that a command on this computer may print on standard output, and on standard error; 0 limits nothing.',
+    fallback: () => 256 * mebibyte,
+  }),
+  taskProcesses: option<number>({
+    name: 'task-processes',
+    kind: number({ minimum: 0, maximum: 4_194_304 }),
+    description:
+      'How many processes and threads may be in the box of a command on this computer, if the server is not run by root; 0 limits nothing.',
+    fallback: () => 4096,
+  }),
   uploadBytes: option<number>({
     name: 'upload-limit',
     kind: bytes({ minimum: kibibyte, maximum: pebibyte }),

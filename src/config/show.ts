@@ -71,4 +71,10 @@ function showValue(option: Option<unknown>, value: unknown): string {
 }
 
 // Only options with a `fallbackText` look at it.
-const plainSurroundings = { homeDirectory: '', stateDirectory: '', configDirectory: '', cores: 1 }
+const plainSurroundings = {
+  homeDirectory: '',
+  stateDirectory: '',
+  configDirectory: '',
+  cores: 1,
+  memoryBytes: 0,
+}

@@ -1,4 +1,4 @@
-import { availableParallelism, homedir } from 'node:os'
+import { availableParallelism, homedir, totalmem } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 
 /** What defaults depend on. */
@@ -10,6 +10,8 @@ export interface Surroundings {
   readonly configDirectory: string
   /** Cores that this process may use. */
   readonly cores: number
+  /** What this computer has. */
+  readonly memoryBytes: number
 }
 
 /** Follows the XDG Base Directory Specification 0.8: a relative path in a variable counts as not set. */
@@ -20,6 +22,7 @@ export function readSurroundings(env: Readonly<Record<string, string | undefined
     stateDirectory: absolute(env.XDG_STATE_HOME) ?? join(homeDirectory, '.local', 'state'),
     configDirectory: absolute(env.XDG_CONFIG_HOME) ?? join(homeDirectory, '.config'),
     cores: availableParallelism(),
+    memoryBytes: totalmem(),
   }
 }
 

@@ -1,4 +1,4 @@
-import type { EnvironmentPlugin } from '../environment/plugin.ts'
+import type { EnvironmentPlugin, JobLimits } from '../environment/plugin.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import type { NamedEnvironments } from '../store/named-environments.ts'
 import type { EngineLimits } from './start-queue.ts'
@@ -19,6 +19,8 @@ export interface EngineSettings {
   readonly taskNetwork?: boolean
   /** What tasks may read besides the programs of the system, where isolation is required. */
   readonly taskPaths?: readonly string[]
+  /** What one command on this computer may take. */
+  readonly taskLimits?: JobLimits
   /** How much is taken on at the same time; whatever comes without. */
   readonly limits?: EngineLimits
   /** Environments that scripts may name; none without. */

@@ -28,7 +28,7 @@ export function taskView(
 
 /** Boxes for the jobs of environments on this computer; undefined where there are none. */
 export async function jobBoxes(settings: EngineSettings): Promise<JobBoxes | undefined> {
-  const { isolation } = settings
+  const { isolation, taskLimits: { processes } = {} } = settings
   if (isolation === undefined || !hasBox(isolation)) return undefined
   const dataDirectory = await realpath(settings.dataDirectory)
   const isPerJob = isolation.wish === 'required'
@@ -43,6 +43,7 @@ export async function jobBoxes(settings: EngineSettings): Promise<JobBoxes | und
           { readOnly, readWrite: isPerJob ? readWrite : [...shared, ...readWrite] },
         ),
         directory,
+        ...(processes !== undefined && { limits: { processes } }),
       }),
   }
 }

@@ -18,7 +18,7 @@ export class Trackers {
   }
 
   static async load(settings: EngineSettings): Promise<Trackers> {
-    const { dataDirectory, variables, now, warn } = settings
+    const { dataDirectory, variables, taskLimits, now, warn } = settings
     const boxes = await jobBoxes(settings)
     const registry = new EnvironmentRegistry({
       plugins: settings.plugins ?? (await loadPlugins(new URL('../../environments/', import.meta.url))),
@@ -27,6 +27,7 @@ export class Trackers {
       directory: join(dataDirectory, 'environments'),
       variables,
       ...(boxes !== undefined && { boxes }),
+      ...(taskLimits !== undefined && { limits: taskLimits }),
       now,
       warn: (message) => warn(message, {}),
     })

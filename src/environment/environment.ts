@@ -104,7 +104,7 @@ export type Observation =
 
 /** Why a job ended without an exit code of its own. */
 export type StopCause =
-  'cancelled' | 'timeout' | 'out-of-memory' | 'preempted' | 'node-failure' | 'signal' | 'unknown'
+  'cancelled' | 'timeout' | 'limit' | 'out-of-memory' | 'preempted' | 'node-failure' | 'signal' | 'unknown'
 
 /** Enough to find the job again after a restart. The engine stores it and never reads `state`. */
 export interface JobHandle {
@@ -124,6 +124,8 @@ export interface Capabilities {
   readonly resources: readonly (keyof Resources)[]
   readonly maxJobsPerSubmit: number
   readonly maxActiveJobs: number
+  /** Jobs of an environment that gave no answer for so long count as lost and run elsewhere; without it they wait. */
+  readonly lostAfterOutageMs?: number
   /** Polling starts at `minMs` and slows by `stepMs` up to `maxMs` while nothing changes. */
   readonly pollInterval: { readonly minMs: number; readonly maxMs: number; readonly stepMs: number }
 }
@@ -178,6 +180,8 @@ export interface CollectedFiles {
   /** Absolute paths of the two log files, on the server. To be read, moved or copied before `release`. */
   readonly stdout: string
   readonly stderr: string
+  /** What the environment knows of why the job may have gone wrong: the rest of a sentence that tells of its end. */
+  readonly remark?: string
 }
 
 /** The environment itself cannot be used: unreachable, refused credentials, missing program. */

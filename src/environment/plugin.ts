@@ -36,6 +36,18 @@ export interface JobBoxes {
   ): readonly string[]
 }
 
+/** What one job on this computer may take; whatever it likes where nothing is said. */
+export interface JobLimits {
+  /** Private memory of each of its processes. */
+  readonly memoryBytes?: number
+  /** Largest file that it may write. */
+  readonly fileBytes?: number
+  /** Most that it may print on each of standard output and standard error. */
+  readonly printedBytes?: number
+  /** Processes and threads in its box: the box sees to it, where there is one. */
+  readonly processes?: number
+}
+
 /** What the server gives to every environment. */
 export interface PluginContext {
   /** A directory of the environment's own on the server, for job directories and whatever it must remember. */
@@ -44,6 +56,8 @@ export interface PluginContext {
   readonly variables: Readonly<Record<string, string | undefined>>
   /** Absent where jobs run as the server does. */
   readonly boxes?: JobBoxes
+  /** For jobs on this computer. */
+  readonly limits?: JobLimits
   readonly now: () => number
   /** For a person to read: what went wrong and what was done about it. */
   readonly warn: (message: string) => void
