@@ -15,6 +15,7 @@ import { createApi, type Api } from './api/app.ts'
 import type { ObservedRequest } from './api/observe.ts'
 import { openmoleDialect } from './api/openmole/dialect.ts'
 import { operationsDialect } from './api/operations/dialect.ts'
+import { capConnections, readOpenFilesLimit } from './api/connection-cap.ts'
 import { listen } from './api/server.ts'
 import { loadTls, type TlsIdentity } from './api/tls.ts'
 import { openUploads, type Uploads } from './api/uploads.ts'
@@ -103,10 +104,12 @@ export async function startServer(
     log,
     stopping: stopping.signal,
   })
+  const cap = capConnections(maxConnections, readOpenFilesLimit())
+  if (cap.remark !== undefined) log.warn({}, cap.remark)
   const server = await listen(api, {
     host,
     port,
-    maxConnections,
+    maxConnections: cap.maxConnections,
     ...(tls === undefined ? {} : { tls }),
     idleMs: Math.max(connectionIdleMs, 2 * configuration.scriptTimeMs),
     report: (error) => log.warn({ err: error }, 'a connection failed'),

@@ -194,7 +194,8 @@ export const options = {
   maxConnections: option<number>({
     name: 'max-connections',
     kind: number({ minimum: 1, maximum: 1_000_000 }),
-    description: 'How many connections are open at the same time; more are refused.',
+    description:
+      'How many connections are open at the same time; more are refused. Never more than half of the files that may be open.',
     fallback: () => 1000,
   }),
   requestsPerSecond: option<number>({

@@ -1,0 +1,32 @@
+/** What a server may open, as the system limits it. */
+export interface ConnectionCap {
+  readonly maxConnections: number
+  /** Why it is less than was asked for; undefined when it is not. */
+  readonly remark: string | undefined
+}
+
+/**
+ * How many connections a server takes. At least half of what it may open is kept for files, journals and processes:
+ * idle clients must not keep it from writing what it has promised.
+ *
+ * @param wished the option `max-connections`
+ * @param openFiles how many descriptors this process may have; undefined where nothing limits them
+ */
+export function capConnections(wished: number, openFiles: number | undefined): ConnectionCap {
+  const most = openFiles === undefined ? wished : Math.max(1, Math.floor(openFiles / 2))
+  if (wished <= most) return { maxConnections: wished, remark: undefined }
+  return {
+    maxConnections: most,
+    remark:
+      `Takes at most ${most} connections instead of ${wished}: only ${openFiles} files may be open (ulimit -n), ` +
+      'and half of them are kept for files and processes.',
+  }
+}
+
+/** How many descriptors this process may have at the same time; undefined where nothing limits them. */
+export function readOpenFilesLimit(): number | undefined {
+  if (process.report === undefined) return undefined
+  const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: number | string } } }
+  const soft = Number(report.userLimits?.open_files?.soft)
+  return Number.isFinite(soft) && soft > 0 ? soft : undefined
+}
