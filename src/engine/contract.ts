@@ -1,3 +1,4 @@
+import type { Capabilities, CheckFinding } from '../environment/environment.ts'
 import type { Plan } from '../workflow/plan.ts'
 
 /** All executions of a data directory. What API and command line see of the engine. */
@@ -33,6 +34,8 @@ export interface Executions {
   list(): readonly ExecutionSummary[]
   /** How many executions wait for others to end. */
   readonly queueLength: number
+  /** The places where jobs run. */
+  readonly environments: Environments
   /** Stops taking work and commits what is known; unfinished executions go on at the next start. */
   close(): Promise<void>
 }
@@ -154,4 +157,56 @@ export interface JobRow {
   readonly startedAt: number | null
   readonly endedAt: number | null
   readonly error: string | null
+}
+
+/** The environments of a server: those with names, and those that executions have described and use. */
+export interface Environments {
+  /** Kinds that there are, each with the names of its options that are secret. */
+  readonly kinds: readonly { readonly kind: string; readonly secrets: readonly string[] }[]
+  list(): Promise<readonly EnvironmentDescription[]>
+  /**
+   * Keeps an environment under a name. Says whether executions use the one that it replaces: they do so until the
+   * server starts again. Throws Problem: parameter-invalid, environment-conflict, configuration-invalid where secrets
+   * cannot be kept.
+   */
+  add(definition: EnvironmentDefinition): Promise<{ readonly isInUse: boolean }>
+  /** Looks at all that jobs need there. Throws Problem environment-unknown. */
+  check(name: string, signal: AbortSignal): Promise<readonly CheckFinding[]>
+  /** Forgets a named environment. Throws Problem environment-unknown, and environment-conflict while it is in use. */
+  remove(name: string): Promise<void>
+}
+
+export interface EnvironmentDefinition {
+  readonly name: string
+  readonly kind: string
+  /** Those that may be shown. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Those that may not. */
+  readonly secrets: Readonly<Record<string, string>>
+  /** Whether an environment of this name may be there already. */
+  readonly isReplacing: boolean
+}
+
+/** What may be told of an environment: no secret. */
+export interface EnvironmentDescription {
+  readonly name: string
+  readonly kind: string
+  /** Whether scripts may refer to it by its name. */
+  readonly isNamed: boolean
+  readonly options: Readonly<Record<string, unknown>>
+  /** Names of the options that are kept encrypted. */
+  readonly secrets: readonly string[]
+  /** Absent until it is used or checked. */
+  readonly capabilities: Capabilities | undefined
+  readonly health: EnvironmentHealth
+  /** Of all executions under way, and of those that ended since the server has started. */
+  readonly jobs: Pick<EnvironmentState, 'ready' | 'submitted' | 'running' | 'done' | 'failed'>
+}
+
+export interface EnvironmentHealth {
+  readonly state: 'good' | 'bad' | 'unknown'
+  /** What the latest check has found, or why nothing goes on there now. */
+  readonly message: string
+  /** When that was, in milliseconds since 1970. */
+  readonly checkedAt: number | undefined
 }

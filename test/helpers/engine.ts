@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path'
 import { createExecutions } from '../../src/engine/executions.ts'
 import type { Executions, ExecutionState } from '../../src/engine/contract.ts'
 import type { EngineLimits } from '../../src/engine/start-queue.ts'
+import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
+import type { NamedEnvironments } from '../../src/store/named-environments.ts'
 
 /** An engine on a directory of its own, both gone at the end of the test. */
 export interface TestEngine extends AsyncDisposable {
@@ -18,9 +20,16 @@ export interface TestEngine extends AsyncDisposable {
   restart(): Promise<TestEngine>
 }
 
-export async function startTestEngine(
-  options: { dataDirectory?: string; slots?: number; scriptTimeMs?: number; limits?: EngineLimits } = {},
-): Promise<TestEngine> {
+export interface TestEngineOptions {
+  readonly dataDirectory?: string
+  readonly slots?: number
+  readonly scriptTimeMs?: number
+  readonly limits?: EngineLimits
+  readonly named?: NamedEnvironments
+  readonly plugins?: ReadonlyMap<string, EnvironmentPlugin>
+}
+
+export async function startTestEngine(options: TestEngineOptions = {}): Promise<TestEngine> {
   const dataDirectory = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), 'molehill-engine-')))
   const warnings: string[] = []
   const executions = await createExecutions({
@@ -30,6 +39,8 @@ export async function startTestEngine(
     scriptMemoryBytes: 512 * 2 ** 20,
     outputBytes: 2 ** 20,
     ...(options.limits !== undefined && { limits: options.limits }),
+    ...(options.named !== undefined && { named: options.named }),
+    ...(options.plugins !== undefined && { plugins: options.plugins }),
     variables: process.env,
     now: Date.now,
     warn: (message) => warnings.push(message),

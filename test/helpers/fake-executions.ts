@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type {
+  EnvironmentDefinition,
+  Environments,
   ExecutionState,
   Executions,
   ExecutionSummary,
@@ -93,8 +95,58 @@ export function createFakeExecutions(directory: string): FakeExecutions {
       if (all.size === 0) await rmdir(directory)
     },
     queueLength: 0,
+    environments: createFakeEnvironments(),
     list: (): readonly ExecutionSummary[] => [...all.values()].map(({ state }) => state),
     close: () => Promise.resolve(),
+  }
+}
+
+/** Environments in memory; the kind `ssh` has the secret `password`, and `away` is one that cannot be reached. */
+function createFakeEnvironments(): Environments {
+  const kept = new Map<string, EnvironmentDefinition>()
+  const find = (name: string): EnvironmentDefinition => {
+    const found = kept.get(name)
+    if (found !== undefined) return found
+    throw new Problem('environment-unknown', `There is no environment named "${name}".`)
+  }
+  return {
+    kinds: [
+      { kind: 'local', secrets: [] },
+      { kind: 'ssh', secrets: ['password'] },
+    ],
+    list: async () =>
+      [...kept.values()].map(({ name, kind, options, secrets }) => ({
+        name,
+        kind,
+        isNamed: true,
+        options,
+        secrets: Object.keys(secrets),
+        capabilities: undefined,
+        health: { state: 'unknown', message: 'It was not checked yet.', checkedAt: undefined },
+        jobs: { ready: 0, submitted: 0, running: 0, done: 0, failed: 0 },
+      })),
+    async add(definition) {
+      if (kept.has(definition.name) && !definition.isReplacing)
+        throw new Problem('environment-conflict', `There is an environment named ${definition.name} already.`)
+      kept.set(definition.name, definition)
+      return { isInUse: false }
+    },
+    async check(name) {
+      const isGood = find(name).name !== 'away'
+      return [
+        { what: 'host', isGood: true, message: 'It answers.' },
+        {
+          what: 'disk',
+          isGood,
+          message: isGood ? 'There is room.' : 'It is full.',
+          ...(!isGood && { fix: 'Free some.' }),
+        },
+      ]
+    },
+    async remove(name) {
+      find(name)
+      kept.delete(name)
+    },
   }
 }
 
