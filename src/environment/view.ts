@@ -35,43 +35,70 @@ export function segmentsOf(path: string): readonly string[] | undefined {
   return segments.length === 0 || segments.includes('..') ? undefined : segments
 }
 
+/** What a view of a work directory consists of, each directory before what lies in it; paths are relative to the view. */
+export type ViewEntry =
+  /** The view itself has the path ''. */
+  | { readonly kind: 'directory'; readonly path: string }
+  /** `to` is an absolute path on the server: a name of the work directory, or an input. */
+  | { readonly kind: 'link'; readonly path: string; readonly to: string }
+  /** An input that the job changes in place: a link would change the original. */
+  | { readonly kind: 'copy'; readonly path: string; readonly from: string }
+
 /**
- * Makes `target` a view of the request's work directory: a link for each name, real directories on the way to
- * inputs and outputs, inputs in their places. What an output will be is not linked, so that writing it leaves the
- * work directory alone. Paths must have passed `segmentsOf`. Where `present` is given, `target` is there already and
- * holds exactly these links: those that fit stay.
+ * A view of the request's work directory: a link for each name, real directories on the way to inputs and outputs,
+ * inputs in their places. What an output will be is not linked, so that writing it leaves the work directory alone.
+ * Paths must have passed `segmentsOf`.
  */
-export function makeView(target: string, request: JobRequest, read: DirectoryReader, present?: Links): void {
+export function planView(request: JobRequest, read: DirectoryReader): readonly ViewEntry[] {
   const root: Branch = { children: new Map(), isOutput: false }
-  for (const { from, to } of [...(request.shared ?? []), ...request.inputs]) branchAt(root, to).from = from
+  for (const input of [...request.inputs, ...(request.shared ?? [])])
+    branchAt(root, input.to).from = input.from
   for (const output of request.outputs) branchAt(root, output.path).isOutput = true
-  makeDirectory(target, request.workDirectory, root, read, present)
+  const entries: ViewEntry[] = []
+  planDirectory(entries, '', request.workDirectory, root, read)
+  return entries
 }
 
-function makeDirectory(
-  target: string,
+/**
+ * Makes `target` the view of the request. Where `present` is given, `target` is there already and holds exactly these
+ * links: those that fit stay.
+ */
+export function makeView(target: string, request: JobRequest, read: DirectoryReader, present?: Links): void {
+  const entries = planView(request, read)
+  if (present !== undefined) {
+    const wanted = new Map(entries.map((entry) => [entry.path, entry.kind === 'link' ? entry.to : undefined]))
+    for (const [name, to] of present) if (wanted.get(name) !== to) unlinkSync(`${target}/${name}`)
+  }
+  for (const entry of entries) {
+    const place = entry.path === '' ? target : `${target}/${entry.path}`
+    if (entry.kind === 'copy') cpSync(entry.from, place, { recursive: true })
+    else if (entry.kind === 'directory') {
+      if (entry.path !== '' || present === undefined) mkdirSync(place)
+    } else if (present?.get(entry.path) !== entry.to) symlinkSync(entry.to, place)
+  }
+}
+
+function planDirectory(
+  entries: ViewEntry[],
+  path: string,
   source: string | undefined,
   branch: Branch,
   read: DirectoryReader,
-  present?: Links,
 ): void {
-  if (present === undefined) mkdirSync(target)
+  entries.push({ kind: 'directory', path })
+  const prefix = path === '' ? '' : `${path}/`
   // An output directory holds only what the job makes.
   const names = source === undefined || branch.isOutput ? [] : read(source)
-  const links = new Map(
-    names.filter((name) => !branch.children.has(name)).map((name) => [name, `${source}/${name}`]),
-  )
-  for (const [name, origin] of present ?? []) if (links.get(name) !== origin) unlinkSync(`${target}/${name}`)
-  for (const [name, origin] of links)
-    if (present?.get(name) !== origin) symlinkSync(origin, `${target}/${name}`)
+  for (const name of names)
+    if (!branch.children.has(name))
+      entries.push({ kind: 'link', path: prefix + name, to: `${source}/${name}` })
   for (const [name, child] of branch.children) {
-    const place = join(target, name)
+    const place = prefix + name
     const origin = child.from ?? (source === undefined || branch.isOutput ? undefined : join(source, name))
-    if (child.children.size > 0) makeDirectory(place, origin, child, read)
+    if (child.children.size > 0) planDirectory(entries, place, origin, child, read)
     else if (child.from === undefined) continue
-    // Changed in place by the job: a link would change the original.
-    else if (child.isOutput) cpSync(child.from, place, { recursive: true })
-    else symlinkSync(child.from, place)
+    else if (child.isOutput) entries.push({ kind: 'copy', path: place, from: child.from })
+    else entries.push({ kind: 'link', path: place, to: child.from })
   }
 }
 
