@@ -1,0 +1,115 @@
+import { execText, quote } from '../quote.ts'
+import type { JobRequest } from '../environment.ts'
+
+/** How a job ended, in its own words: what its file `exit` says. */
+export type JobEnd =
+  | { readonly kind: 'exited'; readonly exitCode: number }
+  | { readonly kind: 'signalled'; readonly signal: number }
+  | { readonly kind: 'timeout' }
+  /** It could not be started. */
+  | { readonly kind: 'failed'; readonly message: string }
+
+/** What the file `exit` says; undefined for what is not whole (yet). */
+export function readEnd(text: string): JobEnd | undefined {
+  const line = /^([a-z]+)(?: (.*))?\n$/.exec(text)
+  if (line === null) return undefined
+  const [, kind, rest = ''] = line
+  if (kind === 'exited' && /^\d{1,3}$/.test(rest)) return { kind, exitCode: Number(rest) }
+  if (kind === 'signal' && /^\d{1,3}$/.test(rest)) return { kind: 'signalled', signal: Number(rest) }
+  if (kind === 'timeout') return { kind }
+  if (kind === 'failed') return { kind, message: rest }
+  return undefined
+}
+
+/** The file `command` of a job: bash text that becomes the job's program in the directory that it is read in. */
+export function commandText(request: JobRequest, prologue: readonly string[] = []): string {
+  return [...prologue, execText(request.command, request.env), ''].join('\n')
+}
+
+/**
+ * Bash text (bash 4 or newer) that runs one job to its end and writes down how it ended. It must be part of a file
+ * that bash reads line by line: bash says between two lines what ended a program. Before it, these are set:
+ * `molehill_directory`, the job's directory; `molehill_id`; and, where it may not run for ever, `molehill_seconds`.
+ *
+ * A job runs once: the file `started` is made by whoever comes first, so a scheduler that runs a script again, or has
+ * got it twice, does no harm. Text that bash adds to it tells a signal from an exit code above 128. The file `exit` gets
+ * its name as the last act. The text ends the shell with code 0 whatever the job did: to some schedulers other codes
+ * are wishes (99 and 100 in SGE). After the time in seconds the job gets SIGTERM, and SIGKILL `stopGraceMs` later.
+ */
+export function runJobText(stopGraceMs: number): string {
+  return `molehill_end() { printf '%s\\n' "$*" >|"$molehill_directory/exit.new" && mv -f -- "$molehill_directory/exit.new" "$molehill_directory/exit"; }
+[[ -e $molehill_directory/cancelled ]] && exit 0
+set -o noclobber
+{ printf '%s\\n' "\${HOSTNAME:-unknown}" >"$molehill_directory/started"; } 2>/dev/null || exit 0
+set +o noclobber
+cd -- "$molehill_directory/work" 2>/dev/null || { molehill_end "failed The directory $molehill_directory/work cannot be entered on \${HOSTNAME:-this computer}."; exit 0; }
+exec 2>>"$molehill_directory/started"
+molehill_job() {
+  trap - TERM INT HUP USR1 USR2 XCPU
+  unset OLDPWD
+  export MOLEHILL_JOB_ID=$molehill_id MOLEHILL_JOB_DIRECTORY=$molehill_directory/work
+  . "$molehill_directory/command"
+}
+molehill_watch() {
+  trap - TERM INT HUP USR1 USR2 XCPU
+  sleep "$molehill_seconds"
+  : >|"$molehill_directory/late"
+  kill -TERM -- "-$molehill_child"
+  sleep ${stopGraceMs / 1000}
+  kill -KILL -- "-$molehill_child"
+}
+molehill_wait() {
+  wait "$molehill_child"
+  molehill_code=$?
+  while (( molehill_code > 128 )); do
+    molehill_last=$molehill_code molehill_gone=1
+    if kill -0 "$molehill_child"; then
+      molehill_gone=
+      if (( BASH_VERSINFO[0] >= 5 )); then wait -f "$molehill_child"; else sleep 1; fi
+    fi 2>/dev/null
+    wait "$molehill_child" 2>/dev/null
+    molehill_code=$?
+    if [[ $molehill_gone ]] && (( molehill_code == molehill_last )); then break; fi
+  done
+}
+molehill_pass() { [[ $molehill_child ]] && kill "-$1" -- "-$molehill_child" 2>/dev/null; }
+molehill_child=
+for molehill_signal in TERM INT HUP USR1 USR2 XCPU; do trap "molehill_pass $molehill_signal" "$molehill_signal"; done
+set -m
+molehill_job </dev/null >|../stdout 2>|../stderr & molehill_child=$!; if [[ $molehill_seconds ]]; then molehill_watch </dev/null >/dev/null 2>&1 & molehill_watcher=$!; fi; molehill_wait
+mapfile -t molehill_notes <"$molehill_directory/started"
+kill -KILL -- "-$molehill_child" \${molehill_watcher:+"-$molehill_watcher"} 2>/dev/null
+if [[ ! -e $molehill_directory/stderr ]]; then molehill_end "failed Its logs could not be made: \${molehill_notes[*]:1}"
+elif [[ -e $molehill_directory/late ]]; then molehill_end timeout
+elif (( molehill_code > 128 && \${#molehill_notes[@]} > 1 )); then molehill_end "signal $(( molehill_code - 128 ))"
+else molehill_end "exited $molehill_code"; fi
+exit 0
+`
+}
+
+/** The script of jobs that a scheduler starts by number. Paths are absolute, on the host. */
+export interface BatchScript {
+  readonly directives: readonly string[]
+  /** Shell text that becomes the job's number, counted from 0. */
+  readonly index: string
+  /** A file with one job id a line. */
+  readonly jobsFile: string
+  /** Where the directories of the jobs lie. */
+  readonly jobsDirectory: string
+  readonly wallTimeMs?: number
+  readonly stopGraceMs: number
+}
+
+export function batchScript(script: BatchScript): string {
+  const seconds = script.wallTimeMs === undefined ? '' : String(script.wallTimeMs / 1000)
+  return [
+    '#!/bin/bash',
+    ...script.directives,
+    `mapfile -t -s "${script.index}" -n 1 molehill_line <${quote(script.jobsFile)} || exit 1`,
+    'molehill_id=${molehill_line[0]}',
+    '[[ $molehill_id ]] || { echo "No job has this number." >&2; exit 1; }',
+    `molehill_directory=${quote(script.jobsDirectory)}/$molehill_id`,
+    `molehill_seconds=${seconds}`,
+    runJobText(script.stopGraceMs),
+  ].join('\n')
+}
