@@ -13,6 +13,8 @@ export interface ObservedRequest {
   /** Code of the problem that was answered. */
   readonly code: string | undefined
   readonly executionId: string | undefined
+  /** What was acted on, where that was no execution as a whole: a file of one, an environment. */
+  readonly object: string | undefined
   /** Tells one token from another; no secret. */
   readonly tokenId: string | undefined
   /** What the audit log calls it. */
@@ -67,6 +69,7 @@ function describe(context: ApiContext) {
     status: context.res.status,
     code: context.get('code'),
     executionId: context.get('executionId')?.slice(0, longestText),
+    object: context.get('object')?.slice(0, longestText),
     tokenId: context.get('tokenId'),
     audit: context.get('audit'),
   }

@@ -21,7 +21,15 @@ interface RouteBase<Parameters extends z.ZodObject> {
   readonly problems: readonly ProblemCode[]
 }
 
-export type AuditAction = 'login' | 'start' | 'cancel' | 'remove'
+export type AuditAction =
+  | 'login'
+  | 'start'
+  | 'cancel'
+  | 'remove'
+  | 'download'
+  | 'environment-add'
+  | 'environment-check'
+  | 'environment-remove'
 
 /** A route that answers with JSON. */
 export interface JsonRoute<
@@ -54,7 +62,12 @@ export interface Call<Parameters = unknown> {
   readonly archive: ReceivedArchive | undefined
   readonly header: (name: string) => string | undefined
   /** Tells log and audit what only the handler knows. */
-  readonly note: (known: { readonly executionId?: string; readonly tokenId?: string }) => void
+  readonly note: (known: {
+    readonly executionId?: string
+    readonly tokenId?: string
+    /** What is acted on, where that is no execution as a whole. */
+    readonly object?: string
+  }) => void
   /** Put on the answer whatever it is, a problem too. */
   readonly answerHeaders: Headers
   /** Where the request comes from: an IP address, or empty when there is no connection. */

@@ -17,6 +17,7 @@ export interface ApiEnvironment {
     requestId: string
     route: string
     executionId: string
+    object: string
     tokenId: string
     audit: AuditAction
     code: string
@@ -86,9 +87,10 @@ async function callHandler(
     ...checked,
     answerHeaders: context.get('answerHeaders'),
     header: (name) => context.req.header(name),
-    note: ({ executionId, tokenId }) => {
+    note: ({ executionId, tokenId, object }) => {
       if (executionId !== undefined) context.set('executionId', executionId)
       if (tokenId !== undefined) context.set('tokenId', tokenId)
+      if (object !== undefined) context.set('object', object)
     },
     address: context.env.incoming?.socket.remoteAddress ?? '',
     signal: context.req.raw.signal,

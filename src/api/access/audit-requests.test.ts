@@ -30,6 +30,16 @@ test('logins, cancels, removals and refused requests are told; looking is not', 
   expect(JSON.stringify(events)).not.toMatch(/sesame|guess17|bad/)
 })
 
+test('a download tells which file of which execution', async () => {
+  await using test = await createTestApi()
+  const { events, audit } = start()
+  await test.post('/download', { token: 'good', id: 'nothing', path: 'results/a.csv' })
+  test.observed.forEach(audit)
+  expect(events).toMatchObject([
+    { action: 'download', outcome: 'execution-unknown', object: 'nothing/results/a.csv', tokenId: 'good' },
+  ])
+})
+
 test('who is refused again and again does not fill the log', async () => {
   await using test = await createTestApi()
   const { events, clock, audit } = start()

@@ -25,7 +25,7 @@ export function createRequestAudit(
       return false
     }
   }
-  return ({ audit, code, executionId, path, tokenId, address, requestId }) => {
+  return ({ audit, code, executionId, object, path, tokenId, address, requestId }) => {
     if (audit === undefined && (code === undefined || !refusals.has(code))) return
     if (code !== undefined && !isWorthALine(address)) {
       leftOut += 1
@@ -34,7 +34,7 @@ export function createRequestAudit(
     log.record({
       action: audit ?? 'request',
       outcome: code ?? 'ok',
-      object: audit === undefined ? path : executionId,
+      object: audit === undefined ? path : (object ?? executionId),
       tokenId,
       address,
       requestId,

@@ -3,6 +3,7 @@ import type { Login } from '../access/login.ts'
 import { answerProblem } from '../problem-answer.ts'
 import type { Dialect } from '../route.ts'
 import { controlRoutes } from './control.ts'
+import { environmentRoutes } from './environments.ts'
 import { eventRoutes } from './events.ts'
 import { explainRoutes } from './explain.ts'
 import { fileRoutes } from './files.ts'
@@ -32,6 +33,7 @@ export function openmoleDialect({ executions, login, gzipByDefault }: OpenmolePa
       ...controlRoutes(executions),
       ...eventRoutes(executions),
       ...explainRoutes(executions),
+      ...environmentRoutes(executions),
     ],
   }
 }

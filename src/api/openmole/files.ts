@@ -30,6 +30,7 @@ export function fileRoutes(executions: Executions, gzipByDefault: boolean): read
     rawRoute({
       method: 'POST',
       path: '/download',
+      audit: 'download',
       summary: 'A file as it is, or a directory as tar.gz.',
       access: 'token',
       parameters: z.object({ ...executionParameters.shape, path, gzip }),
@@ -41,6 +42,7 @@ export function fileRoutes(executions: Executions, gzipByDefault: boolean): read
       },
       async handle(call) {
         const { id, path, gzip = gzipByDefault } = call.parameters
+        call.note({ object: `${id}/${path}` })
         const opened = await openInside(executions.workDirectory(id), path)
         return opened.stats.isDirectory() ? sendDirectory(opened, call) : await sendFile(opened, gzip, call)
       },
