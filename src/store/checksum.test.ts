@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -40,6 +40,28 @@ it('finds a flipped byte wherever it makes a difference', async () => {
       else found += 1
     }
     expect(found).toBeGreaterThan(40)
+  } finally {
+    await writer.close()
+    await rm(directory, { recursive: true })
+  }
+})
+
+it('finds a flipped byte in the description of the tables, and in the version', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'molehill-checksum-'))
+  const path = join(directory, 'journal.db')
+  const writer = new DatabaseWriter()
+  try {
+    await (await writer.open(path, journalSchema, journalVersion)).close()
+    const bytes = await readFile(path)
+    const copy = join(directory, 'copy.db')
+    // https://www.sqlite.org/fileformat.html, chapter 1.3: the version of the user is at 60.
+    for (const at of [bytes.indexOf('listings TEXT'), bytes.indexOf('REAL NOT NULL'), 63]) {
+      const flipped = Buffer.from(bytes)
+      flipped[at] = (flipped[at] ?? 0) ^ 0x01
+      await writeFile(copy, flipped)
+      expect(damageOf(copy), `byte ${at}`).toContain('description of its tables')
+    }
+    expect(damageOf(path)).toBeUndefined()
   } finally {
     await writer.close()
     await rm(directory, { recursive: true })

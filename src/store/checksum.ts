@@ -8,6 +8,27 @@ export function checksumOf(columns: readonly Column[]): number {
   return crc32(JSON.stringify(columns))
 }
 
+/**
+ * Keeps a checksum of a database's version and tables in its application id, which SQLite leaves to its users: see
+ * https://www.sqlite.org/pragma.html#pragma_application_id. Belongs into the transaction that makes the tables.
+ */
+export function sealSchema(database: DatabaseSync): void {
+  database.exec(`PRAGMA application_id = ${schemaChecksum(database)}`)
+}
+
+/** A database that an earlier Molehill has made has none. */
+function isSchemaWhole(database: DatabaseSync): boolean {
+  const sealed = Number(database.prepare('PRAGMA application_id').get()?.['application_id'])
+  return sealed === 0 || sealed === schemaChecksum(database)
+}
+
+/** A signed number of 32 bits, as the application id is, and not 0. */
+function schemaChecksum(database: DatabaseSync): number {
+  const version = database.prepare('PRAGMA user_version').get()
+  const schema = database.prepare('SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid').all()
+  return crc32(JSON.stringify([version, schema])) | 0 || 1
+}
+
 /** What is wrong with the database in a file; undefined where there is no file, or nothing wrong with it. */
 export function findDamageAt(path: string): string | undefined {
   if (!existsSync(path)) return undefined
@@ -32,6 +53,7 @@ export function findDamage(database: DatabaseSync): string | undefined {
     const [check] = database.prepare('PRAGMA quick_check(1)').all()
     const verdict = String(Object.values(check ?? {})[0])
     if (verdict !== 'ok') return verdict
+    if (!isSchemaWhole(database)) return 'the description of its tables is not as it was written'
     const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
     for (const { name } of tables) {
       const table = String(name)

@@ -4,7 +4,7 @@
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort } from 'node:worker_threads'
-import { checksumOf } from './checksum.ts'
+import { checksumOf, sealSchema } from './checksum.ts'
 import { statements, type StatementName, type Write } from './journal-schema.ts'
 
 export type DatabaseRequest =
@@ -75,8 +75,11 @@ function openDatabase(path: string, schema: string, version: number): void {
     // FULL syncs every commit: what was acknowledged outlives a power cut.
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;')
     const found = Number(database.prepare('PRAGMA user_version').get()?.['user_version'])
-    if (found === 0) database.exec(`BEGIN; ${schema} PRAGMA user_version = ${version}; COMMIT;`)
-    else if (found !== version)
+    if (found === 0) {
+      database.exec(`BEGIN; ${schema} PRAGMA user_version = ${version};`)
+      sealSchema(database)
+      database.exec('COMMIT')
+    } else if (found !== version)
       throw new Error(`${path} has version ${found}, expected ${version}; use the Molehill that wrote it.`)
   } catch (error) {
     database.close()
