@@ -26,6 +26,7 @@ import type { Configuration } from './config/options.ts'
 import type { Executions } from './engine/contract.ts'
 import type { JobLimits } from './environment/plugin.ts'
 import { createExecutions } from './engine/executions.ts'
+import type { EnvironmentPlugin } from './environment/plugin.ts'
 import { defaultArchiveLimits } from './files/archive-limits.ts'
 import { createDiskReserve, type DiskReserve } from './files/disk-reserve.ts'
 import { writeFileDurably } from './files/durable-file.ts'
@@ -35,6 +36,7 @@ import { Problem } from './problem.ts'
 import { startHousekeeping } from './schedule/housekeeping.ts'
 import type { ClockWork } from './schedule/clock-work.ts'
 import { openAuditLog, type AuditLog } from './store/audit-log.ts'
+import { createNamedEnvironments, type NamedEnvironments } from './store/named-environments.ts'
 import { openPreferences, secretsIn } from './store/preferences.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createLog, type Log } from './telemetry/log.ts'
@@ -60,6 +62,8 @@ export interface ServerSurroundings {
   readonly log?: Log
   /** Milliseconds since 1970. */
   readonly now?: () => number
+  /** Kinds of environments; those of `environments/` without. */
+  readonly plugins?: ReadonlyMap<string, EnvironmentPlugin>
 }
 
 const textBytes = 2 ** 20
@@ -87,7 +91,10 @@ export async function startServer(
   started.defer(() => audit.close())
   const { diskReserveBytes: reserveBytes } = configuration
   const disk = createDiskReserve({ directory: dataDirectory, reserveBytes })
-  const executions = await openEngine(configuration, { isolation, disk, metrics }, now, log)
+  const named = createNamedEnvironments(access.preferences, access.secrets)
+  const { plugins } = surroundings
+  const parts = { isolation, disk, metrics, named, plugins }
+  const executions = await openEngine(configuration, parts, now, log)
   started.defer(() => executions.close())
   const uploads = await openIncoming(configuration, { isolation, disk })
   const clockWork = await openHousekeeping(configuration, { executions, uploads, disk, audit, log }, now)
@@ -167,9 +174,14 @@ async function openTls(configuration: Configuration, now: () => number, log: Log
   return tls
 }
 
+interface EngineParts extends Pick<ApiRooms, 'isolation' | 'disk' | 'metrics'> {
+  readonly named: NamedEnvironments
+  readonly plugins: ReadonlyMap<string, EnvironmentPlugin> | undefined
+}
+
 function openEngine(
   configuration: Configuration,
-  { isolation, disk, metrics }: Pick<ApiRooms, 'metrics'> & { isolation: Isolation; disk: DiskReserve },
+  { isolation, disk, metrics, named, plugins }: EngineParts,
   now: () => number,
   log: Log,
 ): Promise<Executions> {
@@ -184,6 +196,8 @@ function openEngine(
     outputBytes,
     limits: { maxExecutions, maxQueuedExecutions, maxJobs },
     checkDisk: () => disk.check(),
+    named,
+    ...(plugins !== undefined && { plugins }),
     isolation,
     taskNetwork: configuration.taskNetwork,
     taskLimits: readTaskLimits(configuration),
@@ -251,7 +265,7 @@ function openHousekeeping(
   })
 }
 
-interface ApiRooms extends Omit<Awaited<ReturnType<typeof openAccess>>, 'isPasswordNew'> {
+interface ApiRooms extends Pick<Awaited<ReturnType<typeof openAccess>>, 'login' | 'tokens'> {
   readonly executions: Executions
   readonly isolation: Isolation
   readonly uploads: Uploads

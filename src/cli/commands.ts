@@ -25,6 +25,11 @@ export const commands: readonly CommandEntry[] = [
   { name: 'download', summary: 'fetch files of an execution', load: () => import('./download.ts') },
   { name: 'cancel', summary: 'stop an execution and keep its files', load: () => import('./cancel.ts') },
   { name: 'remove', summary: 'stop an execution and delete all of it', load: () => import('./remove.ts') },
+  {
+    name: 'environment',
+    summary: 'keep, check and list places where jobs run',
+    load: () => import('./environment.ts'),
+  },
   { name: 'doctor', summary: 'check what a server needs to run well', load: () => import('./doctor.ts') },
   { name: 'config', summary: 'show the options of the server in effect', load: () => import('./config.ts') },
 ]

@@ -193,3 +193,56 @@ test('validate lets the server check the script when one is named', async () => 
   expect(exitCode).toBe(0)
   expect(stdout).toMatch(/^capsule .*\nmodel +function +x +y +local\n$/)
 })
+
+test('environments are kept with secrets from files, listed, shown, checked and removed', async () => {
+  await logInAndStart()
+  await writeFile(join(directory, 'secret'), 'correct horse\n', { mode: 0o600 })
+  const file = `password=${join(directory, 'secret')}`
+  const added = ['environment', 'add', 'hub', 'ssh', '--option', 'host=hub.example', '--option', 'slots=8']
+  expect(await molehill(...added, '--secret-file', file)).toMatchObject({
+    exitCode: 0,
+    stdout: '',
+    stderr: expect.stringContaining(".on('hub')"),
+  })
+  const { stdout } = await molehill('environment', 'list', '--json')
+  expect(JSON.parse(stdout)).toMatchObject({
+    environments: [{ name: 'hub', options: { host: 'hub.example', slots: 8 }, secrets: ['password'] }],
+  })
+  expect((await molehill('environment')).stdout).toMatch(/^name +kind .*\nhub +ssh +yes +0 .*unknown\n$/)
+  const shown = (await molehill('environment', 'show', 'hub')).stdout
+  expect(shown).toMatch(/^option slots +8$/m)
+  expect(shown).toMatch(/^option password +\(secret\)$/m)
+  expect(shown + stdout).not.toContain('correct horse')
+  expect(await molehill('environment', 'check', 'hub')).toEqual({
+    exitCode: 0,
+    stdout: 'ok     host  It answers.\nok     disk  There is room.\n',
+    stderr: '',
+  })
+  expect((await molehill('environment', 'remove', 'hub', '--json')).stdout).toContain('"hub"')
+  expect((await molehill('environment', 'list')).stderr).toContain('There are none.')
+})
+
+test('a check that finds something wrong ends with 1 and says what to do', async () => {
+  await logInAndStart()
+  await molehill('environment', 'add', 'away', 'ssh')
+  expect(await molehill('environment', 'check', 'away')).toMatchObject({
+    exitCode: 1,
+    stdout: 'ok     host  It answers.\nWRONG  disk  It is full. Free some.\n',
+  })
+})
+
+test.each([
+  [['add', 'hub', 'ssh', '--option', 'host'], 'as in --option slots=8; got "host"'],
+  [['add', 'hub', 'ssh', '--secret', 'password'], '--secret-file password=FILE'],
+  [['add', 'hub', 'ssh', '--secret', 'password=correct horse'], 'Other users can read the command line'],
+  [['show', 'none'], 'There is no environment named "none".'],
+  [['check', 'none'], 'There is no environment named "none".'],
+  [['remove', 'none'], 'There is no environment named "none".'],
+  [['list', 'more'], 'molehill environment list --help'],
+])('environment %j is refused with a hint', async (words, message) => {
+  await logInAndStart()
+  const { exitCode, stdout, stderr } = await molehill('environment', ...words)
+  expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' })
+  expect(stderr).toContain(message)
+  expect(stderr).not.toContain('correct horse')
+})

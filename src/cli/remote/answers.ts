@@ -67,6 +67,43 @@ export type JobAnswer = z.infer<typeof jobAnswer>
 
 export const jobsAnswer = z.looseObject({ jobs: z.array(jobAnswer), next: z.number().nullish() })
 
+export const environmentsAnswer = z.looseObject({
+  environments: z.array(
+    z.looseObject({
+      name: z.string(),
+      kind: z.string(),
+      named: z.boolean().default(true),
+      options: z.record(z.string(), z.unknown()).default({}),
+      secrets: z.array(z.string()).default([]),
+      capabilities: z
+        .looseObject({
+          survivesRestart: z.boolean(),
+          sharedFileSystem: z.boolean(),
+          resources: z.array(z.string()),
+          maxActiveJobs: z.number(),
+        })
+        .optional(),
+      health: z.looseObject({
+        state: z.string(),
+        message: z.string().default(''),
+        checkedAt: z.number().optional(),
+      }),
+      jobs: z.object({ ready: count, submitted: count, running: count, done: count, failed: count }),
+    }),
+  ),
+})
+
+export type EnvironmentAnswer = z.infer<typeof environmentsAnswer>['environments'][number]
+
+export const environmentAddedAnswer = z.looseObject({ name: z.string(), inUse: z.boolean().default(false) })
+
+export const environmentCheckedAnswer = z.looseObject({
+  good: z.boolean(),
+  findings: z.array(
+    z.looseObject({ what: z.string(), good: z.boolean(), message: z.string(), fix: z.string().optional() }),
+  ),
+})
+
 /** A workflow as a graph: shown as it came. */
 export const explainAnswer = z.looseObject({
   explanations: z.array(z.looseObject({ subject: z.string(), state: z.string(), reason: z.string() })),
