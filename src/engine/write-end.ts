@@ -27,6 +27,8 @@ export async function writeEnd(entry: IndexEntry, run: Run, ending: RunEnding): 
     return last
   } catch (failure) {
     const { message } = toProblem(failure)
+    // Nothing more will be committed: what has ended does not run on because of that.
+    run.tally.commit(run.tally.snapshot())
     return { ...describeRun(summarize(entry), run), state: 'failed', error: { message } }
   }
 }

@@ -137,7 +137,7 @@ export class Database {
   async #commitAll(): Promise<void> {
     // Changes of the same turn belong into one transaction.
     await nextTurn()
-    while (this.#isDue || this.#flushes.length > 0) {
+    while ((this.#isDue && this.#failure === undefined) || this.#flushes.length > 0) {
       const flushes = this.#flushes
       this.#flushes = []
       if (this.#isDue && this.#failure === undefined) await this.#commitGathered()

@@ -39,7 +39,7 @@ export async function startTestServer(flags: Readonly<Record<string, unknown>> =
     const server = await startServer(values, { log })
     return {
       ...server,
-      dataDirectory,
+      dataDirectory: values.dataDirectory,
       configuration: values,
       logged,
       async [Symbol.asyncDispose]() {
