@@ -22,11 +22,3 @@ export function capConnections(wished: number, openFiles: number | undefined): C
       'and half of them are kept for files and processes.',
   }
 }
-
-/** How many descriptors this process may have at the same time; undefined where nothing limits them. */
-export function readOpenFilesLimit(): number | undefined {
-  if (process.report === undefined) return undefined
-  const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: number | string } } }
-  const soft = Number(report.userLimits?.open_files?.soft)
-  return Number.isFinite(soft) && soft > 0 ? soft : undefined
-}

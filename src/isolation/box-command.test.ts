@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { readOpenFilesLimit } from './open-files-limit.ts'
 import { boxCommand } from './box-command.ts'
 import { programEnd } from './box-end.ts'
 import { noIsolation, type BoxView, type Isolation } from './isolation.ts'
@@ -92,6 +93,13 @@ describe('the command that makes a box', () => {
 
   it('only limits where there is no box, and does not count the processes of others', () => {
     expect(boxCommand(unboxed, ['node'], script).join(' ')).toBe(`/usr/bin/prlimit ${limits} -- node`)
+  })
+
+  it('asks for no more open files than this process may have', () => {
+    const most = readOpenFilesLimit() ?? 0
+    expect(most).toBeGreaterThan(0)
+    const limits = { openFiles: most + 1 }
+    expect(boxCommand(unboxed, ['true'], { ...script, limits })).toContain(`--nofile=${most}`)
   })
 
   it('limits by the shell where there is no prlimit', () => {

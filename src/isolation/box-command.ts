@@ -1,3 +1,4 @@
+import { readOpenFilesLimit } from './open-files-limit.ts'
 import { hasBox, type BoxView, type Isolation, type ProcessLimits } from './isolation.ts'
 
 /** A private /tmp lies in memory. */
@@ -80,7 +81,9 @@ function limited(
   isBoxed: boolean,
 ): string[] {
   if (limits === undefined) return [...argv]
-  const { memoryBytes, processorSeconds, fileBytes, openFiles, processes } = limits
+  const { memoryBytes, processorSeconds, fileBytes, processes } = limits
+  // More than this process may have cannot be asked for.
+  const openFiles = limits.openFiles && Math.min(limits.openFiles, readOpenFilesLimit() ?? Infinity)
   if (prlimit === undefined) {
     const inShellUnits = [
       memoryBytes === undefined ? undefined : memoryBytes / 1024,
