@@ -10,6 +10,7 @@ import {
 import { directivesOf } from './directives.ts'
 import { indexRanges } from './native-ids.ts'
 import type { SlurmDirectiveOptions } from './options.ts'
+import { kindOfRefusal } from './refusals.ts'
 import { listingOf } from './states.ts'
 
 /** Slurm's times and texts as its manual has them, whatever the login sets. */
@@ -55,19 +56,13 @@ export function slurmScheduler(options: SlurmDirectiveOptions): Scheduler {
   }
 }
 
-/** Refusals that pass: a limit on what may be submitted, a full or starting controller. */
-const deferrals =
-  /SubmitJobsLimit|MaxSubmitJob|MaxSubmitPA|GrpSubmitJob|JobSubmitLimit|job submit limit|Resource temporarily unavailable|temporarily unable to accept|job queue is full|[Mm]aximum number of jobs/
-/** Nobody knows what became of the request, or nobody was there to take it. */
-const silences =
-  /Unable to contact slurm controller|[Cc]onnection refused|[Tt]imed out|Zero Bytes were transmitted|Transport endpoint|Unexpected message|Header lengths are longer/
-
 function readSubmitted(result: HostResult, batch: Batch) {
   requireRun('sbatch', result)
   if (result.exitCode !== 0) {
     const reason = wordsOf(result)
-    if (silences.test(reason)) throw new SchedulerOutputError(`sbatch could not reach Slurm: ${reason}`)
-    return { kind: deferrals.test(reason) ? 'deferred' : 'rejected', reason } as const
+    const kind = kindOfRefusal(reason)
+    if (kind === 'unknown') throw new SchedulerOutputError(`sbatch could not reach Slurm: ${reason}`)
+    return { kind, reason } as const
   }
   const id = result.stdout
     .split('\n')
