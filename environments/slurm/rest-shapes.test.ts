@@ -16,7 +16,7 @@ const batch: Batch = { name: 'b-1', size: 3, resources: { cpus: 2 }, directory: 
 
 test.each(['v0.0.36', 'v0.0.38', 'v0.0.40', 'v0.0.42'])('a submission as %s takes it', async (version) => {
   const text = JSON.stringify(submission(version, '#!/bin/bash\n', batch, options), undefined, 2)
-  await expect(`${text}\n`).toMatchFileSnapshot(`golden/submission-${version}.json`)
+  await expect(`${text}\n`).toMatchFileSnapshot(`golden/submission-${version}.txt`)
 })
 
 /** As Slurm 22.05 answers: plain numbers, one state, wait statuses. */
