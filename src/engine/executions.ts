@@ -6,6 +6,7 @@ import { removeTree } from '../files/remove-tree.ts'
 import { Problem, toProblem } from '../problem.ts'
 import type { Evaluation } from '../script/contract.ts'
 import { evaluateScript } from '../script/evaluate.ts'
+import { makeRuntime, type Runtime } from '../script/runtime.ts'
 import { snapshotModules } from '../script/snapshot.ts'
 import { DatabaseWriter, type Database } from '../store/database.ts'
 import { journalSchema, journalVersion } from '../store/journal-schema.ts'
@@ -46,11 +47,12 @@ export async function createExecutions(given: EngineSettings): Promise<Execution
   const directory = join(settings.dataDirectory, 'executions')
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const trackers = await Trackers.load(settings)
+  const runtime = await makeRuntime(join(settings.dataDirectory, 'runtime'))
   const writer = new DatabaseWriter()
   const index = await ExecutionIndex.open(settings.dataDirectory, writer, (message) =>
     settings.warn(message, {}),
   )
-  const engine = new Engine(settings, directory, trackers, writer, index)
+  const engine = new Engine(settings, directory, { trackers, runtime, writer, index })
   await engine.resume()
   return engine
 }
@@ -62,10 +64,18 @@ interface Active extends OpenedRun {
   readonly over: Promise<void>
 }
 
+interface EngineParts {
+  readonly trackers: Trackers
+  readonly runtime: Runtime
+  readonly writer: DatabaseWriter
+  readonly index: ExecutionIndex
+}
+
 class Engine implements Executions {
   readonly #settings: EngineSettings
   readonly #directory: string
   readonly #trackers: Trackers
+  readonly #runtime: Runtime
   readonly #writer: DatabaseWriter
   readonly #index: ExecutionIndex
   readonly #active = new Map<string, Active>()
@@ -77,13 +87,12 @@ class Engine implements Executions {
   constructor(
     settings: EngineSettings,
     directory: string,
-    trackers: Trackers,
-    writer: DatabaseWriter,
-    index: ExecutionIndex,
+    { trackers, runtime, writer, index }: EngineParts,
   ) {
     this.#settings = settings
     this.#directory = directory
     this.#trackers = trackers
+    this.#runtime = runtime
     this.#writer = writer
     this.#index = index
     this.#startKeys = new StartKeys(index, settings.now)
@@ -311,6 +320,7 @@ class Engine implements Executions {
 
   async remove(id: string): Promise<void> {
     await this.cancel(id)
+    await this.#discard(id)
     await this.#index.remove(id)
     await removeTree(join(this.#directory, id))
   }
@@ -320,6 +330,19 @@ class Engine implements Executions {
       .list()
       .filter(({ state }) => state === 'running')
       .flatMap(({ id }) => usesOf(this.state(id), this.#active.get(id)?.run))
+  }
+
+  /** Deletes what is left of an execution elsewhere: after a crash at its end nobody else would. */
+  async #discard(id: string): Promise<void> {
+    try {
+      const plan = readJournal(join(this.#directory, id, 'journal.db'), (_reader, found) => found)
+      if (plan === undefined) return
+      const workDirectory = await realpath(this.workDirectory(id))
+      for (const tracker of await this.#trackers.of(plan)) await tracker.discard(workDirectory)
+    } catch (error) {
+      const { message } = toProblem(error)
+      this.#settings.warn(`What it left elsewhere may still be there: ${message}`, { executionId: id })
+    }
   }
 
   get queueLength(): number {
@@ -375,6 +398,7 @@ class Engine implements Executions {
       directory: join(this.#directory, id),
       workDirectory: this.workDirectory(id, entry),
       trackers: await this.#trackers.of(plan),
+      runtime: this.#runtime,
     })
     const over = parts.run.ended.then(async (ending) =>
       this.#finish(id, parts.run, ending, { ...parts, journal }),
@@ -404,6 +428,7 @@ class Engine implements Executions {
         state: decided.kind === 'finished' ? 'finished' : 'failed',
         endedAt: this.#settings.now(),
       }
+      for (const tracker of run.resources.trackers) await tracker.discard(run.resources.paths.workDirectory)
       const last = await writeEnd(entry, run, decided)
       this.environments.ended(usesOf(last, run))
       await this.#index.put({ ...entry, state: last.state }, last)

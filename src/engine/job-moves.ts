@@ -24,6 +24,25 @@ export class JobMoves {
     count(tally.waitingIn, homeOf(jobs), jobs.length)
   }
 
+  /** Jobs that an environment has had since an earlier life of the server. */
+  adopted(jobs: readonly Job[], environment: number): void {
+    const { tally } = this.#journal
+    for (const job of jobs) {
+      job.state = 'submitted'
+      job.environment = environment
+    }
+    count(tally.submittedTo, environment, 1)
+    count(tally.waitingIn, homeOf(jobs), jobs.length)
+  }
+
+  /** An environment has not taken them: they wait again. */
+  givenBack(jobs: readonly Job[], environment: number): void {
+    const { tally } = this.#journal
+    count(tally.submittedTo, environment, -1)
+    count(tally.waitingIn, homeOf(jobs), -jobs.length)
+    for (const job of jobs) job.state = 'ready'
+  }
+
   /** The environment is being asked to take them. */
   submitted(jobs: readonly Job[]): void {
     for (const job of jobs) this.#journal.moved(job, 'submitted')

@@ -5,6 +5,7 @@ import type { EnvironmentTracker } from '../job/tracker.ts'
 import { toProblem } from '../problem.ts'
 import type { FunctionHost } from '../script/contract.ts'
 import { startFunctionHost } from '../script/function-host.ts'
+import type { Runtime } from '../script/runtime.ts'
 import type { Database } from '../store/database.ts'
 import type { Plan } from '../workflow/plan.ts'
 import { Run } from './run.ts'
@@ -27,12 +28,14 @@ export interface RunParts {
   readonly directory: string
   readonly workDirectory: string
   readonly trackers: readonly EnvironmentTracker[]
+  /** What function tasks need on other computers. */
+  readonly runtime: Runtime
 }
 
 /** Makes the run of an execution, with its output and its function host. It does not begin yet. */
 export async function openRun(
   settings: EngineSettings,
-  { id, plan, journal, directory, workDirectory: given, trackers }: RunParts,
+  { id, plan, journal, directory, workDirectory: given, trackers, runtime }: RunParts,
 ): Promise<OpenedRun> {
   const { slots, now, variables, isolation, scriptMemoryBytes } = settings
   // Functions tell files by their real paths.
@@ -66,6 +69,7 @@ export async function openRun(
       openedBytes: output.totalBytes,
       append: async (text, placed) => output.appendAt(text, placed),
     },
+    runtime: () => runtime,
     maxJobs: (settings.limits ?? unlimited).maxJobs,
     now,
     jobsEnded: settings.jobsEnded ?? (() => undefined),
@@ -75,6 +79,7 @@ export async function openRun(
       filesDirectory,
       attemptsDirectory: join(directory, 'attempts'),
       logsDirectory: join(directory, 'logs'),
+      modulesDirectory: join(directory, 'modules'),
     },
   })
   return { run, host, output }

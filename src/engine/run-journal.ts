@@ -1,8 +1,10 @@
 import type { Database, TransactionEnd } from '../store/database.ts'
 import type { Column, Write } from '../store/journal-schema.ts'
 import type { JobState } from './contract.ts'
+import type { JobHandle, JobId } from '../environment/environment.ts'
 import type { Graph } from './graph.ts'
 import type { Job } from './job.ts'
+import type { StoredAttempt } from './stored-attempts.ts'
 import { Tally, type Totals } from './tally.ts'
 
 /**
@@ -98,6 +100,22 @@ export class RunJournal {
       attempts: Number(row['attempts']),
       output: typeof output === 'string' ? output : null,
     }
+  }
+
+  /** Attempts of earlier lives of the server that had not ended. */
+  unendedAttempts(): StoredAttempt[] {
+    if (!this.isResumed) return []
+    return this.database.reader
+      .prepare('SELECT * FROM attempts WHERE ended_at IS NULL')
+      .all()
+      .map((row) => ({
+        id: String(row['id']) as JobId,
+        jobs: JSON.parse(String(row['jobs'])) as number[],
+        number: Number(row['number']),
+        environment: Number(row['environment']),
+        handle: typeof row['handle'] === 'string' ? (JSON.parse(row['handle']) as JobHandle) : undefined,
+        startedAt: Number(row['started_at']),
+      }))
   }
 
   #column(sql: string): Column {

@@ -2,11 +2,12 @@ import { FunctionBatches } from '../job/function-batches.ts'
 import type { ExecutionPaths } from '../job/command.ts'
 import type { AttemptSource, EnvironmentTracker } from '../job/tracker.ts'
 import type { FunctionHost } from '../script/contract.ts'
+import type { Runtime } from '../script/runtime.ts'
 import type { Database } from '../store/database.ts'
 import type { Write } from '../store/journal-schema.ts'
 import { decodeJson, type Context } from '../workflow/context.ts'
 import type { Plan, PlanCapsule } from '../workflow/plan.ts'
-import { CommandCapsules } from './command-capsules.ts'
+import { EnvironmentJobs } from './environment-jobs.ts'
 import { Explorations } from './explorations.ts'
 import { FaultLog } from './fault-log.ts'
 import { FunctionCapsules } from './function-capsules.ts'
@@ -36,7 +37,13 @@ export interface RunResources {
   readonly id: string
   readonly plan: Plan
   readonly journal: Database
-  readonly paths: ExecutionPaths & { readonly attemptsDirectory: string; readonly logsDirectory: string }
+  readonly paths: ExecutionPaths & {
+    readonly attemptsDirectory: string
+    readonly logsDirectory: string
+    readonly modulesDirectory: string
+  }
+  /** What function tasks need on other computers. */
+  readonly runtime: () => Runtime
   /** One per environment of the plan. */
   readonly trackers: readonly EnvironmentTracker[]
   readonly host: FunctionHost
@@ -81,7 +88,7 @@ export class Run {
   readonly #retries = new Map<Job, { readonly timer: NodeJS.Timeout; readonly at: number }>()
   readonly #hooks: HookWriter
   readonly #functions: FunctionBatches
-  readonly #commands: CommandCapsules
+  readonly #environmentJobs: EnvironmentJobs
   readonly #sources: readonly AttemptSource[]
   readonly #explorations: Explorations
   readonly #background = new Set<Promise<void>>()
@@ -89,7 +96,6 @@ export class Run {
   #ending: RunEnding | undefined
   #hookFailure: RunEnding | undefined
   #isOver = false
-  #attemptsOver: (() => void) | undefined
 
   constructor(resources: RunResources) {
     this.resources = resources
@@ -121,8 +127,8 @@ export class Run {
     journal.onFailure(({ message }) => this.stop({ kind: 'failed', message, stack: '' }))
     this.faults = new FaultLog(environments, journal)
     this.#functions = new FunctionBatches(host, new FunctionCapsules(this), () => performance.now())
-    this.#commands = new CommandCapsules(this)
-    this.#sources = plan.environments.map((_, index) => this.#commands.source(index))
+    this.#environmentJobs = new EnvironmentJobs(this)
+    this.#sources = plan.environments.map((_, index) => this.#environmentJobs.source(index))
     this.#explorations = new Explorations(this)
     const { promise, resolve } = Promise.withResolvers<RunEnding>()
     this.ended = promise
@@ -267,6 +273,17 @@ export class Run {
     this.#wake()
   }
 
+  /** Notes jobs as they are, so that the next life of the server finds what stands for them. */
+  keep(jobs: readonly Job[]): void {
+    this.journal.record(jobs.map((job) => writeJob(job, undefined)))
+  }
+
+  /** Lets jobs wait again that nothing has begun to run. */
+  requeue(jobs: readonly Job[]): void {
+    for (const job of jobs) if (this.#live.has(job)) this.#ready.queue(job)
+    this.keep(jobs)
+  }
+
   /** Lets go of a job that was ended because the run ends. */
   abandon(job: Job): void {
     if (!this.#live.has(job)) return
@@ -285,7 +302,6 @@ export class Run {
 
   /** Says that an attempt on an environment is over, with all that follows from it. */
   attemptEnded(): void {
-    if (this.#commands.live === 0) this.#attemptsOver?.()
     this.#wake()
   }
 
@@ -359,7 +375,7 @@ export class Run {
     }
     this.#live.add(job)
     count(this.tally.ready, step, 1)
-    this.#ready.queue(job)
+    if (!this.#environmentJobs.goesOn(job)) this.#ready.queue(job)
   }
 
   #render(job: Job, outputs: Context, texts: readonly unknown[] | undefined): HookEffect[] {
@@ -407,7 +423,7 @@ export class Run {
         if (source !== undefined) tracker.remove(source)
       }
       await this.#functions.stop()
-      if (ending.kind !== 'suspended') await this.#endAttempts()
+      if (ending.kind !== 'suspended') await this.#environmentJobs.end()
       await Promise.allSettled([...this.#background].filter((work) => work !== finishing))
       this.#isOver = true
       if (ending.kind !== 'suspended')
@@ -422,14 +438,6 @@ export class Run {
     // The last hooks may fail when all jobs are done.
     const decided = (): RunEnding => (ending.kind === 'finished' ? (this.#hookFailure ?? ending) : ending)
     void finishing.then(() => this.#resolveEnded(decided()))
-  }
-
-  async #endAttempts(): Promise<void> {
-    if (this.#commands.live === 0) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#attemptsOver = resolve
-    await this.#commands.cancelAll()
-    await promise
   }
 }
 

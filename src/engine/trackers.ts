@@ -3,6 +3,7 @@ import type { Environment } from '../environment/environment.ts'
 import { EnvironmentRegistry, loadPlugins } from '../environment/registry.ts'
 import { EnvironmentTracker } from '../job/tracker.ts'
 import type { Plan } from '../workflow/plan.ts'
+import { choreFile } from './chore-file.ts'
 import type { EngineSettings } from './settings.ts'
 import { jobBoxes } from './task-boxes.ts'
 
@@ -43,13 +44,14 @@ export class Trackers {
   async of(plan: Plan): Promise<readonly EnvironmentTracker[]> {
     return Promise.all(
       plan.environments.map(async (planned) => {
-        const environment = await this.registry.get(planned)
+        const { environment, directory } = await this.registry.getLive(planned)
         const known = this.#trackers.get(environment)
         if (known !== undefined) return known
         const { now, warn } = this.#settings
         const made = new EnvironmentTracker(environment, {
           now,
           warn: (message) => warn(message, { environment: environment.name }),
+          chores: choreFile(`${directory}.chores`),
         })
         this.#trackers.set(environment, made)
         return made

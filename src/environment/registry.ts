@@ -63,6 +63,8 @@ export interface LiveEnvironment {
   readonly definition: string | undefined
   /** What may be shown of its options, as they were given. */
   readonly options: Readonly<Record<string, unknown>>
+  /** Its own directory, the same in every life of the server. */
+  readonly directory: string
 }
 
 /** What is needed to make an environment. */
@@ -246,6 +248,7 @@ export class EnvironmentRegistry {
     } = this.#options
     // The same key finds the same directory in the next life of the server. It holds no secret.
     const digest = createHash('sha256').update(key).digest('hex').slice(0, 12)
+    const own = join(directory, `${plugin.kind}-${digest}`)
     try {
       const secrets = await openSecrets()
       const texts = Object.values(secrets)
@@ -253,7 +256,7 @@ export class EnvironmentRegistry {
       const environment = await plugin
         .create(name, options, {
           ...context,
-          directory: join(directory, `${plugin.kind}-${digest}`),
+          directory: own,
           warn: (message) => warn(`${name}: ${blankSecrets(message, texts)}`),
         })
         .catch((error: unknown) => {
@@ -264,6 +267,7 @@ export class EnvironmentRegistry {
         kind: plugin.kind,
         definition,
         options: given,
+        directory: own,
       }
     } catch (error) {
       this.#names.delete(name)

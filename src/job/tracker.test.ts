@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { JobId } from '../environment/environment.ts'
 import { FakeEnvironment, type FakeBehaviour } from '../environment/fake.ts'
+import type { Chore } from './chores.ts'
 import { EnvironmentTracker, type Attempt, type AttemptEnding, type AttemptSource } from './tracker.ts'
 
 describe('a tracker', () => {
   let directory: string
   const trackers: EnvironmentTracker[] = []
   const warnings: string[] = []
+  let chores: readonly Chore[] = []
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'molehill-tracker-'))
@@ -22,7 +24,12 @@ describe('a tracker', () => {
 
   function track(environment: FakeEnvironment, lostGraceMs = 0): EnvironmentTracker {
     const warn = (message: string): number => warnings.push(message)
-    const tracker = new EnvironmentTracker(environment, { now: () => performance.now(), warn, lostGraceMs })
+    const tracker = new EnvironmentTracker(environment, {
+      now: () => performance.now(),
+      warn,
+      lostGraceMs,
+      chores: { load: async () => chores, save: async (left) => void (chores = left) },
+    })
     trackers.push(tracker)
     return tracker
   }
@@ -46,6 +53,7 @@ describe('a tracker', () => {
       return {
         request,
         directory: join(directory, id),
+        isMovable: false,
         submitting: async () => undefined,
         moved: (state) => states.push(`${id} ${state}`),
         ended: async (ending) => void endings.set(id, ending),

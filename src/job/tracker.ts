@@ -10,13 +10,16 @@ import type {
   SubmitOutcome,
 } from '../environment/environment.ts'
 import { nextAttemptState, type AttemptEvent, type AttemptState } from './attempt.ts'
+import { Chores, type ChoreStore } from './chores.ts'
 
 /** One attempt on its way through an environment, with the ears of whoever asked for it. */
 export interface Attempt {
   readonly request: JobRequest
   /** Where outputs are collected. Does not exist before. */
   readonly directory: string
-  /** Called once, before the environment is asked. What must survive a crash is committed when it resolves. */
+  /** Whether another environment may take the job when this one cannot take it now. */
+  readonly isMovable: boolean
+  /** Called before the environment is asked. What must survive a crash is committed when it resolves. */
   submitting(): Promise<void>
   moved(state: AttemptState, handle: JobHandle | undefined): void
   /** The last call. Files in `directory` belong to the listener when it is made. */
@@ -31,7 +34,8 @@ export type AttemptEnding =
       readonly message: string
       readonly collected: CollectedFiles | undefined
     }
-  | { readonly kind: 'lost' | 'rejected'; readonly message: string }
+  /** Only a movable attempt is given back: nothing of it has started. */
+  | { readonly kind: 'lost' | 'rejected' | 'given-back'; readonly message: string }
 
 /** An execution, as seen by a tracker: it gives work when there is room. */
 export interface AttemptSource {
@@ -43,8 +47,22 @@ interface Tracked {
   state: AttemptState
   handle: JobHandle | undefined
   isCancelWanted: boolean
+  /** Whether the environment has been told of the wish. */
+  isCancelDelivered: boolean
   lostSince: number | undefined
 }
+
+export interface TrackerOptions {
+  readonly now: () => number
+  readonly warn: (message: string) => void
+  readonly chores: ChoreStore
+  readonly lostGraceMs?: number
+}
+
+/** How often and after how many milliseconds a job is looked for of which nobody knows whether it was taken. */
+const searchDelaysMs = [0, 2000, 5000]
+/** How often results are asked for of an environment where they stay until somebody does. */
+const collectTries = 30
 
 /**
  * Keeps one environment busy. Takes attempts from executions in turn whenever there is room, submits them in
@@ -66,14 +84,18 @@ export class EnvironmentTracker {
   #isSubmitting = false
   #isWokenAgain = false
   readonly #background = new Set<Promise<unknown>>()
+  readonly #chores: Chores
+  #outageSince: number | undefined
 
-  constructor(
-    environment: Environment,
-    options: { now: () => number; warn: (message: string) => void; lostGraceMs?: number },
-  ) {
+  constructor(environment: Environment, options: TrackerOptions) {
     this.environment = environment
     this.#now = options.now
     this.#warn = options.warn
+    this.#chores = new Chores(environment, {
+      store: options.chores,
+      signal: this.#stop.signal,
+      warn: (message) => this.#warn(`${environment.name}: ${message}`),
+    })
     this.#lostGraceMs = options.lostGraceMs ?? (environment.capabilities.sharedFileSystem ? 0 : 270_000)
     environment.watch?.((ids) => this.#run(this.#observe(ids)), this.#stop.signal)
     this.#run(this.#poll())
@@ -104,25 +126,62 @@ export class EnvironmentTracker {
     this.#run(this.#submitAll())
   }
 
-  /** Asks for attempts to stop. Their end is told as any other. */
+  /**
+   * Follows an attempt that an earlier life of the server has made. Without a handle nobody knows whether it was ever
+   * taken: then it is looked for, and submitted when it is not there.
+   */
+  adopt(attempt: Attempt, handle: JobHandle | undefined): void {
+    const tracked: Tracked = {
+      attempt,
+      state: handle === undefined ? 'submitting' : 'queued',
+      handle,
+      isCancelWanted: false,
+      isCancelDelivered: false,
+      lostSince: undefined,
+    }
+    this.#tracked.set(attempt.request.id, tracked)
+    if (handle === undefined) this.#run(this.#search([tracked]))
+  }
+
+  /** Asks for attempts to stop. Their end is told as any other; where no answer comes now, they are asked again later. */
   async cancel(ids: readonly JobId[]): Promise<void> {
-    const handles: JobHandle[] = []
     for (const id of ids) {
       const tracked = this.#tracked.get(id)
       if (tracked === undefined) continue
       tracked.isCancelWanted = true
-      if (tracked.handle !== undefined) handles.push(tracked.handle)
-      else if (this.#deferred.includes(tracked)) {
-        this.#deferred = this.#deferred.filter((waiting) => waiting !== tracked)
-        await this.#end(tracked, cancelledBeforeStart)
-      }
+      if (!this.#deferred.includes(tracked)) continue
+      this.#deferred = this.#deferred.filter((waiting) => waiting !== tracked)
+      await this.#end(tracked, cancelledBeforeStart)
     }
-    if (handles.length > 0) await this.environment.cancel(handles, this.#stop.signal)
+    await this.#deliverCancels().catch((error: unknown) => this.#noteOutage(error))
+  }
+
+  /** Ends attempts without waiting for their end, and without telling anybody of it: as soon as the environment answers. */
+  async abandon(ids: readonly JobId[]): Promise<void> {
+    const handles = ids.flatMap((id) => {
+      const tracked = this.#tracked.get(id)
+      this.#tracked.delete(id)
+      if (tracked !== undefined) this.#deferred = this.#deferred.filter((waiting) => waiting !== tracked)
+      return tracked?.handle ?? []
+    })
+    await this.endHandles(handles)
+    this.wake()
+  }
+
+  /** Ends jobs that no attempt stands for any more, now or as soon as the environment answers. */
+  async endHandles(handles: readonly JobHandle[]): Promise<void> {
+    if (handles.length > 0) await this.#chores.add({ kind: 'end', handles })
+  }
+
+  /** Deletes what was put on the environment for an execution, now or as soon as it answers. */
+  async discard(workDirectory: string): Promise<void> {
+    if (this.environment.discard !== undefined) await this.#chores.add({ kind: 'discard', workDirectory })
   }
 
   /** Lets go of the environment. What runs there goes on where it survives a restart. */
   async close(): Promise<void> {
     this.#stop.abort()
+    await this.#chores.closed()
     await this.environment.close()
     await Promise.allSettled(this.#background)
   }
@@ -158,7 +217,9 @@ export class EnvironmentTracker {
   }
 
   #takeBatch(room: number): Tracked[] {
-    const batch = this.#isPausing ? [] : this.#deferred.splice(0, room)
+    // Asked while it refuses or gives no answer, it would only be asked again.
+    if (this.#isPausing || this.#outage !== undefined) return []
+    const batch = this.#deferred.splice(0, room)
     // In turn, and each source only its share, so that one large execution does not hold up the others.
     for (let round = this.#sources.length; round > 0 && batch.length < room; round -= 1) {
       const source = this.#sources.shift()
@@ -170,6 +231,7 @@ export class EnvironmentTracker {
           state: 'ready',
           handle: undefined,
           isCancelWanted: false,
+          isCancelDelivered: false,
           lostSince: undefined,
         }
         this.#tracked.set(attempt.request.id, tracked)
@@ -190,7 +252,10 @@ export class EnvironmentTracker {
       )
     } catch (error) {
       if (this.#stop.signal.aborted) return
-      outcomes = await this.#afterFailedSubmit(batch, error)
+      // Nobody knows what a submit that threw has started: only the environment itself can tell.
+      this.#warn(`${this.environment.name}: submitting failed, asking what was started: ${reasonOf(error)}`)
+      this.#run(this.#search(batch))
+      return
     }
     let isAnyDeferred = false
     for (const tracked of batch) {
@@ -209,27 +274,56 @@ export class EnvironmentTracker {
     else this.#waitBeforeNextTry()
   }
 
-  /** Nobody knows what a submit that threw has started: only the environment itself can tell. */
-  async #afterFailedSubmit(
-    batch: readonly Tracked[],
-    error: unknown,
-  ): Promise<ReadonlyMap<JobId, SubmitOutcome>> {
-    const reason = error instanceof Error ? error.message : String(error)
-    this.#warn(`${this.environment.name}: submitting failed, asking what was started: ${reason}`)
-    const ids = batch.map(({ attempt }) => attempt.request.id)
-    const found = await this.environment.recover(ids, this.#stop.signal).catch(() => [])
-    return new Map(found.map((handle) => [handle.id, { kind: 'accepted', handle }]))
+  /** Finds out which of these the environment has taken; what it has not is submitted again. */
+  async #search(batch: readonly Tracked[]): Promise<void> {
+    const missing = new Map(batch.map((tracked) => [tracked.attempt.request.id, tracked]))
+    for (let tries = 0; missing.size > 0 && tries < searchDelaysMs.length;) {
+      await delay(searchDelaysMs[tries], undefined, { signal: this.#stop.signal, ref: false })
+      try {
+        const found = await this.environment.recover([...missing.keys()], this.#stop.signal)
+        tries = this.environment.capabilities.survivesRestart ? tries + 1 : searchDelaysMs.length
+        for (const handle of found) {
+          const tracked = missing.get(handle.id)
+          missing.delete(handle.id)
+          if (tracked !== undefined) await this.#accept(tracked, handle)
+        }
+      } catch (error) {
+        if (this.#stop.signal.aborted) return
+        // Submitting now could start it a second time.
+        this.#noteOutage(error)
+        await delay(this.environment.capabilities.pollInterval.maxMs, undefined, {
+          signal: this.#stop.signal,
+          ref: false,
+        })
+      }
+    }
+    if (missing.size > 0) this.#waitBeforeNextTry()
+    for (const tracked of missing.values()) await this.#defer(tracked)
   }
 
   async #accept(tracked: Tracked, handle: JobHandle): Promise<void> {
     tracked.handle = handle
     this.#move(tracked, { kind: 'accepted' })
-    if (tracked.isCancelWanted) await this.environment.cancel([handle], this.#stop.signal)
+    if (tracked.isCancelWanted) await this.#deliverCancels()
+  }
+
+  async #deliverCancels(): Promise<void> {
+    const undelivered = [...this.#tracked.values()].filter(
+      ({ isCancelWanted, isCancelDelivered }) => isCancelWanted && !isCancelDelivered,
+    )
+    const handles = undelivered.flatMap(({ handle }) => handle ?? [])
+    if (handles.length === 0) return
+    await this.environment.cancel(handles, this.#stop.signal)
+    for (const tracked of undelivered) if (tracked.handle !== undefined) tracked.isCancelDelivered = true
   }
 
   async #defer(tracked: Tracked): Promise<void> {
+    // Abandoned meanwhile.
+    if (!this.#tracked.has(tracked.attempt.request.id)) return
     this.#move(tracked, { kind: 'deferred' })
     if (tracked.isCancelWanted) await this.#end(tracked, cancelledBeforeStart)
+    else if (tracked.attempt.isMovable)
+      await this.#end(tracked, { kind: 'given-back', message: this.#deferralReason ?? 'it asked to wait' })
     else this.#deferred.push(tracked)
   }
 
@@ -250,16 +344,46 @@ export class EnvironmentTracker {
     for (;;) {
       await delay(waitMs, undefined, { signal: this.#stop.signal, ref: false })
       try {
+        if (this.#outage !== undefined && this.#tracked.size === 0)
+          await this.environment.check(this.#stop.signal)
+        await this.#deliverCancels()
         const hasChanged = await this.#observe([...this.#tracked.keys()])
-        this.#outage = undefined
+        this.#noteAnswer()
         waitMs = hasChanged ? minMs : Math.min(maxMs, waitMs + stepMs)
       } catch (error) {
         if (this.#stop.signal.aborted) return
         // No answer is no news: every job stays as it was.
-        this.#outage = `it gives no answer: ${error instanceof Error ? error.message : String(error)}`
-        this.#warn(`${this.environment.name}: ${this.#outage}`)
+        this.#noteOutage(error)
+        await this.#giveUpAfterOutage()
         waitMs = Math.min(maxMs, waitMs * 2)
       }
+    }
+  }
+
+  #noteOutage(error: unknown): void {
+    const outage = `it gives no answer: ${reasonOf(error)}`
+    if (outage !== this.#outage) this.#warn(`${this.environment.name}: ${outage}`)
+    this.#outage = outage
+    this.#outageSince ??= this.#now()
+  }
+
+  #noteAnswer(): void {
+    if (this.#outage === undefined) return
+    this.#outage = undefined
+    this.#outageSince = undefined
+    this.wake()
+  }
+
+  /** By its own word, an environment that was away for so long has lost its jobs. Should it come back, they are ended. */
+  async #giveUpAfterOutage(): Promise<void> {
+    const { lostAfterOutageMs } = this.environment.capabilities
+    if (lostAfterOutageMs === undefined || this.#now() - (this.#outageSince ?? 0) < lostAfterOutageMs) return
+    const message = `${this.environment.name} has not answered for ${Math.round(lostAfterOutageMs / 1000)} s: ${this.#outage ?? ''}`
+    for (const [id, { attempt, state, handle }] of this.#tracked) {
+      if (handle === undefined || state === 'collecting') continue
+      this.#tracked.delete(id)
+      await this.endHandles([handle])
+      await attempt.ended({ kind: 'lost', message })
     }
   }
 
@@ -270,18 +394,17 @@ export class EnvironmentTracker {
     })
     if (asked.length === 0) return false
     const observations = await this.environment.observe(asked, this.#stop.signal)
-    const endings: Promise<void>[] = []
     let hasChanged = false
     for (const [id, observation] of observations) {
       const tracked = this.#tracked.get(id)
       if (tracked === undefined || !this.#isBelieved(tracked, observation)) continue
       if (!this.#move(tracked, { kind: 'observed', observation })) continue
       hasChanged = true
-      if (observation.kind === 'lost') endings.push(this.#end(tracked, observation))
+      // Fetching may take long, and others must be asked about meanwhile.
+      if (observation.kind === 'lost') this.#run(this.#end(tracked, observation))
       else if (observation.kind === 'exited' || observation.kind === 'stopped')
-        endings.push(this.#collect(tracked, observation))
+        this.#run(this.#collect(tracked, observation))
     }
-    await Promise.all(endings)
     return hasChanged
   }
 
@@ -298,12 +421,7 @@ export class EnvironmentTracker {
   async #collect(tracked: Tracked, observation: Observation & { kind: 'exited' | 'stopped' }): Promise<void> {
     const { handle, attempt } = tracked
     if (handle === undefined) return
-    const collected = await this.environment
-      .collect(handle, attempt.directory, this.#stop.signal)
-      .catch((error: unknown) => {
-        this.#warn(`${this.environment.name}: outputs of ${handle.id} cannot be fetched: ${String(error)}`)
-        return undefined
-      })
+    const collected = await this.#bring(handle, attempt.directory)
     if (this.#stop.signal.aborted) return
     if (observation.kind === 'stopped') await this.#end(tracked, { ...observation, collected })
     else if (collected === undefined)
@@ -311,7 +429,29 @@ export class EnvironmentTracker {
     else await this.#end(tracked, { kind: 'exited', exitCode: observation.exitCode, collected })
   }
 
+  /** Collects, again and again where results outlive the server: a connection that breaks now comes back. */
+  async #bring(handle: JobHandle, directory: string): Promise<CollectedFiles | undefined> {
+    const tries = this.environment.capabilities.survivesRestart ? collectTries : 1
+    for (let failures = 0; !this.#stop.signal.aborted;) {
+      try {
+        return await this.environment.collect(handle, directory, this.#stop.signal)
+      } catch (error) {
+        failures += 1
+        if (this.#stop.signal.aborted) return undefined
+        this.#warn(`${this.environment.name}: outputs of ${handle.id} cannot be fetched: ${reasonOf(error)}`)
+        if (failures >= tries || !this.#tracked.has(handle.id)) return undefined
+        await delay(Math.min(60_000, 1000 * 2 ** failures), undefined, {
+          signal: this.#stop.signal,
+          ref: false,
+        }).catch(() => undefined)
+      }
+    }
+    return undefined
+  }
+
   async #end(tracked: Tracked, ending: AttemptEnding): Promise<void> {
+    // Abandoned meanwhile: its end is nobody's news.
+    if (!this.#tracked.has(tracked.attempt.request.id)) return
     this.#tracked.delete(tracked.attempt.request.id)
     this.wake()
     // What the listener keeps is safe before anything is deleted.
@@ -333,4 +473,8 @@ const cancelledBeforeStart: AttemptEnding = {
   cause: 'cancelled',
   message: 'cancelled before it started',
   collected: undefined,
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -1,45 +1,38 @@
 /** A worker of the function host: calls functions of the script, one after the other. */
 import { mkdirSync, realpathSync } from 'node:fs'
-import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { workerData } from 'piscina'
-import { compile } from '../workflow/compile.ts'
 import { decodeJson, encodeJson } from '../workflow/context.ts'
 import type { FunctionTable } from '../workflow/compile-task.ts'
 import type { FunctionJob } from '../workflow/task.ts'
 import type { Json } from '../workflow/value.ts'
-import { Workflow } from '../workflow/workflow.ts'
+import { FunctionCaller, loadFunctions, type TaskFunction } from './call-functions.ts'
 import { beginCall, endCall, openSlot, outcomesAtMost, textBytesAtMost } from './call-slot.ts'
 import type { FunctionCall, FunctionOutcome, ScriptSource } from './contract.ts'
 import { writeDirectly } from './direct-output.ts'
 import type { WorkerEnd, WorkerTask } from './host-messages.ts'
-import { hookModules } from './module-hooks.ts'
-import { findForeign } from './result-data.ts'
 import { describeThrown } from './thrown.ts'
 
 const resultLengthAtMost = textBytesAtMost / 4
-
-type TaskFunction = (inputs: unknown, job: FunctionJob) => unknown
 
 const source = workerData as ScriptSource
 const workDirectory = realpathSync(source.workDirectory)
 const workUrl = pathToFileURL(`${workDirectory}/`).href
 let functions: Promise<FunctionTable> | undefined
-/** Ends the call that is being awaited when an error turns up outside of it. */
-let interrupt: ((error: unknown) => void) | undefined
+const caller = new FunctionCaller(workUrl)
 
 // The process hands both on together, so that they stay in order.
 writeDirectly({ stdout: 1, stderr: 1 })
 process.on('uncaughtException', (error) => {
-  if (interrupt !== undefined) interrupt(error)
-  else process.stderr.write(`After its call had ended: ${describeThrown(error, workUrl).stack}\n`)
+  if (!caller.fault(error))
+    process.stderr.write(`After its call had ended: ${describeThrown(error, workUrl).stack}\n`)
 })
 
 /** Goes through the calls of one task and leaves their outcomes in its shared memory. */
 export async function runTask({ memory, functionName, calls, from }: WorkerTask): Promise<WorkerEnd> {
   let run: TaskFunction | undefined
   try {
-    functions ??= loadFunctions()
+    functions ??= loadFunctions(source)
     run = (await functions).get(functionName) as TaskFunction | undefined
   } catch (error) {
     const { message, stack } = describeThrown(error, workUrl)
@@ -53,7 +46,7 @@ export async function runTask({ memory, functionName, calls, from }: WorkerTask)
     if (index < from) continue
     if (index - from === outcomesAtMost) break
     beginCall(slot, index)
-    const settled = settle(run, call)
+    const settled = caller.call(run, call.inputs, new LazyJob(call.directory))
     // Waiting for what is there already would cost as much as a small function.
     const text = encodeOutcome(settled instanceof Promise ? await settled : settled)
     const end = endCall(slot, index, text)
@@ -61,59 +54,6 @@ export async function runTask({ memory, functionName, calls, from }: WorkerTask)
     if (end === 'condemned') break
   }
   return { kind: 'finished', overflow: null }
-}
-
-async function loadFunctions(): Promise<FunctionTable> {
-  hookModules({ workUrl, snapshotUrl: pathToFileURL(`${realpathSync(source.modulesDirectory)}/`).href })
-  const namespace = (await import(pathToFileURL(join(workDirectory, source.script)).href)) as {
-    default: unknown
-  }
-  if (!(namespace.default instanceof Workflow)) throw new TypeError('It exports no workflow any more.')
-  return compile(namespace.default, { script: source.script, directoryUrl: workUrl }).functions
-}
-
-function settle(
-  run: TaskFunction,
-  { inputs, directory }: FunctionCall,
-): FunctionOutcome | Promise<FunctionOutcome> {
-  try {
-    const result = run(inputs, new LazyJob(directory))
-    return isThenable(result) ? interruptible(result).then(checkResult, describeFailure) : checkResult(result)
-  } catch (error) {
-    return describeFailure(error)
-  }
-}
-
-function checkResult(result: unknown): FunctionOutcome {
-  try {
-    const foreign = findForeign(result)
-    if (foreign === undefined) return { kind: 'returned', result }
-    const message = `The function returned something that is no data: ${foreign}.`
-    return { kind: 'threw', message, stack: message }
-  } catch (error) {
-    return describeFailure(error)
-  }
-}
-
-function describeFailure(error: unknown): FunctionOutcome {
-  const { message, stack } = describeThrown(error, workUrl)
-  return { kind: 'threw', message, stack }
-}
-
-async function interruptible(result: PromiseLike<unknown>): Promise<unknown> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  interrupt = reject
-  try {
-    return await Promise.race([result, promise])
-  } finally {
-    interrupt = undefined
-  }
-}
-
-function isThenable(result: unknown): result is PromiseLike<unknown> {
-  return (
-    typeof result === 'object' && result !== null && 'then' in result && typeof result.then === 'function'
-  )
 }
 
 function encodeOutcome(outcome: FunctionOutcome): string {

@@ -2,7 +2,7 @@
  * The journal of one execution: `journal.db` in its directory. Raise the version when a table changes.
  * Times are milliseconds since 1970; contexts are JSON as `encodeJson` writes it.
  */
-export const journalVersion = 1
+export const journalVersion = 2
 
 export const journalSchema = `
   CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
@@ -26,7 +26,7 @@ export const journalSchema = `
 
   CREATE TABLE attempts (
     id TEXT PRIMARY KEY,
-    job INTEGER NOT NULL,
+    jobs TEXT NOT NULL,
     number INTEGER NOT NULL,
     environment INTEGER NOT NULL,
     state TEXT NOT NULL,

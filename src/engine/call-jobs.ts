@@ -1,0 +1,166 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { FileTransfer } from '../environment/environment.ts'
+import type { ExecutionPaths } from '../job/command.ts'
+import type { AttemptEnding } from '../job/tracker.ts'
+import type { FunctionOutcome } from '../script/contract.ts'
+import { callPlaces, type RemoteCalls } from '../script/remote-calls.ts'
+import type { Runtime } from '../script/runtime.ts'
+import { decodeJson, encodeJson, type Context } from '../workflow/context.ts'
+import type { PlanCapsule, PlanFunctionTask } from '../workflow/plan.ts'
+import type { Json } from '../workflow/value.ts'
+import { describeBadEnd } from './bad-end.ts'
+import { readOutcome, taskInputs } from './function-jobs.ts'
+import type { Job } from './job.ts'
+import type { JobEnd, Package, PackageOptions } from './package.ts'
+
+/** What calls of functions away from the server need of it. */
+export interface CallSurroundings {
+  readonly paths: ExecutionPaths & { readonly modulesDirectory: string }
+  readonly runtime: Runtime
+  readonly script: string
+}
+
+/** More text of outcomes is not read. */
+const outcomesLengthAtMost = 256 * 1024 * 1024
+
+/**
+ * Jobs of a function task as one environment job: Node calls the function for one after the other. The language and
+ * Node itself travel with it, once to each computer.
+ */
+export function packCalls(
+  capsule: PlanCapsule & { readonly task: PlanFunctionTask },
+  jobs: readonly Job[],
+  { paths, runtime, script }: CallSurroundings,
+  { id, directory }: PackageOptions,
+): Package {
+  const { task, timeoutMs } = capsule
+  const fileInputs = task.inputs.flatMap(({ name, type }) => (type.base === 'file' ? [name] : []))
+  const transfers = new Map<string, FileTransfer>()
+  const place = (file: string): string => {
+    const [root, ...rest] = file.split('/')
+    if (root !== 'files') return rest.join('/')
+    const inside = rest.join('/')
+    const to = `${callPlaces.inputs}/${inside}`
+    transfers.set(to, { from: join(paths.filesDirectory, inside), to })
+    return to
+  }
+  const remote: RemoteCalls = {
+    script,
+    functionName: task.function,
+    timeoutMs,
+    calls: jobs.map((job) => ({ job: job.id, inputs: inputsOf(job, task, fileInputs, place) })),
+    fileInputs,
+    fileOutputs: task.outputs.flatMap(({ name, type }) => (type.base === 'file' ? [name] : [])),
+    server: { workDirectory: paths.workDirectory, filesDirectory: paths.filesDirectory },
+  }
+  const callsFile = `${directory}.calls`
+  mkdirSync(dirname(callsFile), { recursive: true })
+  writeFileSync(callsFile, encodeJson(remote as unknown as Json))
+  return {
+    request: {
+      id,
+      command: [callPlaces.node, '--no-warnings', `${callPlaces.runtime}/${runtime.program}`],
+      env: {},
+      workDirectory: paths.workDirectory,
+      inputs: [{ from: callsFile, to: callPlaces.calls }, ...transfers.values()],
+      shared: [
+        { from: runtime.node, to: callPlaces.node },
+        { from: runtime.directory, to: callPlaces.runtime },
+        { from: paths.modulesDirectory, to: callPlaces.modules },
+      ],
+      outputs: [
+        { path: callPlaces.outcomes, optional: true },
+        { path: callPlaces.results, optional: true },
+      ],
+      // What never waits can only be ended from outside.
+      resources: timeoutMs === null ? {} : { wallTimeMs: timeoutMs * jobs.length + nodeStartMs },
+    },
+    open: async (ending) => {
+      const outcomes = await readOutcomes(join(directory, callPlaces.outcomes))
+      const unknown = await describeUnknown(ending)
+      const ends: JobEnd[] = []
+      for (const [index, job] of jobs.entries()) {
+        const outcome = outcomes.get(job.id)
+        // What all calls printed stands with the first.
+        const collected = index === 0 ? unknown.collected : undefined
+        if (outcome !== undefined)
+          await bringResults(join(directory, callPlaces.results, String(job.id)), job, paths)
+        ends.push(
+          outcome === undefined
+            ? { ...unknown, job, collected }
+            : { ...ended, job, collected, result: readOutcome(task, outcome, paths) },
+        )
+      }
+      await rm(callsFile, { force: true })
+      return ends
+    },
+  }
+}
+
+/** Starting Node and loading the script on a slow file system must not count as a call that takes too long. */
+const nodeStartMs = 30_000
+
+const ended = { exitCode: null, isEnvironmentsFault: false, isCancelled: false }
+
+function inputsOf(
+  { activation }: Job,
+  task: PlanFunctionTask,
+  fileInputs: readonly string[],
+  place: (file: string) => string,
+): Context {
+  const inputs: Record<string, Json> = { ...taskInputs(task.inputs, activation.context) }
+  for (const name of fileInputs) {
+    const value = inputs[name]
+    if (value !== undefined) inputs[name] = mapTexts(value, place)
+  }
+  return inputs
+}
+
+/** What is said of a call without an outcome: the process ended before it. */
+async function describeUnknown(ending: AttemptEnding): Promise<Omit<JobEnd, 'job'>> {
+  if (ending.kind !== 'exited' || ending.exitCode !== 0) return describeBadEnd('function', ending)
+  const message = 'The function ended its process.'
+  return {
+    ...ended,
+    exitCode: 0,
+    collected: ending.collected,
+    result: { kind: 'failure', message, stack: '' },
+  }
+}
+
+async function readOutcomes(path: string): Promise<ReadonlyMap<number, FunctionOutcome>> {
+  const text = await readFile(path, 'utf8').catch(() => '')
+  const outcomes = new Map<number, FunctionOutcome>()
+  for (const line of text.slice(0, outcomesLengthAtMost).split('\n')) {
+    // The last line is cut when the process was killed while it wrote.
+    const read = readLine(line)
+    if (read !== undefined) outcomes.set(read.job, read.outcome)
+  }
+  return outcomes
+}
+
+function readLine(line: string): { job: number; outcome: FunctionOutcome } | undefined {
+  if (line === '') return undefined
+  try {
+    return decodeJson(line) as unknown as { job: number; outcome: FunctionOutcome }
+  } catch {
+    return undefined
+  }
+}
+
+async function bringResults(from: string, job: Job, { filesDirectory }: ExecutionPaths): Promise<void> {
+  const to = join(filesDirectory, String(job.id))
+  await mkdir(filesDirectory, { recursive: true })
+  await rm(to, { recursive: true, force: true })
+  await rename(from, to).catch((error: unknown) => {
+    // Most calls leave no files.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  })
+}
+
+function mapTexts(value: Json, change: (text: string) => string): Json {
+  if (typeof value === 'string') return change(value)
+  return Array.isArray(value) ? value.map((each: Json) => mapTexts(each, change)) : value
+}

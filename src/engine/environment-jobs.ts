@@ -1,0 +1,278 @@
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { CollectedFiles, JobHandle, JobId } from '../environment/environment.ts'
+import type { Attempt, AttemptEnding, AttemptSource, EnvironmentTracker } from '../job/tracker.ts'
+import type { PlanCapsule } from '../workflow/plan.ts'
+import { packCalls } from './call-jobs.ts'
+import { packCommands } from './command-jobs.ts'
+import { isHosted } from './hosted.ts'
+import type { Job } from './job.ts'
+import { logBytes, logPaths, readPrinted } from './job-logs.ts'
+import type { JobEnd, Package } from './package.ts'
+import type { Run } from './run.ts'
+import { StoredAttempts, type StoredAttempt } from './stored-attempts.ts'
+
+/** At most this much of what one job prints goes into the execution's output; its own logs keep all. */
+const printedBytes = 64 * 1024
+
+/** An environment that has jobs which outlive the server is waited for no longer than this when the execution ends. */
+const endWaitMs = 60_000
+
+/** One environment job: the attempt and the jobs it stands for. */
+interface EnvironmentJob {
+  readonly id: JobId
+  readonly capsule: PlanCapsule
+  readonly environment: number
+  readonly jobs: readonly Job[]
+  readonly package: Package
+  readonly directory: string
+  readonly attemptNumber: number
+  submittedAt: number
+  isRunning: boolean
+}
+
+/** A run's jobs on environments: makes attempts of them for each environment, and jobs' ends of theirs. */
+export class EnvironmentJobs {
+  readonly #run: Run
+  readonly #live = new Map<JobId, EnvironmentJob>()
+  readonly #stored: StoredAttempts
+  #attemptsOver: (() => void) | undefined
+
+  constructor(run: Run) {
+    this.#run = run
+    this.#stored = new StoredAttempts(run.journal)
+  }
+
+  /** What an environment of the plan takes its work from. Downstream first: what is begun is finished before more is. */
+  source(environment: number): AttemptSource {
+    const isHere = isHosted(this.#run.resources.plan, environment)
+    const steps = this.#run.graph.steps
+      .flatMap((step, index) =>
+        step.kind === 'capsule' &&
+        step.environments.includes(environment) &&
+        (step.task.kind === 'command' || !isHere)
+          ? [index]
+          : [],
+      )
+      .toReversed()
+    return { take: (limit) => this.#take(steps, limit, environment) }
+  }
+
+  /**
+   * Whether an attempt of an earlier life of the server stands for the job: then it is followed to its end as soon as
+   * all jobs that it stands for are there.
+   */
+  goesOn(job: Job): boolean {
+    const found = this.#stored.claim(job)
+    if (found === undefined) return false
+    if (found.isWhole) this.#adopt(found.attempt, found.jobs)
+    return true
+  }
+
+  /** Ends every attempt under way. Resolves when they are over, or left to the environment to end. */
+  async end(): Promise<void> {
+    const { trackers } = this.#run.resources
+    for (const { environment, handle } of this.#stored.unclaimed())
+      if (handle !== undefined) await trackers[environment]?.endHandles([handle])
+    if (this.#live.size === 0) return
+    const over = Promise.withResolvers<void>()
+    this.#attemptsOver = over.resolve
+    for (const [index, tracker] of trackers.entries()) await tracker.cancel(this.#liveOn(index))
+    const timer = setTimeout(() => void this.#giveUp().finally(over.resolve), endWaitMs)
+    await over.promise
+    clearTimeout(timer)
+  }
+
+  #liveOn(environment: number): JobId[] {
+    return [...this.#live.values()].flatMap((each) => (each.environment === environment ? [each.id] : []))
+  }
+
+  /** Leaves the ends of attempts to environments that do not answer; jobs of this computer end in any case. */
+  async #giveUp(): Promise<void> {
+    for (const [index, tracker] of this.#run.resources.trackers.entries()) {
+      if (!tracker.environment.capabilities.survivesRestart) continue
+      const ids = this.#liveOn(index)
+      if (ids.length === 0) continue
+      this.#run.resources.warn(
+        `${tracker.environment.name} has not ended ${ids.length} jobs yet; they are ended as soon as it can be asked.`,
+      )
+      await tracker.abandon(ids)
+      for (const id of ids) this.#live.delete(id)
+    }
+  }
+
+  #take(steps: readonly number[], limit: number, environment: number): Attempt[] {
+    const attempts: Attempt[] = []
+    for (const step of steps) {
+      const capsule = this.#run.capsuleAt(step)
+      while (attempts.length < limit) {
+        const jobs = this.#run.takeJobs(step, capsule.groupSize, capsule.groupSize)
+        if (jobs.length === 0) break
+        this.#run.moves.prepared(jobs, environment)
+        const attemptNumber = Math.max(...jobs.map((job) => job.attempts))
+        const id = `m${this.#run.resources.id.slice(0, 8)}-${jobs[0]?.id ?? 0}-${attemptNumber}` as JobId
+        attempts.push(this.#makeAttempt(id, capsule, { jobs, environment, attemptNumber }))
+      }
+    }
+    return attempts
+  }
+
+  #adopt({ id, number, environment, handle, startedAt }: StoredAttempt, jobs: readonly Job[]): void {
+    const tracker = this.#run.resources.trackers[environment]
+    const capsule = jobs[0]?.capsule
+    if (tracker === undefined || capsule === undefined) return
+    this.#run.moves.adopted(jobs, environment)
+    const attempt = this.#makeAttempt(id, capsule, { jobs, environment, attemptNumber: number })
+    const environmentJob = this.#live.get(id)
+    if (environmentJob !== undefined) environmentJob.submittedAt = startedAt
+    tracker.adopt(attempt, handle)
+  }
+
+  #makeAttempt(
+    id: JobId,
+    capsule: PlanCapsule,
+    of: Pick<EnvironmentJob, 'jobs' | 'environment' | 'attemptNumber'>,
+  ): Attempt {
+    const { paths, now } = this.#run.resources
+    const directory = join(paths.attemptsDirectory, id)
+    const environmentJob: EnvironmentJob = {
+      ...of,
+      id,
+      capsule,
+      directory,
+      package: this.#pack(capsule, of.jobs, { id, attemptNumber: of.attemptNumber, directory }),
+      submittedAt: now(),
+      isRunning: false,
+    }
+    this.#live.set(id, environmentJob)
+    return {
+      request: environmentJob.package.request,
+      directory,
+      isMovable: capsule.environments.length > 1,
+      submitting: async () => this.#submitting(environmentJob),
+      moved: (state, handle) => this.#moved(environmentJob, state, handle),
+      ended: async (ending) => this.#ended(environmentJob, ending),
+    }
+  }
+
+  #pack(
+    capsule: PlanCapsule,
+    jobs: readonly Job[],
+    options: { readonly id: JobId; readonly attemptNumber: number; readonly directory: string },
+  ): Package {
+    const { paths, runtime, plan } = this.#run.resources
+    const { task } = capsule
+    return task.kind === 'command'
+      ? packCommands({ ...capsule, task }, jobs, paths, options)
+      : packCalls({ ...capsule, task }, jobs, { paths, runtime: runtime(), script: plan.script }, options)
+  }
+
+  /** Where jobs outlive the server, the attempt is on the disk before the environment hears of it. */
+  async #submitting(attempt: EnvironmentJob): Promise<void> {
+    this.#run.moves.submitted(attempt.jobs)
+    if (!this.#outlivesServer(attempt)) return
+    this.#run.keep(attempt.jobs)
+    this.#write(attempt, 'submitting', undefined, null)
+    await this.#run.journal.flushed()
+  }
+
+  #moved(attempt: EnvironmentJob, state: string, handle: JobHandle | undefined): void {
+    if (this.#outlivesServer(attempt)) this.#write(attempt, state, handle, null)
+    if (state !== 'running' || attempt.isRunning) return
+    attempt.isRunning = true
+    this.#run.moves.running(attempt.jobs, attempt.environment)
+  }
+
+  async #ended(attempt: EnvironmentJob, ending: AttemptEnding): Promise<void> {
+    if (!this.#live.has(attempt.id)) return
+    if (ending.kind === 'given-back') this.#giveBack(attempt, ending.message)
+    else await this.#close(attempt, ending)
+    this.#live.delete(attempt.id)
+    await rm(attempt.directory, { recursive: true, force: true })
+    await this.#run.journal.flushed()
+    if (this.#live.size === 0) this.#attemptsOver?.()
+    this.#run.attemptEnded()
+  }
+
+  /** Nothing has started: the jobs wait again, for whichever environment has room. */
+  #giveBack(attempt: EnvironmentJob, reason: string): void {
+    this.#run.moves.givenBack(attempt.jobs, attempt.environment)
+    this.#write(attempt, 'given-back', undefined, reason)
+    this.#run.requeue(attempt.jobs)
+  }
+
+  /** All that follows from the end of an attempt is in one transaction. */
+  async #close(attempt: EnvironmentJob, ending: AttemptEnding): Promise<void> {
+    if (!attempt.isRunning) this.#moved(attempt, 'running', undefined)
+    const { capsule, environment } = attempt
+    const ends = await attempt.package.open(ending)
+    for (const { job, collected } of ends)
+      if (collected !== undefined) await this.#keepPrinted(collected, `${job.id}.${attempt.attemptNumber}`)
+    const completed = ends.flatMap(({ job, result }) =>
+      result.kind === 'outputs' ? [{ job, outputs: result.outputs }] : [],
+    )
+    const texts = await this.#run.displayTexts(capsule, completed)
+    const isFailed = completed.length < ends.length
+    for (const { job, exitCode } of ends) job.exitCode = exitCode
+    this.#run.left(environment, 1, isFailed ? 1 : 0)
+    this.#write(attempt, isFailed ? 'failed' : 'completed', undefined, describeEnding(ending))
+    this.#run.complete(completed, texts)
+    for (const end of ends) this.#endBadly(end, ending.kind === 'rejected')
+  }
+
+  #endBadly({ job, result, exitCode, isEnvironmentsFault, isCancelled }: JobEnd, isFinal: boolean): void {
+    if (result.kind === 'outputs') return
+    if (isCancelled && this.#run.isStopping) this.#run.abandon(job)
+    else this.#run.fail([{ job, failure: { ...result, exitCode, isEnvironmentsFault, isFinal } }])
+  }
+
+  async #keepPrinted(collected: CollectedFiles, name: string): Promise<void> {
+    const { paths, display } = this.#run.resources
+    const printed = await readPrinted(collected, printedBytes)
+    if (printed !== '') await display(printed)
+    const kept = logPaths(paths.logsDirectory, name)
+    for (const stream of ['stdout', 'stderr'] as const) {
+      if (logBytes(collected[stream]) === 0) continue
+      await mkdir(paths.logsDirectory, { recursive: true })
+      await rename(collected[stream], kept[stream])
+    }
+  }
+
+  #outlivesServer({ environment }: EnvironmentJob): boolean {
+    return this.#tracker(environment)?.environment.capabilities.survivesRestart === true
+  }
+
+  #tracker(environment: number): EnvironmentTracker | undefined {
+    return this.#run.resources.trackers[environment]
+  }
+
+  #write(attempt: EnvironmentJob, state: string, handle: JobHandle | undefined, ending: string | null): void {
+    this.#run.journal.record([
+      [
+        'putAttempt',
+        attempt.id,
+        JSON.stringify(attempt.jobs.map(({ id }) => id)),
+        attempt.attemptNumber,
+        attempt.environment,
+        state,
+        handle === undefined ? null : JSON.stringify(handle),
+        attempt.submittedAt,
+        ending === null ? null : this.#run.resources.now(),
+        ending,
+      ],
+    ])
+  }
+}
+
+function describeEnding(ending: AttemptEnding): string {
+  switch (ending.kind) {
+    case 'exited':
+      return `exit code ${ending.exitCode}`
+    case 'stopped':
+      return `${ending.cause}: ${ending.message}`
+    case 'lost':
+    case 'rejected':
+    case 'given-back':
+      return `${ending.kind}: ${ending.message}`
+  }
+}

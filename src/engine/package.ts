@@ -1,0 +1,31 @@
+import type { CollectedFiles, JobId, JobRequest } from '../environment/environment.ts'
+import type { AttemptEnding } from '../job/tracker.ts'
+import type { JobResult } from './function-jobs.ts'
+import type { Job } from './job.ts'
+
+/** Jobs made into one environment job. */
+export interface Package {
+  readonly request: JobRequest
+  /** What each of the jobs came to, read from what was collected into the attempt's directory. */
+  open(ending: AttemptEnding): Promise<readonly JobEnd[]>
+}
+
+/** What an attempt came to for one of its jobs. */
+export interface JobEnd {
+  readonly job: Job
+  readonly result: JobResult
+  readonly exitCode: number | null
+  /** Whether the environment is to blame rather than the job, so that the same again may help. */
+  readonly isEnvironmentsFault: boolean
+  readonly isCancelled: boolean
+  /** Logs of the job, where there are any. */
+  readonly collected: CollectedFiles | undefined
+}
+
+/** What a package is made for. */
+export interface PackageOptions {
+  readonly id: JobId
+  readonly attemptNumber: number
+  /** Where the environment's outputs are collected. */
+  readonly directory: string
+}
