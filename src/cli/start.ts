@@ -11,6 +11,7 @@ import { defaultScript } from './work-directory.ts'
 
 interface StartOptions extends CommonOptions, RemoteOptions {
   readonly script: string
+  readonly on?: string
   readonly follow: boolean
 }
 
@@ -18,22 +19,25 @@ export function define(command: Command, terminal: Terminal): void {
   command
     .argument('[directory]', 'the work directory, or a tar.gz file of it', '.')
     .option('--script <path>', 'the script, relative to the directory', defaultScript)
+    .option('--on <environment>', 'the named environment for jobs that the script leaves on the server')
     .option('--follow', 'show bars and output until it has ended, and end with its exit code', false)
     .action(async (directory: string, options: StartOptions) => start(directory, options, terminal))
   addRemoteOptions(command)
   addExamples(command, [
     'molehill start sandpile                     prints the id of the execution',
     'molehill start sandpile.tgz --script sweep.ts',
+    'molehill start sandpile --on cluster        as molehill environment list names it',
     'molehill start sandpile --follow            exit code 0 finished, 6 failed',
   ])
 }
 
 async function start(named: string, options: StartOptions, terminal: Terminal): Promise<void> {
-  const { script, json } = options
+  const { script, on: environment, json } = options
+  const fields = { script, ...(environment !== undefined && { environment }) }
   const source = await openArchiveSource(named, terminal)
   using session = await connectServer(options, terminal)
   const { id } = await interruptible(
-    (signal) => session.post('start', () => ({ fields: { script }, file: source() }), startAnswer, signal),
+    (signal) => session.post('start', () => ({ fields, file: source() }), startAnswer, signal),
     { first: () => say(terminal, 'Stopped sending.') },
   )
   if (!options.follow) {

@@ -44,6 +44,8 @@ export type StartRequest = {
   /** Path of the script in the work directory. */
   readonly script: string
   readonly signal: AbortSignal
+  /** The named environment for jobs that the script leaves on this machine. */
+  readonly environment?: string
   /**
    * A key the client chose for this start, and a digest of all it sent. The same again within a day gives the same
    * execution; the same key with another digest is refused.

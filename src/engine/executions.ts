@@ -10,6 +10,8 @@ import { makeRuntime, type Runtime } from '../script/runtime.ts'
 import { snapshotModules } from '../script/snapshot.ts'
 import { DatabaseWriter, type Database } from '../store/database.ts'
 import { journalSchema, journalVersion } from '../store/journal-schema.ts'
+import { withDefaultEnvironment } from '../workflow/default-environment.ts'
+import { named } from '../workflow/environment.ts'
 import type { Plan } from '../workflow/plan.ts'
 import type {
   ExecutionEvent,
@@ -380,8 +382,13 @@ class Engine implements Executions {
       ...(isolation !== undefined && { isolation }),
       signal: request.signal,
     })
-    this.#trackers.validate(evaluation.plan)
-    return { evaluation, workDirectory }
+    const { environment } = request
+    const plan =
+      environment === undefined
+        ? evaluation.plan
+        : withDefaultEnvironment(evaluation.plan, named(environment))
+    this.#trackers.validate(plan)
+    return { evaluation: { ...evaluation, plan }, workDirectory }
   }
 
   async #openJournal(directory: string): Promise<Database> {

@@ -18,7 +18,7 @@ describe('jobs on an environment that outlives the server', () => {
   const open = async (options: Parameters<typeof makeLastingPlugin>[0] = {}): Promise<void> => {
     lasting = makeLastingPlugin(options)
     const plugins = new Map<string, EnvironmentPlugin>([
-      ['local', local as EnvironmentPlugin],
+      ['local', local],
       ['lasting', lasting.plugin],
     ])
     engine = await startTestEngine({ plugins })

@@ -9,6 +9,9 @@ const parameters = z.object({
   script: z
     .string('Missing mandatory script parameter.')
     .meta({ description: 'Path of the workflow script in the work directory.' }),
+  environment: z.string().optional().meta({
+    description: 'The named environment for jobs that the script leaves on the machine of the server.',
+  }),
 })
 
 export function startRoutes(executions: Executions): readonly Route[] {
@@ -56,14 +59,26 @@ export function startRoutes(executions: Executions): readonly Route[] {
 
 type StartCall = Call<z.output<typeof parameters>>
 
-function startRequest({ parameters: { script }, archive, signal, header }: StartCall): StartRequest {
+function startRequest({
+  parameters: { script, environment },
+  archive,
+  signal,
+  header,
+}: StartCall): StartRequest {
   if (archive === undefined)
     throw new Problem('archive-missing', 'Missing mandatory workDirectory parameter.')
-  const request = { script, fill: archive.place, signal }
+  const request = {
+    script,
+    fill: archive.place,
+    signal,
+    ...(environment !== undefined && { environment }),
+  }
   const key = header('Idempotency-Key')
   if (key === undefined) return request
   if (!/^[\x21-\x7e]{1,255}$/.test(key))
     throw new Problem('parameter-invalid', 'The Idempotency-Key has to be 1 to 255 visible ASCII characters.')
-  const digest = createHash('sha256').update(`${script}\0${archive.digest}`).digest('hex')
+  const digest = createHash('sha256')
+    .update(`${script}\0${environment ?? ''}\0${archive.digest}`)
+    .digest('hex')
   return { ...request, idempotency: { key, digest } }
 }
