@@ -19,6 +19,7 @@ const needs = {
     'mariadb',
     'slurm-wlm/accounting_storage_mysql.so',
   ],
+  cgroup: ['munged', 'slurmctld', 'slurmd', 'sbatch', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/freezer'],
   slurmrestd: ['munged', 'slurmctld', 'slurmd', 'sbatch', 'slurmrestd', 'slurm-wlm/auth_jwt.so'],
   torque: ['munged', 'slurmctld', 'slurmd', 'sbatch', '/var/cache/molehill/torque/usr/bin/qsub'],
   sge: ['sge_qmaster', 'sge_execd', 'qsub', 'ip', 'sshd', 'ssh-keygen', 'perl'],

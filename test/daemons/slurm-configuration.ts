@@ -8,7 +8,7 @@ export interface SlurmOptions {
   readonly memoryMegabytesPerNode?: number
   /** slurmdbd with its database, so that `sacct` answers. Default: no accounting. */
   readonly accounting?: boolean
-  /** slurmrestd on a TCP port (tokens) and a unix socket. */
+  /** slurmrestd on a TCP port, with tokens. */
   readonly restd?: boolean
   /** Seconds after which ended jobs are forgotten. Default 300. */
   readonly minJobAge?: number

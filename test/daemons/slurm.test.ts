@@ -26,7 +26,7 @@ describeWith('slurm', 'a Slurm for tests', () => {
   let slurm: Slurm
   beforeAll(async () => {
     await chmod(jobs, 0o777)
-    slurm = await startSlurm({ slurmdTimeout: 5 })
+    slurm = await startSlurm()
   }, 60_000)
   afterAll(() => slurm?.stop())
 
@@ -72,11 +72,11 @@ describeWith('slurm', 'a Slurm for tests', () => {
     const id = await submit(slurm, '-w', 'n2', '-o', '/dev/null', '--wrap', 'sleep 654')
     await untilState(slurm, id, 'RUNNING')
     await until('the job runs', () => (processesWith(`SLURM_JOB_ID=${id}\0`).length > 0 ? true : undefined))
-    await slurm.killNode('n2')
+    await slurm.killNode('n2', { noticed: true })
     await untilState(slurm, id, 'NODE_FAIL')
     await slurm.startNode('n2')
     await untilState(slurm, await submit(slurm, '-w', 'n2', '-o', '/dev/null', '--wrap', 'true'), 'COMPLETED')
-  }, 120_000)
+  }, 60_000)
 
   test('two run at once, and nothing is left of them', async () => {
     const both = await Promise.all([startSlurm({ nodes: 1 }), startSlurm({ nodes: 2 })])

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { until } from '../conformance/until.ts'
-import { makeOwned, readAccount } from './account.ts'
+import { readAccount } from './account.ts'
 import { Enclosure, sendSignal } from './enclosure.ts'
 import { claimPorts } from './ports.ts'
 import { runCommand, tryCommand } from './run-command.ts'
@@ -26,8 +26,6 @@ export interface Slurm extends AsyncDisposable {
   readonly nodes: readonly string[]
   /** Base of slurmrestd with tokens; with `restd` only. */
   readonly restUrl: string | undefined
-  /** slurmrestd's unix socket, where the caller's user counts; with `restd` only. */
-  readonly restSocket: string | undefined
   /** A token for slurmrestd. */
   token(user: string, lifetimeSeconds?: number): Promise<string>
   /** Ends slurmctld; jobs go on. By SIGTERM it saves its state, by SIGKILL it forgets the last moments. */
@@ -36,8 +34,11 @@ export interface Slurm extends AsyncDisposable {
   /** Freezes slurmctld: client commands hang. */
   pauseController(): Promise<void>
   resumeController(): Promise<void>
-  /** Kills slurmd of one node with all its jobs, as when its power is cut. */
-  killNode(node: string): Promise<void>
+  /**
+   * Kills slurmd of one node with all its jobs, as when its power is cut. The controller notices by itself after
+   * `slurmdTimeout` and about 20 s more; when `noticed`, it is told at once that the node is down.
+   */
+  killNode(node: string, options?: { readonly noticed?: boolean }): Promise<void>
   startNode(node: string): Promise<void>
   /** Sends a signal to the processes of one job, as an administrator might. Tells how many there were. */
   signalJob(jobId: string, signal: NodeJS.Signals): Promise<number>
@@ -111,7 +112,6 @@ async function startParts(
     directory,
     nodes,
     restUrl: options.restd === true ? `http://127.0.0.1:${firstPort + portOffsets.rest}` : undefined,
-    restSocket: options.restd === true ? join(directory, 'rest', 'socket') : undefined,
     token: async (user, lifetimeSeconds = 3600) => {
       const command = ['scontrol', 'token', `username=${user}`, `lifespan=${lifetimeSeconds}`]
       return (await runCommand(command, { variables })).trim().replace(/^SLURM_JWT=/, '')
@@ -128,13 +128,15 @@ async function startParts(
     },
     pauseController: async () => void (await enclosure.signal('SIGSTOP', 'slurmctld')),
     resumeController: async () => void (await enclosure.signal('SIGCONT', 'slurmctld')),
-    killNode: async (node) => {
+    killNode: async (node, { noticed = false } = {}) => {
       const [daemons, jobs] = await Promise.all([
         processesWhere(enclosure, ({ commandLine }) => commandLine === `slurmd\0-N\0${node}\0`),
         processesWhere(enclosure, ({ environment }) => environment.includes(`SLURMD_NODENAME=${node}\0`)),
       ])
       const steps = await stepsAbove(jobs)
       for (const pid of [...daemons, ...steps, ...jobs]) sendSignal(pid, 'SIGKILL')
+      const update = ['scontrol', 'update', `nodename=${node}`, 'state=down', 'reason=power']
+      if (noticed) await runCommand(update, { variables })
     },
     startNode,
     signalJob: async (jobId, signal) => {
@@ -160,17 +162,7 @@ async function startRest(
   const plugins = kinds.flatMap((kind) => ['38', '37', '36'].map((version) => kind + version)).join(',')
   // It refuses to run as root.
   const as = ['setpriv', '--reuid', account.user, '--regid', String(account.groupId), '--init-groups']
-  const directory = join(enclosure.directory, 'rest')
   const port = firstPort + portOffsets.rest
-  await makeOwned(directory, account)
-  const socket = join(directory, 'socket')
-  await enclosure.launch(
-    [...as, 'slurmrestd', '-a', 'rest_auth/local', '-s', plugins, `unix:${socket}`],
-    'rest-socket.log',
-    {
-      variables,
-    },
-  )
   await enclosure.launch(
     [...as, 'slurmrestd', '-a', 'rest_auth/jwt', '-s', plugins, `127.0.0.1:${port}`],
     'rest.log',
@@ -179,11 +171,6 @@ async function startRest(
     },
   )
   await untilListening(enclosure, port, 'rest.log')
-  await until(
-    'slurmrestd has its socket',
-    async () => (await tryCommand(['test', '-S', socket])).code === 0 || undefined,
-    () => 'see rest-socket.log',
-  )
 }
 
 async function untilReady(
