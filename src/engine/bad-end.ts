@@ -1,4 +1,4 @@
-import type { AttemptEnding } from '../job/tracker.ts'
+import type { AttemptEnding } from '../job/attempt-source.ts'
 import type { JobResult } from './function-jobs.ts'
 import { stderrTail } from './job-logs.ts'
 import type { JobEnd } from './package.ts'

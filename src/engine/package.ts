@@ -1,5 +1,5 @@
 import type { CollectedFiles, JobId, JobRequest } from '../environment/environment.ts'
-import type { AttemptEnding } from '../job/tracker.ts'
+import type { AttemptEnding } from '../job/attempt-source.ts'
 import type { JobResult } from './function-jobs.ts'
 import type { Job } from './job.ts'
 

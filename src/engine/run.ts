@@ -1,6 +1,7 @@
 import { FunctionBatches } from '../job/function-batches.ts'
 import type { ExecutionPaths } from '../job/command.ts'
-import type { AttemptSource, EnvironmentTracker } from '../job/tracker.ts'
+import type { AttemptSource } from '../job/attempt-source.ts'
+import type { EnvironmentTracker } from '../job/tracker.ts'
 import type { FunctionHost } from '../script/contract.ts'
 import type { Runtime } from '../script/runtime.ts'
 import type { Database } from '../store/database.ts'

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { JobId } from '../environment/environment.ts'
 import { FakeEnvironment, type FakeBehaviour } from '../environment/fake.ts'
 import type { Chore } from './chores.ts'
-import { EnvironmentTracker, type Attempt, type AttemptEnding, type AttemptSource } from './tracker.ts'
+import type { Attempt, AttemptEnding, AttemptSource } from './attempt-source.ts'
+import { EnvironmentTracker } from './tracker.ts'
 
 describe('a tracker', () => {
   let directory: string

@@ -1,46 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type {
-  CollectedFiles,
-  Environment,
-  JobHandle,
-  JobId,
-  JobRequest,
-  Observation,
-  StopCause,
-  SubmitOutcome,
-} from '../environment/environment.ts'
+import type { Environment, JobHandle, JobId, Observation, SubmitOutcome } from '../environment/environment.ts'
 import { nextAttemptState, type AttemptEvent, type AttemptState } from './attempt.ts'
+import type { Attempt, AttemptEnding, AttemptSource } from './attempt-source.ts'
+import { bringResults } from './bring-results.ts'
 import { Chores, type ChoreStore } from './chores.ts'
-
-/** One attempt on its way through an environment, with the ears of whoever asked for it. */
-export interface Attempt {
-  readonly request: JobRequest
-  /** Where outputs are collected. Does not exist before. */
-  readonly directory: string
-  /** Whether another environment may take the job when this one cannot take it now. */
-  readonly isMovable: boolean
-  /** Called before the environment is asked. What must survive a crash is committed when it resolves. */
-  submitting(): Promise<void>
-  moved(state: AttemptState, handle: JobHandle | undefined): void
-  /** The last call. Files in `directory` belong to the listener when it is made. */
-  ended(ending: AttemptEnding): Promise<void>
-}
-
-export type AttemptEnding =
-  | { readonly kind: 'exited'; readonly exitCode: number; readonly collected: CollectedFiles }
-  | {
-      readonly kind: 'stopped'
-      readonly cause: StopCause
-      readonly message: string
-      readonly collected: CollectedFiles | undefined
-    }
-  /** Only a movable attempt is given back: nothing of it has started. */
-  | { readonly kind: 'lost' | 'rejected' | 'given-back'; readonly message: string }
-
-/** An execution, as seen by a tracker: it gives work when there is room. */
-export interface AttemptSource {
-  take(limit: number): readonly Attempt[]
-}
+import { Outage } from './outage.ts'
 
 interface Tracked {
   readonly attempt: Attempt
@@ -61,8 +25,6 @@ export interface TrackerOptions {
 
 /** How often and after how many milliseconds a job is looked for of which nobody knows whether it was taken. */
 const searchDelaysMs = [0, 2000, 5000]
-/** How often results are asked for of an environment where they stay until somebody does. */
-const collectTries = 30
 
 /**
  * Keeps one environment busy. Takes attempts from executions in turn whenever there is room, submits them in
@@ -79,18 +41,18 @@ export class EnvironmentTracker {
   #deferred: Tracked[] = []
   #isPausing = false
   #deferralReason: string | undefined
-  #outage: string | undefined
+  readonly #outage: Outage
   #deferrals = 0
   #isSubmitting = false
   #isWokenAgain = false
   readonly #background = new Set<Promise<unknown>>()
   readonly #chores: Chores
-  #outageSince: number | undefined
 
   constructor(environment: Environment, options: TrackerOptions) {
     this.environment = environment
     this.#now = options.now
     this.#warn = options.warn
+    this.#outage = new Outage(options.now, (reason) => this.#warn(`${environment.name}: ${reason}`))
     this.#chores = new Chores(environment, {
       store: options.chores,
       signal: this.#stop.signal,
@@ -112,7 +74,7 @@ export class EnvironmentTracker {
 
   /** How much is going on here, and why nothing more is taken if that is so. */
   get activity(): { active: number; limit: number; pausedBecause: string | undefined } {
-    const pausedBecause = this.#isPausing ? (this.#deferralReason ?? 'it asked to wait') : this.#outage
+    const pausedBecause = this.#isPausing ? (this.#deferralReason ?? 'it asked to wait') : this.#outage.reason
     return { active: this.#tracked.size, limit: this.environment.capabilities.maxActiveJobs, pausedBecause }
   }
 
@@ -153,7 +115,7 @@ export class EnvironmentTracker {
       this.#deferred = this.#deferred.filter((waiting) => waiting !== tracked)
       await this.#end(tracked, cancelledBeforeStart)
     }
-    await this.#deliverCancels().catch((error: unknown) => this.#noteOutage(error))
+    await this.#deliverCancels().catch((error: unknown) => this.#outage.note(error))
   }
 
   /** Ends attempts without waiting for their end, and without telling anybody of it: as soon as the environment answers. */
@@ -218,7 +180,7 @@ export class EnvironmentTracker {
 
   #takeBatch(room: number): Tracked[] {
     // Asked while it refuses or gives no answer, it would only be asked again.
-    if (this.#isPausing || this.#outage !== undefined) return []
+    if (this.#isPausing || this.#outage.reason !== undefined) return []
     const batch = this.#deferred.splice(0, room)
     // In turn, and each source only its share, so that one large execution does not hold up the others.
     for (let round = this.#sources.length; round > 0 && batch.length < room; round -= 1) {
@@ -290,7 +252,7 @@ export class EnvironmentTracker {
       } catch (error) {
         if (this.#stop.signal.aborted) return
         // Submitting now could start it a second time.
-        this.#noteOutage(error)
+        this.#outage.note(error)
         await delay(this.environment.capabilities.pollInterval.maxMs, undefined, {
           signal: this.#stop.signal,
           ref: false,
@@ -344,41 +306,27 @@ export class EnvironmentTracker {
     for (;;) {
       await delay(waitMs, undefined, { signal: this.#stop.signal, ref: false })
       try {
-        if (this.#outage !== undefined && this.#tracked.size === 0)
+        if (this.#outage.reason !== undefined && this.#tracked.size === 0)
           await this.environment.check(this.#stop.signal)
         await this.#deliverCancels()
         const hasChanged = await this.#observe([...this.#tracked.keys()])
-        this.#noteAnswer()
+        if (this.#outage.end()) this.wake()
         waitMs = hasChanged ? minMs : Math.min(maxMs, waitMs + stepMs)
       } catch (error) {
         if (this.#stop.signal.aborted) return
         // No answer is no news: every job stays as it was.
-        this.#noteOutage(error)
+        this.#outage.note(error)
         await this.#giveUpAfterOutage()
         waitMs = Math.min(maxMs, waitMs * 2)
       }
     }
   }
 
-  #noteOutage(error: unknown): void {
-    const outage = `it gives no answer: ${reasonOf(error)}`
-    if (outage !== this.#outage) this.#warn(`${this.environment.name}: ${outage}`)
-    this.#outage = outage
-    this.#outageSince ??= this.#now()
-  }
-
-  #noteAnswer(): void {
-    if (this.#outage === undefined) return
-    this.#outage = undefined
-    this.#outageSince = undefined
-    this.wake()
-  }
-
   /** By its own word, an environment that was away for so long has lost its jobs. Should it come back, they are ended. */
   async #giveUpAfterOutage(): Promise<void> {
     const { lostAfterOutageMs } = this.environment.capabilities
-    if (lostAfterOutageMs === undefined || this.#now() - (this.#outageSince ?? 0) < lostAfterOutageMs) return
-    const message = `${this.environment.name} has not answered for ${Math.round(lostAfterOutageMs / 1000)} s: ${this.#outage ?? ''}`
+    if (lostAfterOutageMs === undefined || this.#outage.forMs < lostAfterOutageMs) return
+    const message = `${this.environment.name} has not answered for ${Math.round(lostAfterOutageMs / 1000)} s: ${this.#outage.reason ?? ''}`
     for (const [id, { attempt, state, handle }] of this.#tracked) {
       if (handle === undefined || state === 'collecting') continue
       this.#tracked.delete(id)
@@ -421,32 +369,16 @@ export class EnvironmentTracker {
   async #collect(tracked: Tracked, observation: Observation & { kind: 'exited' | 'stopped' }): Promise<void> {
     const { handle, attempt } = tracked
     if (handle === undefined) return
-    const collected = await this.#bring(handle, attempt.directory)
+    const collected = await bringResults(this.environment, handle, attempt.directory, {
+      signal: this.#stop.signal,
+      isWanted: () => this.#tracked.has(handle.id),
+      warn: (message) => this.#warn(`${this.environment.name}: ${message}`),
+    })
     if (this.#stop.signal.aborted) return
     if (observation.kind === 'stopped') await this.#end(tracked, { ...observation, collected })
     else if (collected === undefined)
       await this.#end(tracked, { kind: 'lost', message: 'The outputs cannot be fetched.' })
     else await this.#end(tracked, { kind: 'exited', exitCode: observation.exitCode, collected })
-  }
-
-  /** Collects, again and again where results outlive the server: a connection that breaks now comes back. */
-  async #bring(handle: JobHandle, directory: string): Promise<CollectedFiles | undefined> {
-    const tries = this.environment.capabilities.survivesRestart ? collectTries : 1
-    for (let failures = 0; !this.#stop.signal.aborted;) {
-      try {
-        return await this.environment.collect(handle, directory, this.#stop.signal)
-      } catch (error) {
-        failures += 1
-        if (this.#stop.signal.aborted) return undefined
-        this.#warn(`${this.environment.name}: outputs of ${handle.id} cannot be fetched: ${reasonOf(error)}`)
-        if (failures >= tries || !this.#tracked.has(handle.id)) return undefined
-        await delay(Math.min(60_000, 1000 * 2 ** failures), undefined, {
-          signal: this.#stop.signal,
-          ref: false,
-        }).catch(() => undefined)
-      }
-    }
-    return undefined
   }
 
   async #end(tracked: Tracked, ending: AttemptEnding): Promise<void> {
