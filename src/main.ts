@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { access, constants } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { createRequestAudit } from './api/access/audit-requests.ts'
 import { createLogin } from './api/access/login.ts'
 import { obtainPassword } from './api/access/obtain-password.ts'
@@ -21,6 +22,7 @@ import { loadTls, type TlsIdentity } from './api/tls.ts'
 import { openUploads, type Uploads } from './api/uploads.ts'
 import { findInstallation } from './cli/installation.ts'
 import { lockDataDirectory } from './config/data-directory-lock.ts'
+import { findChanges, showOptions } from './config/changes.ts'
 import { prepareDataDirectory } from './config/data-directory.ts'
 import type { Configuration } from './config/options.ts'
 import type { Executions } from './engine/contract.ts'
@@ -90,6 +92,7 @@ export async function startServer(
   const metrics = createMetrics()
   const audit = await openAudit(configuration, now, log)
   started.defer(() => audit.close())
+  await auditStart(configuration, access, audit)
   const { diskReserveBytes: reserveBytes } = configuration
   const disk = createDiskReserve({ directory: dataDirectory, reserveBytes })
   const named = createNamedEnvironments(access.preferences, access.secrets)
@@ -221,13 +224,36 @@ function readTaskLimits(configuration: Configuration): JobLimits {
   }
 }
 
-function openAudit({ dataDirectory }: Configuration, now: () => number, log: Log): Promise<AuditLog> {
+function openAudit(
+  { dataDirectory, auditBytes: maxBytes }: Configuration,
+  now: () => number,
+  log: Log,
+): Promise<AuditLog> {
   return openAuditLog({
     path: join(dataDirectory, 'audit.log'),
+    maxBytes,
     now,
     elapsedMs: () => performance.now(),
     warn: (message) => log.warn(message),
   })
+}
+
+/** Tells of a password and of options that are others than at the start before. */
+async function auditStart(
+  configuration: Configuration,
+  {
+    preferences,
+    isPasswordNew,
+  }: Pick<Awaited<ReturnType<typeof openAccess>>, 'preferences' | 'isPasswordNew'>,
+  audit: AuditLog,
+): Promise<void> {
+  if (isPasswordNew) audit.record({ action: 'password', outcome: 'ok' })
+  const shown = showOptions(configuration)
+  const before = preferences.current().configuration
+  for (const change of before === undefined ? [] : findChanges(before, shown))
+    audit.record({ action: 'configuration', outcome: 'ok', object: change })
+  if (!isDeepStrictEqual(before, shown))
+    await preferences.update((current) => ({ ...current, configuration: { ...shown } }))
 }
 
 function openIncoming(

@@ -256,6 +256,12 @@ export const options = {
     description: 'How often the server looks for what is to be removed and how full the disk is.',
     fallback: () => 60_000,
   }),
+  auditBytes: option<number>({
+    name: 'audit-size',
+    kind: bytes({ minimum: kibibyte, maximum: pebibyte }),
+    description: 'An audit log of this size is set aside, and the next one begins.',
+    fallback: () => 64 * mebibyte,
+  }),
 } as const
 
 export type OptionKey = keyof typeof options

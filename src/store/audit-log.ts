@@ -1,5 +1,7 @@
-import { createHash } from 'node:crypto'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, rename, type FileHandle } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { basename } from 'node:path'
+import { fullLogPath, hashOf, listFullLogs, nothingBefore, readAt, readPlace } from './audit-files.ts'
 
 /** Something that was done, or refused, and by whom. Holds no secret: a token is told by its id. */
 export interface AuditEvent {
@@ -25,7 +27,10 @@ export interface AuditLog {
 }
 
 export interface AuditOptions {
+  /** Ends with `.log`. */
   readonly path: string
+  /** A log of so many bytes is full: it is set aside under the number of its last entry, and the next one begins. */
+  readonly maxBytes?: number
   /** Milliseconds since 1970. */
   readonly now: () => number
   /** Monotonic, in milliseconds: shows when the other clock was set. */
@@ -33,8 +38,6 @@ export interface AuditOptions {
   readonly warn: (message: string) => void
 }
 
-/** What stands in the first line in place of a hash. */
-const nothingBefore = '0'.repeat(64)
 const longestText = 200
 const longestLine = 16_384
 const mostWaiting = 10_000
@@ -45,29 +48,45 @@ interface End {
   bytes: number
   sequence: number
   hash: string
+  /** The full log before this one. */
+  continues: string | undefined
 }
 
 /**
  * Opens a log of one JSON object a line, to which lines are only ever added (mode 0600). Each line holds the SHA-256
- * of the one before, so that a line that was changed or taken out shows: see `verifyAudit`. Goes on where an earlier
- * life of the server has ended; half a line, as a power cut leaves it, is cut off first.
+ * of the one before, also over the end of a full log, so that a line that was changed or taken out shows: see
+ * `verifyAudit`. Goes on where an earlier life of the server has ended; half a line, as a power cut leaves it, is cut
+ * off first.
  */
-export async function openAuditLog({ path, now, elapsedMs, warn }: AuditOptions): Promise<AuditLog> {
-  const file = await open(path, 'a+', 0o600)
-  const end = await findEnd(file)
+export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
+  const { path, maxBytes = Number.POSITIVE_INFINITY, now, elapsedMs, warn } = options
+  let file = await open(path, 'a+', 0o600)
+  const end = await findEnd(file, path)
   const waiting: (AuditEvent & { readonly time: string; readonly elapsedMs: number })[] = []
   let lost = 0
   let writing: Promise<void> | undefined
 
+  const setAside = async (): Promise<void> => {
+    const full = fullLogPath(path, end.sequence)
+    // It is gone already where the next one could not be opened the last time.
+    if (existsSync(path)) await rename(path, full)
+    const next = await open(path, 'a+', 0o600)
+    await file.close()
+    file = next
+    Object.assign(end, { bytes: 0, continues: basename(full) })
+  }
   const writeSome = async (): Promise<void> => {
+    if (end.bytes >= maxBytes) await setAside()
     const events = waiting.slice(0, linesAtOnce)
     const after = { ...end }
     let text = ''
     for (const [index, event] of events.entries()) {
       after.sequence += 1
       const isLossTold = index === 0 && lost > 0
+      const isFirstOfFile = index === 0 && end.bytes === 0
       const line = JSON.stringify({
         sequence: after.sequence,
+        ...(isFirstOfFile && end.continues !== undefined && { continues: end.continues }),
         ...event,
         ...(isLossTold && { lost }),
         previous: after.hash,
@@ -117,57 +136,6 @@ export async function openAuditLog({ path, now, elapsedMs, warn }: AuditOptions)
   }
 }
 
-export type AuditFinding =
-  | { readonly kind: 'whole'; readonly lines: number }
-  | { readonly kind: 'broken'; readonly line: number; readonly reason: string }
-
-/** Whether every line of an audit log follows from the one before. Throws the system error when it cannot be read. */
-export async function verifyAudit(path: string): Promise<AuditFinding> {
-  const file = await open(path, 'r')
-  try {
-    const { size } = await file.stat()
-    // Whoever writes at this moment may have written half a line.
-    const hasEnd = size === 0 || (await readAt(file, size - 1, 1)).toString() === '\n'
-    let lines = 0
-    let hash = nothingBefore
-    let held: string | undefined
-    const check = (line: string): AuditFinding | undefined => {
-      lines += 1
-      const { sequence, previous } = readLine(line)
-      const broken = (reason: string) => ({ kind: 'broken', line: lines, reason }) as const
-      if (sequence === undefined) return broken('It is no entry of an audit log.')
-      if (previous !== hash) return broken('It does not follow from the line before: something was changed.')
-      if (sequence !== lines) return broken(`Expected entry ${lines}, got ${sequence}.`)
-      hash = hashOf(line)
-      return undefined
-    }
-    for await (const line of file.readLines({ autoClose: false, start: 0 })) {
-      const finding = held === undefined ? undefined : check(held)
-      if (finding !== undefined) return finding
-      held = line
-    }
-    const finding = held === undefined || !hasEnd ? undefined : check(held)
-    return finding ?? { kind: 'whole', lines }
-  } finally {
-    await file.close()
-  }
-}
-
-function hashOf(line: string): string {
-  return createHash('sha256').update(line).digest('hex')
-}
-
-function readLine(line: string): { sequence: number | undefined; previous: unknown } {
-  try {
-    const parsed: unknown = JSON.parse(line)
-    if (typeof parsed === 'object' && parsed !== null && 'sequence' in parsed && 'previous' in parsed)
-      return { sequence: Number(parsed.sequence), previous: parsed.previous }
-  } catch {
-    // Told by what is missing.
-  }
-  return { sequence: undefined, previous: undefined }
-}
-
 async function append(file: FileHandle, text: string, start: number): Promise<void> {
   const data = Buffer.from(text)
   try {
@@ -180,31 +148,34 @@ async function append(file: FileHandle, text: string, start: number): Promise<vo
   }
 }
 
-async function findEnd(file: FileHandle): Promise<End> {
+async function findEnd(file: FileHandle, path: string): Promise<End> {
+  const last = await findLastLine(file)
+  if (last.line !== undefined) return { bytes: last.bytes, ...placeOf(last.line), continues: undefined }
+  const full = (await listFullLogs(path)).at(-1)
+  if (full === undefined) return { bytes: 0, sequence: 0, hash: nothingBefore, continues: undefined }
+  const before = await open(full, 'r+')
+  try {
+    return { bytes: 0, ...placeOf((await findLastLine(before)).line ?? ''), continues: basename(full) }
+  } finally {
+    await before.close()
+  }
+}
+
+/** After a line that nobody can read, `verifyAudit` finds the fault there and not in the lines to come. */
+function placeOf(line: string): { sequence: number; hash: string } {
+  return { sequence: readPlace(line).sequence ?? 0, hash: hashOf(line) }
+}
+
+/** The last whole line, and where it ends. Half a line behind it is cut off. */
+async function findLastLine(file: FileHandle): Promise<{ bytes: number; line: string | undefined }> {
   const { size } = await file.stat()
   const start = Math.max(0, size - 2 * longestLine)
   const tail = await readAt(file, start, size - start)
   const wholeBytes = tail.lastIndexOf('\n') + 1
   if (start + wholeBytes < size) await file.truncate(start + wholeBytes)
-  const bytes = start + wholeBytes
-  const line =
-    tail
-      .subarray(0, Math.max(0, wholeBytes - 1))
-      .toString()
-      .split('\n')
-      .at(-1) ?? ''
-  if (line === '') return { bytes, sequence: 0, hash: nothingBefore }
-  // After a line that nobody can read, `verifyAudit` finds the fault there and not in the lines to come.
-  return { bytes, sequence: readLine(line).sequence ?? 0, hash: hashOf(line) }
-}
-
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length)
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await file.read(buffer, filled, length - filled, position + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return buffer.subarray(0, filled)
+  const lines = tail
+    .subarray(0, Math.max(0, wholeBytes - 1))
+    .toString()
+    .split('\n')
+  return { bytes: start + wholeBytes, line: wholeBytes === 0 ? undefined : lines.at(-1) }
 }

@@ -24,6 +24,8 @@ const preferencesSchema = z.looseObject({
     .optional(),
   /** Absent until the first secret is kept. */
   secrets: keptSecretsSchema.optional(),
+  /** The options of the latest start, as they are shown: the next one tells what has changed. */
+  configuration: z.record(z.string(), z.string()).optional(),
   /** Places to run jobs that scripts refer to by name. `secrets` are the names of options that lie among the secrets. */
   environments: z
     .record(

@@ -1,12 +1,15 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { verifyAudit } from '../../src/store/audit-log.ts'
+import { startServer } from '../../src/main.ts'
+import { createLog } from '../../src/telemetry/log.ts'
+import { verifyAudit } from '../../src/store/verify-audit.ts'
 import { until } from '../conformance/until.ts'
 import { createRestClient } from '../helpers/rest-client.ts'
 import { listData, password, startTestServer, type TestServer } from '../helpers/running-server.ts'
 import { tarGzip } from '../helpers/tar.ts'
 
+const silent = createLog({ level: 'silent', format: 'json', isTerminal: false, now: Date.now })
 let server: TestServer | undefined
 
 afterEach(async () => {
@@ -16,8 +19,8 @@ afterEach(async () => {
 
 async function start(flags: Readonly<Record<string, unknown>>) {
   server = await startTestServer(flags)
-  const { url, dataDirectory } = server
-  return { url, dataDirectory, client: await createRestClient({ url, dataDirectory }) }
+  const { url, dataDirectory, configuration } = server
+  return { url, dataDirectory, configuration, client: await createRestClient({ url, dataDirectory }) }
 }
 
 const workflow = `
@@ -70,14 +73,19 @@ test('executions go when they were kept long enough, and left-over uploads are s
 })
 
 test('the audit log tells what was done and refused, by whom, and keeps no secret', async () => {
-  const { client, dataDirectory } = await start({})
+  const { client, dataDirectory, configuration } = await start({})
   const token = await client.requestToken(password)
   await client.post('/token', { password: 'guess17' })
   await client.post('/list', { token: 'forged' })
   const id = await client.start(token, 'flow.ts', archive())
   await client.awaitEnd(token, id)
+  await client.post('/download', { token, id, path: 'flow.ts' })
+  await client.post('/environments/add', { token, name: 'here', kind: 'local' })
+  await client.post('/environments/remove', { token, name: 'here' })
   await client.remove(token, id)
   await server?.close()
+  const again = await startServer({ ...configuration, slots: 7 }, { log: silent })
+  await again.close()
   const path = join(dataDirectory, 'audit.log')
   const text = await readFile(path, 'utf8')
   const events = text
@@ -85,14 +93,19 @@ test('the audit log tells what was done and refused, by whom, and keeps no secre
     .split('\n')
     .map((line): Record<string, unknown> => JSON.parse(line))
   expect(events.map(({ action, outcome, object }) => [action, outcome, object])).toEqual([
+    ['password', 'ok', undefined],
     ['login', 'ok', undefined],
     ['login', 'password-wrong', undefined],
     ['request', 'token-invalid', '/list'],
     ['start', 'ok', id],
+    ['download', 'ok', `${id}/flow.ts`],
+    ['environment-add', 'ok', 'here'],
+    ['environment-remove', 'ok', 'here'],
     ['remove', 'ok', id],
+    ['configuration', 'ok', expect.stringMatching(/^slots: \d+ -> 7$/)],
   ])
-  expect(events[0]?.tokenId).toBe(events[3]?.tokenId)
-  expect(events[0]?.address).toBe('127.0.0.1')
+  expect(events[1]?.tokenId).toBe(events[4]?.tokenId)
+  expect(events[1]?.address).toBe('127.0.0.1')
   for (const secret of [token, password, 'guess17', 'forged']) expect(text).not.toContain(secret)
-  expect(await verifyAudit(path)).toEqual({ kind: 'whole', lines: 5 })
+  expect(await verifyAudit(path)).toEqual({ kind: 'whole', lines: 10, first: 1 })
 })

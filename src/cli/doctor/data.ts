@@ -11,7 +11,7 @@ import type { Configuration } from '../../config/options.ts'
 import { createDiskReserve } from '../../files/disk-reserve.ts'
 import { writeFileDurably } from '../../files/durable-file.ts'
 import { toProblem } from '../../problem.ts'
-import { verifyAudit } from '../../store/audit-log.ts'
+import { verifyAudit } from '../../store/verify-audit.ts'
 import { findDamage } from '../../store/checksum.ts'
 import { openPreferences } from '../../store/preferences.ts'
 import { checkClock, wrong } from './computer.ts'
@@ -60,10 +60,11 @@ export function dataChecks(configuration: Configuration, now: () => number): rea
       async run() {
         if (!existsSync(inside('audit.log'))) return 'there is none yet'
         const found = await verifyAudit(inside('audit.log'))
-        if (found.kind === 'whole') return `${found.lines} entries, none changed`
+        if (found.kind === 'whole')
+          return `${found.lines} entries, none changed${found.first > 1 ? `; those before entry ${found.first} were moved away` : ''}`
         throw wrong(
-          `Line ${found.line} of ${inside('audit.log')} is broken: ${found.reason}`,
-          'Somebody or something has changed it. Keep the file, find out who, and move it away to begin a new one.',
+          `Line ${found.line} of ${found.file} is broken: ${found.reason}`,
+          'Somebody or something has changed it. Keep the logs, find out who, and move them all away to begin anew.',
         )
       },
     },
