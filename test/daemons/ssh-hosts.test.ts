@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isAlive } from '../conformance/processes.ts'
+import { until } from '../conformance/until.ts'
 import { describeWith } from './present.ts'
 import { runCommand, tryCommand } from './run-command.ts'
 import { startSshHosts, type SshHost, type SshHosts } from './ssh-hosts.ts'
@@ -35,7 +36,10 @@ describeWith('ssh-hosts', 'several SSH hosts for tests', () => {
     'a host is lost (%s) and healed, its job goes on',
     async (fault) => {
       await ssh(one(), `setsid sleep 321 >/dev/null 2>&1 &`)
-      const jobs = await one().processes('sleep')
+      const jobs = await until('the job runs', async () => {
+        const pids = await one().processes('sleep')
+        return pids.length === 1 ? pids : undefined
+      })
       await one()[fault]()
       expect((await ssh(one(), 'true', 2)).code).toBe(255)
       expect((await ssh(two(), 'echo fine')).stdout).toBe('fine\n')
@@ -43,6 +47,9 @@ describeWith('ssh-hosts', 'several SSH hosts for tests', () => {
       expect((await ssh(one(), 'echo back')).stdout).toBe('back\n')
       expect(await one().processes('sleep')).toEqual(jobs)
       await one().run(['pkill', '-x', 'sleep'])
+      await until('the job is gone', async () =>
+        (await one().processes('sleep')).length === 0 ? true : undefined,
+      )
     },
   )
 

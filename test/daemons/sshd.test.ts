@@ -46,7 +46,7 @@ describeWith('sshd', 'an SSH server for tests', () => {
     await using server = await startSshd()
     const { stdout } = await ssh(server, 'echo begun; nohup sleep 987 >/dev/null 2>&1 &')
     expect(stdout).toBe('begun\n')
-    const [job] = await server.processes('sleep')
+    const job = await until('the job runs', async () => (await server.processes('sleep'))[0])
     await server.pause()
     const waiting = ssh(server, 'echo late')
     await expect(Promise.race([waiting, settle(300)])).resolves.toBe('nothing')
