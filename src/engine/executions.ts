@@ -1,17 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { mkdir, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { removeTree } from '../files/remove-tree.ts'
 import { Problem, toProblem } from '../problem.ts'
-import type { Evaluation } from '../script/contract.ts'
-import { evaluateScript } from '../script/evaluate.ts'
 import { makeRuntime, type Runtime } from '../script/runtime.ts'
 import { snapshotModules } from '../script/snapshot.ts'
 import { DatabaseWriter, type Database } from '../store/database.ts'
 import { journalSchema, journalVersion } from '../store/journal-schema.ts'
-import { withDefaultEnvironment } from '../workflow/default-environment.ts'
-import { named } from '../workflow/environment.ts'
 import type { Plan } from '../workflow/plan.ts'
 import type {
   ExecutionEvent,
@@ -23,14 +18,12 @@ import type {
   JobQuery,
   StartRequest,
 } from './contract.ts'
-import { describeRun } from './describe-run.ts'
 import { describeWaiting } from './describe-waiting.ts'
 import { ServerEnvironments, type EnvironmentUse } from './environments.ts'
 import { entryFacts, ExecutionIndex, nothingKnown, summarize, type IndexEntry } from './execution-index.ts'
-import { explainEnded, explainJob, explainRun } from './explain.ts'
-import { followEvents } from './follow-events.ts'
-import { listJobs } from './list-jobs.ts'
-import { openOutput, openRun, type OpenedRun } from './open-run.ts'
+import { ExecutionReader, type ActiveExecution } from './execution-reader.ts'
+import { openRun } from './open-run.ts'
+import { prepareExecution, type PreparedExecution } from './prepare-execution.ts'
 import type { Run, RunEnding } from './run.ts'
 import type { EngineSettings } from './settings.ts'
 import { StartKeys } from './start-keys.ts'
@@ -38,9 +31,6 @@ import { StartQueue, unlimited } from './start-queue.ts'
 import { readJournal, readPlan, refuseDamage, syncDirectories } from './stored-journal.ts'
 import { Trackers } from './trackers.ts'
 import { describeEnding, writeEnd } from './write-end.ts'
-
-/** A script that prints more while it is read is ended. */
-const scriptOutputBytes = 1024 * 1024
 
 /** Opens a data directory's executions. Those that have not ended go on. */
 export async function createExecutions(given: EngineSettings): Promise<Executions> {
@@ -59,13 +49,6 @@ export async function createExecutions(given: EngineSettings): Promise<Execution
   return engine
 }
 
-/** An execution under way and what it uses. */
-interface Active extends OpenedRun {
-  readonly journal: Database
-  /** Resolves when the end is committed and everything is let go of. */
-  readonly over: Promise<void>
-}
-
 interface EngineParts {
   readonly trackers: Trackers
   readonly runtime: Runtime
@@ -80,7 +63,8 @@ class Engine implements Executions {
   readonly #runtime: Runtime
   readonly #writer: DatabaseWriter
   readonly #index: ExecutionIndex
-  readonly #active = new Map<string, Active>()
+  readonly #active = new Map<string, ActiveExecution>()
+  readonly #reader: ExecutionReader
   readonly #queue: StartQueue
   readonly #startKeys: StartKeys
   readonly environments: ServerEnvironments
@@ -105,6 +89,13 @@ class Engine implements Executions {
       now: settings.now,
     })
     this.#queue = new StartQueue(settings.limits ?? unlimited, async (id) => this.#revive(index.get(id)))
+    this.#reader = new ExecutionReader({
+      settings,
+      directory,
+      index,
+      active: this.#active,
+      queue: this.#queue,
+    })
   }
 
   async start(request: StartRequest): Promise<string> {
@@ -178,7 +169,7 @@ class Engine implements Executions {
       if (entry.state !== 'running') continue
       // What was cancelled only has to be told so: that waits for nobody.
       if (entry.isCancelled || this.#queue.tryRun(entry.id)) await this.#revive(entry)
-      else this.#queue.wait(this.#describeQueued(entry))
+      else this.#queue.wait(this.#reader.describeQueued(entry))
     }
   }
 
@@ -206,25 +197,6 @@ class Engine implements Executions {
     run.start()
   }
 
-  #describeQueued(entry: IndexEntry): ExecutionState {
-    const path = join(this.#directory, entry.id, 'journal.db')
-    const unknown = { ...nothingKnown, ...summarize(entry) }
-    try {
-      return readJournal(path, (_reader, plan) => describeWaiting(summarize(entry), plan)) ?? unknown
-    } catch {
-      // What is wrong with the journal is told when its turn comes.
-      return unknown
-    }
-  }
-
-  state(id: string): ExecutionState {
-    const entry = this.#index.get(id)
-    const active = this.#active.get(id)
-    // What is kept at the end tells why as well.
-    if (active !== undefined && entry.state === 'running') return describeRun(summarize(entry), active.run)
-    return this.#queue.stateOf(id) ?? this.#index.last(id) ?? { ...nothingKnown, ...summarize(entry) }
-  }
-
   async ended(id: string, signal: AbortSignal): Promise<ExecutionState> {
     const over = this.#queue.begun(id).then(async () => this.#active.get(id)?.over)
     const aborted = Promise.withResolvers<never>()
@@ -236,62 +208,6 @@ class Engine implements Executions {
       signal.removeEventListener('abort', abort)
     }
     return this.state(id)
-  }
-
-  async output(id: string): Promise<string> {
-    this.#index.get(id)
-    const active = this.#active.get(id)
-    const log = active?.output ?? (await openOutput(this.#settings, join(this.#directory, id)))
-    return log.read()
-  }
-
-  workDirectory(id: string, entry = this.#index.get(id)): string {
-    return entry.directory ?? join(this.#directory, id, 'work')
-  }
-
-  jobs(id: string, query: JobQuery): JobPage {
-    this.#index.get(id)
-    const active = this.#active.get(id)
-    if (active !== undefined)
-      return listJobs(active.journal.reader, active.run.resources.plan, active.run.live, query)
-    const path = join(this.#directory, id, 'journal.db')
-    return readJournal(path, (reader, plan) => listJobs(reader, plan, [], query)) ?? { jobs: [], next: null }
-  }
-
-  events(id: string, after: number, signal: AbortSignal): AsyncIterable<ExecutionEvent> {
-    this.#index.get(id)
-    const path = join(this.#directory, id, 'journal.db')
-    if (!existsSync(path)) throw new Problem('file-missing', 'The events of this execution are lost.')
-    const aborted = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    )
-    return followEvents(path, after, {
-      signal,
-      isOver: () => !this.#active.has(id) && this.#queue.stateOf(id) === undefined,
-      news: async () => {
-        await Promise.race([this.#queue.begun(id), aborted])
-        const active = this.#active.get(id)
-        if (active !== undefined) await Promise.race([active.run.journal.nextCommit(), active.over, aborted])
-      },
-    })
-  }
-
-  explain(id: string, job?: number): readonly Explanation[] {
-    this.#index.get(id)
-    const run = this.#active.get(id)?.run
-    const queued = this.#queue.stateOf(id)
-    if (job === undefined && queued !== undefined)
-      return queued.capsules.map(({ name }) => ({
-        subject: name,
-        state: 'ready',
-        reason: 'The execution waits in the queue until another one has ended.',
-      }))
-    if (job === undefined) return run === undefined ? [] : explainRun(run)
-    const live = run?.live.find((each) => each.id === job)
-    if (run !== undefined && live !== undefined) return [explainJob(run, live)]
-    const [row] = this.jobs(id, { after: job - 1, limit: 1 }).jobs
-    if (row?.id !== job) throw new Problem('parameter-invalid', `There is no job ${job} in this execution.`)
-    return [explainEnded(row)]
   }
 
   async cancel(id: string): Promise<void> {
@@ -312,7 +228,7 @@ class Engine implements Executions {
     const { message } = describeEnding({ kind: 'cancelled' }) ?? { message: '' }
     const endedAt = this.#settings.now()
     const entry: IndexEntry = { ...known, state: 'failed', isCancelled: true, endedAt }
-    const last = { ...this.#describeQueued(entry), error: { message } }
+    const last = { ...this.#reader.describeQueued(entry), error: { message } }
     await this.#index.put(entry, last)
     const journal = await this.#openJournal(join(this.#directory, entry.id))
     journal.write(entryFacts(entry, last))
@@ -351,8 +267,32 @@ class Engine implements Executions {
     return this.#queue.length
   }
 
+  state(id: string): ExecutionState {
+    return this.#reader.state(id)
+  }
+
+  output(id: string): Promise<string> {
+    return this.#reader.output(id)
+  }
+
+  workDirectory(id: string): string {
+    return this.#reader.workDirectory(this.#index.get(id))
+  }
+
+  jobs(id: string, query: JobQuery): JobPage {
+    return this.#reader.jobs(id, query)
+  }
+
+  events(id: string, after: number, signal: AbortSignal): AsyncIterable<ExecutionEvent> {
+    return this.#reader.events(id, after, signal)
+  }
+
+  explain(id: string, job?: number): readonly Explanation[] {
+    return this.#reader.explain(id, job)
+  }
+
   list(): readonly ExecutionSummary[] {
-    return this.#index.list().map((entry) => summarize(entry))
+    return this.#reader.list()
   }
 
   async close(): Promise<void> {
@@ -366,29 +306,10 @@ class Engine implements Executions {
     await this.#writer.close()
   }
 
-  async #prepare(
-    request: StartRequest,
-    directory: string,
-  ): Promise<{ evaluation: Evaluation; workDirectory: string }> {
-    await mkdir(directory, { mode: 0o700 })
-    const workDirectory = 'directory' in request ? request.directory : join(directory, 'work')
-    if ('fill' in request) await request.fill(workDirectory)
-    const { scriptTimeMs, scriptMemoryBytes, isolation } = this.#settings
-    const evaluation = await evaluateScript({
-      workDirectory,
-      script: request.script,
-      limits: { timeMs: scriptTimeMs, memoryBytes: scriptMemoryBytes, outputBytes: scriptOutputBytes },
-      environment: this.#settings.variables,
-      ...(isolation !== undefined && { isolation }),
-      signal: request.signal,
-    })
-    const { environment } = request
-    const plan =
-      environment === undefined
-        ? evaluation.plan
-        : withDefaultEnvironment(evaluation.plan, named(environment))
-    this.#trackers.validate(plan)
-    return { evaluation: { ...evaluation, plan }, workDirectory }
+  async #prepare(request: StartRequest, directory: string): Promise<PreparedExecution> {
+    const prepared = await prepareExecution(this.#settings, request, directory)
+    this.#trackers.validate(prepared.evaluation.plan)
+    return prepared
   }
 
   async #openJournal(directory: string): Promise<Database> {
@@ -403,7 +324,7 @@ class Engine implements Executions {
       plan,
       journal,
       directory: join(this.#directory, id),
-      workDirectory: this.workDirectory(id, entry),
+      workDirectory: this.#reader.workDirectory(entry),
       trackers: await this.#trackers.of(plan),
       runtime: this.#runtime,
     })
@@ -423,7 +344,7 @@ class Engine implements Executions {
     id: string,
     run: Run,
     ending: RunEnding,
-    { host, journal }: Pick<Active, 'host' | 'journal'>,
+    { host, journal }: Pick<ActiveExecution, 'host' | 'journal'>,
   ): Promise<void> {
     await host.close()
     if (ending.kind !== 'suspended') {

@@ -1,0 +1,41 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Evaluation } from '../script/contract.ts'
+import { evaluateScript } from '../script/evaluate.ts'
+import { withDefaultEnvironment } from '../workflow/default-environment.ts'
+import { named } from '../workflow/environment.ts'
+import type { StartRequest } from './contract.ts'
+import type { EngineSettings } from './settings.ts'
+
+/** A script that prints more while it is read is ended. */
+const scriptOutputBytes = 1024 * 1024
+
+/** A work directory that is there, and what its script says. */
+export interface PreparedExecution {
+  readonly evaluation: Evaluation
+  readonly workDirectory: string
+}
+
+/** Fills a work directory below `directory`, which must not exist, and evaluates the script in it. Throws Problem. */
+export async function prepareExecution(
+  settings: EngineSettings,
+  request: StartRequest,
+  directory: string,
+): Promise<PreparedExecution> {
+  await mkdir(directory, { mode: 0o700 })
+  const workDirectory = 'directory' in request ? request.directory : join(directory, 'work')
+  if ('fill' in request) await request.fill(workDirectory)
+  const { scriptTimeMs, scriptMemoryBytes, isolation } = settings
+  const evaluation = await evaluateScript({
+    workDirectory,
+    script: request.script,
+    limits: { timeMs: scriptTimeMs, memoryBytes: scriptMemoryBytes, outputBytes: scriptOutputBytes },
+    environment: settings.variables,
+    ...(isolation !== undefined && { isolation }),
+    signal: request.signal,
+  })
+  const { environment } = request
+  const plan =
+    environment === undefined ? evaluation.plan : withDefaultEnvironment(evaluation.plan, named(environment))
+  return { evaluation: { ...evaluation, plan }, workDirectory }
+}
