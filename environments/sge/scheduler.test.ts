@@ -86,7 +86,7 @@ test.each([
   said('', 'qsub: command not found', 127),
   said('', 'error: commlib error: got no connection\nUnable to run job: unable to contact qmaster.', 1),
 ])('a submission whose fate is not known throws: %j', (result) => {
-  expect(() => sge.readSubmitted(result, batch())).toThrow()
+  expect(() => sge.readSubmitted(result, batch())).toThrow(/^qsub /)
 })
 
 function row(id: string, state: string, tasks: string, queue = '', name = 'b-7f3a'): string {
