@@ -56,6 +56,12 @@ test('password, tokens and executions outlive the server', async () => {
     expect(metrics).toContain('molehill_executions{state="finished"} 1')
     expect(metrics).toContain('molehill_request_duration_seconds_count{route="/list",status="200"} 1')
     expect(metrics).not.toContain(id)
+    // Each of these has few values; an id would make a new time series each time.
+    const few =
+      'code environment kind le major minor outcome patch quantile route space state status type version'
+    const labels = new Set([...metrics.matchAll(/[{,]([a-z_]+)="/g)].map(([, label]) => label ?? ''))
+    expect(labels).toContain('route')
+    expect([...labels].filter((label) => !few.split(' ').includes(label))).toEqual([])
   } finally {
     await second.close()
   }

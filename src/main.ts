@@ -90,7 +90,12 @@ export async function startServer(
   const access = await openAccess(configuration, surroundings.prompt, now)
   const tls = http ? undefined : await openTls(configuration, now, log)
   const metrics = createMetrics()
-  const audit = await openAudit(configuration, now, log)
+  metrics.limits({
+    executions: configuration.maxExecutions,
+    queuedExecutions: configuration.maxQueuedExecutions,
+    diskReserveBytes: configuration.diskReserveBytes,
+  })
+  const audit = await openAudit(configuration, metrics, now, log)
   started.defer(() => audit.close())
   await auditStart(configuration, access, audit)
   const { diskReserveBytes: reserveBytes } = configuration
@@ -101,7 +106,11 @@ export async function startServer(
   const executions = await openEngine(configuration, parts, now, log)
   started.defer(() => executions.close())
   const uploads = await openIncoming(configuration, { isolation, disk })
-  const clockWork = await openHousekeeping(configuration, { executions, uploads, disk, audit, log }, now)
+  const clockWork = await openHousekeeping(
+    configuration,
+    { executions, uploads, disk, audit, metrics, log },
+    now,
+  )
   started.defer(() => clockWork.close())
   const stopping = new AbortController()
   const api = await openApi(configuration, {
@@ -209,6 +218,7 @@ function openEngine(
     variables: processVariables,
     now,
     jobsEnded: (environment, outcome, count) => metrics.jobsEnded(environment, outcome, count),
+    functionHostLost: () => metrics.functionHostLost(),
     warn,
   })
 }
@@ -226,6 +236,7 @@ function readTaskLimits(configuration: Configuration): JobLimits {
 
 function openAudit(
   { dataDirectory, auditBytes: maxBytes }: Configuration,
+  metrics: Metrics,
   now: () => number,
   log: Log,
 ): Promise<AuditLog> {
@@ -234,7 +245,10 @@ function openAudit(
     maxBytes,
     now,
     elapsedMs: () => performance.now(),
-    warn: (message) => log.warn(message),
+    warn(message) {
+      metrics.auditFailed()
+      log.warn(message)
+    },
   })
 }
 
@@ -270,10 +284,10 @@ function openIncoming(
 
 function openHousekeeping(
   { retentionMs, maxFinished, housekeepingMs }: Configuration,
-  rooms: Pick<ApiRooms, 'executions' | 'uploads' | 'disk' | 'audit' | 'log'>,
+  rooms: Pick<ApiRooms, 'executions' | 'uploads' | 'disk' | 'audit' | 'metrics' | 'log'>,
   now: () => number,
 ): Promise<ClockWork> {
-  const { executions, uploads, disk, audit, log } = rooms
+  const { executions, uploads, disk, audit, metrics, log } = rooms
   return startHousekeeping({
     executions,
     retention: { retentionMs, maxFinished },
@@ -283,6 +297,7 @@ function openHousekeeping(
     now,
     report: {
       expired(executionId) {
+        metrics.executionExpired()
         log.info({ executionId }, 'removed: it was kept long enough')
         audit.record({ action: 'retention', outcome: 'ok', object: executionId })
       },
@@ -318,6 +333,8 @@ async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<A
       contentType: metrics.contentType,
       async text() {
         countExecutions(executions, metrics)
+        for (const { name, health } of await executions.environments.list())
+          if (health.state !== 'unknown') metrics.environmentUp(name, health.state === 'good')
         metrics.uploadsUnderWay(uploads.underWay)
         metrics.diskFree(await disk.freeBytes())
         return metrics.text()

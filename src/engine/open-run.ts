@@ -56,6 +56,7 @@ export async function openRun(
       view: taskView(settings, { readOnly: [], readWrite: [workDirectory, filesDirectory] }),
       onOutput: (text) => void display(text),
       warn,
+      ...(settings.functionHostLost !== undefined && { lost: settings.functionHostLost }),
     },
   )
   const run = new Run({

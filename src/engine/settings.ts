@@ -34,6 +34,8 @@ export interface EngineSettings {
   readonly now: () => number
   /** Told of environment jobs that have ended, for whoever counts them. */
   readonly jobsEnded?: (environment: string, outcome: 'done' | 'failed', count: number) => void
+  /** Told when a process of functions has ended by itself and is started again, for whoever counts them. */
+  readonly functionHostLost?: () => void
   /** For the log: something to know of, with what it concerns. */
   readonly warn: (message: string, about: Readonly<Record<string, unknown>>) => void
 }

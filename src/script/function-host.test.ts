@@ -54,6 +54,7 @@ let source: ScriptSource
 let host: FunctionHost
 let output = ''
 const warnings: string[] = []
+let lost = 0
 const signal = new AbortController().signal
 const memoryBytes = 256 * 1024 * 1024
 
@@ -74,6 +75,7 @@ beforeAll(async () => {
     memoryBytes,
     onOutput: (text) => void (output += text),
     warn: (message) => void warnings.push(message),
+    lost: () => void (lost += 1),
   })
 })
 afterAll(async () => {
@@ -175,6 +177,7 @@ describe('a function that fails hurts its own call only', () => {
   })
 
   test('by taking the whole process down, beside another batch', async () => {
+    lost = 0
     const [died, beside] = await Promise.all([call('dies', 5), call('sleeps', 2)])
     expect(died).toEqual([
       1,
@@ -184,6 +187,8 @@ describe('a function that fails hurts its own call only', () => {
       9,
     ])
     expect(beside).toEqual([1, 3])
+    // With the others at first, and then alone.
+    expect(lost).toBe(2)
     expect(warnings).toContainEqual(
       expect.stringContaining('was ended by signal SIGKILL; it is started again'),
     )

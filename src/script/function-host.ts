@@ -19,6 +19,8 @@ export interface FunctionHostOptions {
   /** What functions write to the console, in order. Reading goes on when it returns. */
   readonly onOutput: (text: string) => void
   readonly warn: (message: string) => void
+  /** Told when the process has ended by itself; it is started again when it is needed. */
+  readonly lost?: () => void
 }
 
 interface Batch {
@@ -209,6 +211,7 @@ class Host implements FunctionHost {
       this.#rejectAll(new Error(`The process for the script's functions ${how}. ${errors}`.trim()))
       return
     }
+    this.#options.lost?.()
     const reason = errors.split('\n', 1)[0] ?? ''
     this.#options.warn(
       `The process of a script's functions ${how}; it is started again when it is needed. ${reason}`.trim(),

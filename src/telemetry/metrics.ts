@@ -10,6 +10,16 @@ export interface Metrics {
   jobsEnded(environment: string, outcome: 'done' | 'failed', count: number): void
   /** How many executions wait for others to end. */
   executionsQueued(count: number): void
+  /** A process of functions has ended by itself, and is started again. */
+  functionHostLost(): void
+  /** What the latest look at an environment has found. */
+  environmentUp(environment: string, isUp: boolean): void
+  /** An execution was removed because it had been kept long enough. */
+  executionExpired(): void
+  /** The audit log could not be written; it is tried again. */
+  auditFailed(): void
+  /** What is configured: executions that may run and wait, and bytes below which nothing new is taken. */
+  limits(limits: Limits): void
   /** How many uploads are under way. */
   uploadsUnderWay(count: number): void
   /** Bytes that the server may still write where its data directory lies. */
@@ -22,6 +32,12 @@ export interface Metrics {
   text(): Promise<string>
   /** The content type of `text`. */
   readonly contentType: string
+}
+
+export interface Limits {
+  readonly executions: number
+  readonly queuedExecutions: number
+  readonly diskReserveBytes: number
 }
 
 export interface RequestMeasurement {
@@ -81,6 +97,33 @@ export function createMetrics(): Metrics {
     labelNames: ['code'],
     registers,
   })
+  const lostHosts = new Counter({
+    name: 'molehill_function_host_restarts_total',
+    help: 'Processes of functions that have ended by themselves, by a crash or for memory, and were started again.',
+    registers,
+  })
+  const environmentUp = new Gauge({
+    name: 'molehill_environment_up',
+    help: 'Whether the latest look at an environment has found nothing wrong.',
+    labelNames: ['environment'],
+    registers,
+  })
+  const expired = new Counter({
+    name: 'molehill_executions_expired_total',
+    help: 'Executions that were removed because they had been kept long enough.',
+    registers,
+  })
+  const auditFailures = new Counter({
+    name: 'molehill_audit_failures_total',
+    help: 'Times that the audit log could not be written; what was to be written is tried again.',
+    registers,
+  })
+  const limit = (name: string, help: string) => new Gauge({ name, help, registers })
+  const limits = {
+    executions: limit('molehill_executions_limit', 'Executions that may run at the same time.'),
+    queuedExecutions: limit('molehill_queue_limit', 'Executions that may wait.'),
+    diskReserveBytes: limit('molehill_disk_reserve_bytes', 'Bytes below which nothing new is taken.'),
+  }
   const labelEnvironment = boundNames(mostEnvironments, otherEnvironments)
 
   return {
@@ -89,6 +132,16 @@ export function createMetrics(): Metrics {
       jobs.set({ environment: labelEnvironment(environment), state }, count),
     jobsEnded: (environment, outcome, count) =>
       endedJobs.inc({ environment: labelEnvironment(environment), outcome }, count),
+    functionHostLost: () => lostHosts.inc(),
+    environmentUp: (environment, isUp) =>
+      environmentUp.set({ environment: labelEnvironment(environment) }, isUp ? 1 : 0),
+    executionExpired: () => expired.inc(),
+    auditFailed: () => auditFailures.inc(),
+    limits(given) {
+      limits.executions.set(given.executions)
+      limits.queuedExecutions.set(given.queuedExecutions)
+      limits.diskReserveBytes.set(given.diskReserveBytes)
+    },
     executionsQueued: (count) => queued.set(count),
     uploadsUnderWay: (count) => uploads.set(count),
     diskFree: (bytes) => diskFree.set(bytes),
