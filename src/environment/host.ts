@@ -34,10 +34,15 @@ export interface HostCommand {
   readonly output?: Writable
   /** After this long without an end the host counts as not answering. Default: 60 s. */
   readonly timeoutMs?: number
+  /** Who goes first where several wait for a host. Default: `normal`. */
+  readonly priority?: HostPriority
 }
 
+/** Asking for an end is urgent, looking after news is background. */
+export type HostPriority = 'urgent' | 'normal' | 'background'
+
 export interface HostResult {
-  /** Null when a signal ended the program. */
+  /** Null when a signal ended the program; a host behind a shell gives 128 and the signal's number instead. */
   readonly exitCode: number | null
   /** Text of at most 64 MiB; more is an EnvironmentError. */
   readonly stdout: string
