@@ -1,0 +1,59 @@
+import type { CheckFinding } from '../environment.ts'
+import type { Host } from '../host.ts'
+import { runScript } from './host-script.ts'
+import { inspectText } from './host-texts.ts'
+
+const leastFreeBytes = 1024 ** 3
+const mostClockDifferenceMs = 60_000
+
+/** Whether jobs' files can lie on the host: one finding for each thing that they need. */
+export async function inspectHost(
+  host: Host,
+  base: () => Promise<string>,
+  { newMark, now }: { readonly newMark: () => string; readonly now: () => number },
+  signal: AbortSignal,
+): Promise<readonly CheckFinding[]> {
+  let place: string
+  let answer: string
+  try {
+    place = await base()
+    const script = { what: 'looking around', text: inspectText, words: [place] }
+    answer = await runScript(host, script, newMark(), signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    const message = error instanceof Error ? error.message : String(error)
+    const fix =
+      'See that the host answers, has bash 4 or newer and GNU tar, and that workDirectory names a directory that can be made there.'
+    return [{ what: 'work directory', isGood: false, message, fix }]
+  }
+  const [version = '', seconds = '', disk = '', writable = ''] = answer.split('\n')
+  const differenceMs = Math.abs(now() - Number(seconds) * 1000)
+  const freeBytes = Number(disk.split(/\s+/).at(-3)) * 1024
+  return [
+    finding('shell', true, `bash ${version} runs jobs on ${host.name}.`),
+    finding(
+      'work directory',
+      writable === 'writable',
+      writable === 'writable' ? `Jobs run below ${place}.` : `Nothing can be written below ${place}.`,
+      'Set workDirectory to a directory that you may write to and that the computers of jobs see.',
+    ),
+    finding(
+      'clock',
+      differenceMs <= mostClockDifferenceMs,
+      `The clock there differs from the server's by ${Math.round(differenceMs / 1000)} s.`,
+      'Set both clocks by NTP: times of jobs are compared.',
+    ),
+    finding(
+      'disk',
+      !(freeBytes < leastFreeBytes),
+      Number.isFinite(freeBytes)
+        ? `${(freeBytes / 1024 ** 3).toFixed(1)} GiB are free below ${place}.`
+        : `Free space below ${place} is not told.`,
+      'Free some space there, or set workDirectory to a larger disk.',
+    ),
+  ]
+}
+
+function finding(what: string, isGood: boolean, message: string, fix?: string): CheckFinding {
+  return { what, isGood, message, ...(!isGood && fix !== undefined && { fix }) }
+}

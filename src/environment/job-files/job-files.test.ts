@@ -1,0 +1,367 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { noSignal } from '../../../test/conformance/trial.ts'
+import { toJobId, type CollectedFiles, type JobRequest } from '../environment.ts'
+import type { Host, HostCommand } from '../host.ts'
+import { LocalHost } from '../local-host.ts'
+import type { JobFiles } from './job-files.ts'
+import { batchScript } from './job-script.ts'
+import { openJobFiles } from './open-job-files.ts'
+import { executionPath, jobPath, keyOf, type JobPlace } from './places.ts'
+
+let directory: string
+let work: string
+let commands: HostCommand[]
+beforeEach(() => {
+  directory = realpathSync(mkdtempSync(join(tmpdir(), 'molehill-files-')))
+  work = join(directory, 'work')
+  mkdirSync(join(work, 'data'), { recursive: true })
+  writeFileSync(join(work, 'data/x.csv'), 'original')
+  writeFileSync(join(work, 'model.sh'), '#!/bin/sh\necho model', { mode: 0o755 })
+  commands = []
+})
+afterEach(() => {
+  spawnSync('chmod', ['-R', 'u+rwX', directory])
+  rmSync(directory, { recursive: true, force: true })
+})
+
+/** A login that talks: its words come before every answer. */
+function talkingHost(sharesFiles: boolean): Host {
+  const host = new LocalHost({
+    variables: { PATH: process.env['PATH'] ?? '', LANG: 'tr_TR.UTF-8' },
+    sharesFiles,
+  })
+  return {
+    name: host.name,
+    sharesFiles,
+    run: (command, signal) => {
+      commands.push(command)
+      const argv = ['sh', '-c', 'echo "Welcome! 100% full"; echo "mail for you" >&2; exec "$@"', 'sh']
+      return host.run({ ...command, argv: [...argv, ...command.argv] }, signal)
+    },
+    open: (argv, signal) => host.open(argv, signal),
+    close: () => host.close(),
+  }
+}
+
+function open(sharesFiles: boolean): JobFiles {
+  let count = 0
+  return openJobFiles(talkingHost(sharesFiles), {
+    base: join(directory, 'base'),
+    directory: join(directory, 'own'),
+    prologue: ['export LOADED=module'],
+    newMark: () => `mark${process.pid}x${(count += 1)}`,
+    now: Date.now,
+  })
+}
+
+function request(id: string, script: string, more: Partial<JobRequest> = {}): JobRequest {
+  return {
+    id: toJobId(id),
+    command: ['sh', '-c', script],
+    env: {},
+    workDirectory: work,
+    inputs: [],
+    outputs: [],
+    resources: {},
+    ...more,
+  }
+}
+
+const placeOf = ({ id, workDirectory }: JobRequest): JobPlace => ({ id, key: keyOf(workDirectory) })
+
+async function prepare(files: JobFiles, requests: readonly JobRequest[]): Promise<void> {
+  const table = `${executionPath(keyOf(work))}/batches/b/jobs`
+  const jobs = requests.map((one) => ({ request: one, note: 'b some note' }))
+  const refused = await files.prepare(
+    jobs,
+    [{ path: table, text: requests.map(({ id }) => `${id}\n`).join('') }],
+    noSignal,
+  )
+  expect([...refused]).toEqual([])
+}
+
+/** Runs all jobs that were prepared together, as a scheduler would. */
+async function run(files: JobFiles, count: number): Promise<void> {
+  const base = await files.base(noSignal)
+  const place = join(base, executionPath(keyOf(work)))
+  const script = join(directory, 'script')
+  writeFileSync(
+    script,
+    batchScript({
+      directives: [],
+      index: '$NUMBER',
+      jobsFile: join(place, 'batches/b/jobs'),
+      jobsDirectory: join(place, 'jobs'),
+      stopGraceMs: 100,
+    }),
+  )
+  for (let number = 0; number < count; number += 1)
+    execFileSync('setsid', ['-w', 'bash', script], { env: { ...process.env, NUMBER: String(number) } })
+}
+
+async function runOne(files: JobFiles, one: JobRequest): Promise<CollectedFiles> {
+  await prepare(files, [one])
+  await run(files, 1)
+  return files.collect(placeOf(one), join(directory, 'collected'), noSignal)
+}
+
+const collected = (path: string): string => readFileSync(join(directory, 'collected', path), 'utf8')
+
+describe.each([true, false])('files of jobs on a host that shares files: %s', (sharesFiles) => {
+  test('a job sees its work directory, inputs and shared files, and gives its outputs', async () => {
+    mkdirSync(join(directory, 'runtime/lib'), { recursive: true })
+    writeFileSync(join(directory, 'runtime/lib/program'), 'echo runtime', { mode: 0o755 })
+    writeFileSync(join(directory, 'input'), 'input')
+    const files = open(sharesFiles)
+    const script =
+      'cat data/x.csv in/put; ./model.sh; .rt/lib/program; echo $LOADED; mkdir -p out/deep; echo 1 > out/deep/r; echo 2 > "ü \\ \n."'
+    const result = await runOne(
+      files,
+      request('job', script, {
+        inputs: [{ from: join(directory, 'input'), to: 'in/put' }],
+        shared: [{ from: join(directory, 'runtime'), to: '.rt' }],
+        outputs: [
+          { path: './out' },
+          { path: 'out/deep/r' },
+          { path: 'ü \\ \n.' },
+          { path: 'none' },
+          { path: 'maybe', optional: true },
+        ],
+      }),
+    )
+    expect(readFileSync(result.stderr, 'utf8')).toBe('')
+    expect(readFileSync(result.stdout, 'utf8')).toBe('originalinputmodel\nruntime\nmodule\n')
+    expect(result).toMatchObject({ files: ['./out', 'out/deep/r', 'ü \\ \n.'], missing: ['none'] })
+    expect([collected('out/deep/r'), collected('ü \\ \n.')]).toEqual(['1\n', '2\n'])
+  })
+
+  test('links are followed inside, and nothing else comes in through them', async () => {
+    writeFileSync(join(directory, 'secret'), 'secret')
+    const script = [
+      'echo 1 > real; ln -s real inside; ln -s data/x.csv tree; ln -s "$SECRET" outside',
+      'mkdir good bad; ln -s ../real good/link; ln -s /etc/hostname bad/link; echo 2 > bad/file; mkfifo pipe',
+      'mkdir loop; ln -s . loop/loop; ln -s /etc etc',
+    ].join('\n')
+    const names = ['inside', 'tree', 'outside', 'good', 'bad', 'pipe', 'loop', 'etc/hostname']
+    const result = await runOne(
+      open(sharesFiles),
+      request('job', script, {
+        env: { SECRET: join(directory, 'secret') },
+        outputs: names.map((path) => ({ path })),
+      }),
+    )
+    expect(result.files).toEqual(['inside', 'tree', 'good'])
+    expect([collected('inside'), collected('tree'), collected('good/link')]).toEqual([
+      '1\n',
+      'original',
+      '1\n',
+    ])
+    const came = readdirSync(join(directory, 'collected'), { recursive: true, encoding: 'utf8' })
+    expect(came.filter((name) => name !== 'etc').sort()).toEqual(['good', 'good/link', 'inside', 'tree'])
+  })
+
+  test('marks tell how far each job is', async () => {
+    const files = open(sharesFiles)
+    const requests = ['one', 'two', 'three'].map((id) => request(id, 'exit 7'))
+    await prepare(files, requests)
+    const places = [...requests.map(placeOf), { id: toJobId('unknown'), key: keyOf(work) }]
+    await files.markCancelled([places[1]!, places[3]!], noSignal)
+    await run(files, 1)
+    const jobs = join(await files.base(noSignal), executionPath(keyOf(work)), 'jobs')
+    writeFileSync(join(jobs, 'three/started'), 'node7\n')
+    writeFileSync(join(jobs, 'three/exit'), '')
+    const marks = await files.look(places, noSignal)
+    expect(marks.get(places[0]!.id)).toMatchObject({
+      kind: 'ended',
+      end: { exitCode: 7 },
+      isCancelled: false,
+    })
+    expect(marks.get(places[1]!.id)).toEqual({ kind: 'waiting', isCancelled: true })
+    expect(marks.get(places[2]!.id)).toEqual({ kind: 'started', host: 'node7', isCancelled: false })
+    expect(marks.get(places[3]!.id)).toEqual({ kind: 'absent' })
+    await files.markCancelled([places[0]!], noSignal)
+    expect((await files.look([places[0]!], noSignal)).get(places[0]!.id)).toMatchObject({
+      isCancelled: false,
+    })
+  })
+
+  test('jobs are found by their ids alone, small files are read and written', async () => {
+    const files = open(sharesFiles)
+    const one = request('one', 'exit 0')
+    await prepare(files, [one])
+    expect(await files.find([one.id, toJobId('two')], noSignal)).toEqual([
+      { ...placeOf(one), note: 'b some note' },
+    ])
+    await files.write([{ path: 'executions/a', text: 'ü\nb\n' }], noSignal)
+    expect(await files.read(['executions/a', 'executions/none'], noSignal)).toEqual(
+      new Map([['executions/a', 'ü\nb\n']]),
+    )
+  })
+
+  test('removing deletes what jobs left, even without permission, and batches without jobs', async () => {
+    const files = open(sharesFiles)
+    const requests = [request('one', 'mkdir a; : > a/b; chmod 500 a; ln -s / root'), request('two', 'exit 0')]
+    await prepare(files, requests)
+    await run(files, 2)
+    const [one, two] = requests.map(placeOf)
+    await files.collect(one!, join(directory, 'collected'), noSignal)
+    const place = join(await files.base(noSignal), executionPath(keyOf(work)))
+    await files.remove([one!], noSignal)
+    expect(readdirSync(join(place, 'jobs'))).toEqual(['two'])
+    expect(readdirSync(join(place, 'batches'))).toEqual(['b'])
+    await files.remove([one!, two!], noSignal)
+    expect(readdirSync(join(place, 'jobs'))).toEqual([])
+    expect(readdirSync(join(place, 'batches'))).toEqual([])
+    await expect(files.collect(one!, join(directory, 'collected'), noSignal)).rejects.toThrow('collected')
+  })
+
+  test('discarding leaves nothing of the execution', async () => {
+    const files = open(sharesFiles)
+    await prepare(files, [request('one', 'exit 0')])
+    const base = await files.base(noSignal)
+    await files.discard(work, noSignal)
+    await files.discard(work, noSignal)
+    expect([readdirSync(join(base, 'executions')), readdirSync(join(base, 'shared'))]).toEqual([[], []])
+    // And it can be used again.
+    await runOne(files, request('two', 'cat data/x.csv'))
+  })
+
+  test('an input that cannot be read spoils its own job only', async () => {
+    const files = open(sharesFiles)
+    const input = { from: join(directory, 'gone'), to: 'gone' }
+    const bad = request('bad', 'exit 0', { inputs: [input], outputs: [{ path: 'gone' }] })
+    const good = request('good', 'exit 0')
+    const jobs = [bad, good].map((one) => ({ request: one, note: 'b' }))
+    const refused = await files.prepare(jobs, [], noSignal)
+    expect([...refused.keys()]).toEqual(['bad'])
+    const marks = await files.look([placeOf(bad), placeOf(good)], noSignal)
+    expect([...marks.values()].map(({ kind }) => kind)).toEqual(['absent', 'waiting'])
+  })
+
+  test('an inspection tells of the work directory, the shell, the clock and the disk', async () => {
+    const findings = await open(sharesFiles).inspect(noSignal)
+    expect(findings.map(({ what }) => what)).toEqual(['shell', 'work directory', 'clock', 'disk'])
+    expect(findings.filter(({ isGood }) => !isGood)).toEqual([])
+  })
+
+  test('a base that cannot be made is an error of the environment', async () => {
+    writeFileSync(join(directory, 'base'), 'a file')
+    const files = open(sharesFiles)
+    await expect(files.base(noSignal)).rejects.toThrow('base')
+    expect((await files.inspect(noSignal))[0]).toMatchObject({ isGood: false, what: 'work directory' })
+  })
+})
+
+describe('what travels', () => {
+  test('the work directory goes once, and jobs cannot change it', async () => {
+    const files = open(false)
+    await prepare(files, [request('one', 'echo x > data/x.csv', { outputs: [{ path: 'data/x.csv' }] })])
+    const first = commands.length
+    await prepare(files, [request('two', 'exit 0')])
+    // One question whether it is there, one stream of jobs.
+    expect(commands.length - first).toBe(2)
+    const base = await files.base(noSignal)
+    const [hash] = readdirSync(join(base, 'shared'))
+    const tree = join(base, 'shared', hash!, 'content')
+    expect(readdirSync(join(base, 'shared'))).toHaveLength(1)
+    expect(statSync(join(tree, 'data/x.csv')).mode & 0o777).toBe(0o400)
+    expect(statSync(join(tree, 'model.sh')).mode & 0o777).toBe(0o500)
+    expect(statSync(tree).mode & 0o222).toBe(0)
+  })
+
+  test('a large file goes on where it was broken off, and a wrong part is sent anew', async () => {
+    const node = join(directory, 'node')
+    const bytes = Buffer.alloc(9 * 1024 ** 2, 'molehill')
+    writeFileSync(node, bytes, { mode: 0o755 })
+    const shared = [{ from: node, to: 'node' }]
+    const files = open(false)
+    const base = await files.base(noSignal)
+    await prepare(files, [request('one', 'exit 0', { shared })])
+    const hash = readdirSync(join(base, 'shared')).find((name) =>
+      statSync(join(base, 'shared', name, 'content')).isFile(),
+    )
+    const content = join(base, 'shared', hash!, 'content')
+    expect(readFileSync(content).equals(bytes)).toBe(true)
+    for (const damage of [(part: string) => truncateSync(part, 5_000_000), damageEnd]) {
+      const part = join(base, 'shared', `part.${hash!}`)
+      writeFileSync(part, bytes)
+      damage(part)
+      chmodSync(content, 0o700)
+      rmSync(join(base, 'shared', hash!), { recursive: true })
+      await prepare(files, [request('two', 'exit 0', { shared })])
+      expect(readFileSync(content).equals(bytes)).toBe(true)
+      expect(statSync(content).mode & 0o777).toBe(0o500)
+      expect(existsSync(part)).toBe(false)
+    }
+  })
+
+  function damageEnd(part: string): void {
+    writeFileSync(part, 'x', { flag: 'r+' })
+  }
+
+  test('the outputs of many jobs come in one stream, their exit files in one answer', async () => {
+    const files = open(false)
+    const requests = Array.from({ length: 40 }, (_, index) =>
+      request(`job${index}`, `echo ${index} > r`, { outputs: [{ path: 'r' }] }),
+    )
+    await prepare(files, requests)
+    await run(files, requests.length)
+    const before = commands.length
+    await files.look(requests.map(placeOf), noSignal)
+    const all = await Promise.all(
+      requests.map((one) => files.collect(placeOf(one), join(directory, 'collected', one.id), noSignal)),
+    )
+    await files.remove(requests.map(placeOf), noSignal)
+    expect(commands.length - before).toBe(3)
+    expect(all.every(({ missing }) => missing.length === 0)).toBe(true)
+    expect(collected('job39/r')).toBe('39\n')
+  })
+
+  test('what one execution no longer uses stays while another one does', async () => {
+    const files = open(false)
+    await prepare(files, [request('one', 'exit 0')])
+    const twin = join(directory, 'twin')
+    execFileSync('cp', ['-a', work, twin])
+    await files.prepare(
+      [{ request: request('two', 'exit 0', { workDirectory: twin }), note: 'b' }],
+      [],
+      noSignal,
+    )
+    const shared = join(await files.base(noSignal), 'shared')
+    expect(readdirSync(shared)).toHaveLength(1)
+    await files.discard(work, noSignal)
+    expect(readdirSync(shared)).toHaveLength(1)
+    await files.discard(twin, noSignal)
+    expect(readdirSync(shared)).toHaveLength(0)
+  })
+
+  test('a link of the work directory that leads out of it brings the file', async () => {
+    writeFileSync(join(directory, 'elsewhere'), 'elsewhere')
+    symlinkSync('../elsewhere', join(work, 'link'))
+    symlinkSync('data', join(work, 'short'))
+    const result = await runOne(open(false), request('job', 'cat link short/x.csv'))
+    expect(readFileSync(result.stdout, 'utf8')).toBe('elsewhereoriginal')
+  })
+})
+
+test('paths of jobs lie below those of their execution', () => {
+  const place = { id: toJobId('a'), key: keyOf('/x') }
+  expect(jobPath(place).startsWith(`${executionPath(place.key)}/`)).toBe(true)
+})

@@ -1,0 +1,228 @@
+import { existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { removeTree } from '../../files/remove-tree.ts'
+import { bringOutput } from '../bring-output.ts'
+import { EnvironmentError, type CheckFinding, type CollectedFiles, type JobId } from '../environment.ts'
+import type { Host } from '../host.ts'
+import { makeView, rememberingReader, type DirectoryReader } from '../view.ts'
+import { inspectHost } from './inspect-host.ts'
+import type { FoundJob, HostFile, JobFiles, JobFilesOptions, JobMark, NewJob } from './job-files.ts'
+import { markOf } from './job-mark.ts'
+import { commandText } from './job-script.ts'
+import { ensureLogs, freshLogs, logDirectory, sortOutputs } from './logs.ts'
+import { outputsText, readOutputs } from './outputs-file.ts'
+import { executionPath, jobPath, keyOf, type JobPlace } from './places.ts'
+
+/** Jobs looked after in one turn of the event loop. */
+const jobsPerTurn = 32
+/** Directories that are deleted at the same time. */
+const mostRemovals = 8
+
+/** The files of jobs on a host that sees the server's own: nothing travels, views lead to the real files. */
+export class SharedJobFiles implements JobFiles {
+  readonly #host: Host
+  readonly #options: JobFilesOptions
+  #base: string | undefined
+
+  constructor(host: Host, options: JobFilesOptions) {
+    this.#host = host
+    this.#options = options
+  }
+
+  async base(): Promise<string> {
+    if (this.#base === undefined) {
+      const { base } = this.#options
+      const path = base === '~' || base.startsWith('~/') ? join(homedir(), base.slice(1)) : base
+      try {
+        for (const name of ['executions', 'shared'])
+          mkdirSync(join(path, name), { recursive: true, mode: 0o700 })
+        this.#base = realpathSync.native(path)
+      } catch (error) {
+        throw new EnvironmentError(`The work directory ${path} cannot be made: ${messageOf(error)}`)
+      }
+    }
+    return this.#base
+  }
+
+  async prepare(
+    jobs: readonly NewJob[],
+    files: readonly HostFile[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<JobId, string>> {
+    const base = await this.base()
+    const refused = new Map<JobId, string>()
+    const read = rememberingReader()
+    await this.#each(jobs, signal, (job) => {
+      const place = join(base, placeOf(job))
+      try {
+        this.#prepare(job, place, read)
+      } catch (error) {
+        refused.set(job.request.id, `Its directory cannot be made: ${messageOf(error)}`)
+        return removeTree(place)
+      }
+      return undefined
+    })
+    await this.write(files)
+    return refused
+  }
+
+  #prepare({ request, note }: NewJob, place: string, read: DirectoryReader): void {
+    mkdirSync(dirname(place), { recursive: true, mode: 0o700 })
+    // Left by an earlier try that was broken off: a job that started is not prepared again.
+    if (existsSync(join(place, 'note'))) return
+    rmSync(place, { recursive: true, force: true })
+    mkdirSync(place, { mode: 0o700 })
+    const tree = realpathSync.native(request.workDirectory)
+    makeView(join(place, 'work'), request, read)
+    writeFileSync(join(place, 'outputs'), outputsText(tree, request.outputs))
+    writeFileSync(join(place, 'command'), commandText(request, this.#options.prologue))
+    // Last: what has a note is whole.
+    writeFileSync(join(place, 'note'), `${note}\n`)
+  }
+
+  async look(places: readonly JobPlace[], signal: AbortSignal): Promise<ReadonlyMap<JobId, JobMark>> {
+    const base = await this.base()
+    const marks = new Map<JobId, JobMark>()
+    await this.#each(places, signal, (place) => {
+      marks.set(place.id, markIn(join(base, jobPath(place))))
+    })
+    return marks
+  }
+
+  async markCancelled(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
+    const base = await this.base()
+    await this.#each(places, signal, (place) => {
+      const directory = join(base, jobPath(place))
+      if (existsSync(directory) && textOf(join(directory, 'exit')) === '')
+        writeFileSync(join(directory, 'cancelled'), '')
+    })
+  }
+
+  async collect(place: JobPlace, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
+    const own = join(await this.base(), jobPath(place))
+    if (!existsSync(join(own, 'outputs')))
+      throw new EnvironmentError(
+        `Nothing of the job ${place.id} can be collected: its directory ${own} is gone.`,
+      )
+    const { tree, outputs } = readOutputs(readFileSync(join(own, 'outputs'), 'utf8'))
+    const found = new Set<string>()
+    for (const { path } of outputs) {
+      signal.throwIfAborted()
+      if (await bringOutput(path, { jobDirectory: join(own, 'work'), workDirectory: tree }, directory))
+        found.add(path)
+    }
+    return { ...sortOutputs(outputs, ({ path }) => found.has(path)), ...this.#logs(place, own) }
+  }
+
+  async remove(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
+    const base = await this.base()
+    const batches = new Set<string>()
+    const waiting = [...places]
+    const work = async (): Promise<void> => {
+      for (let place = waiting.pop(); place !== undefined; place = waiting.pop()) {
+        signal.throwIfAborted()
+        const directory = join(base, jobPath(place))
+        const [batch = ''] = textOf(join(directory, 'note')).split(/\s/)
+        if (batch !== '' && !batch.includes('/'))
+          batches.add(join(base, executionPath(place.key), 'batches', batch))
+        await removeTree(directory)
+        await rm(logDirectory(this.#options.directory, place), { recursive: true, force: true })
+      }
+    }
+    await Promise.all(Array.from({ length: mostRemovals }, work))
+    for (const batch of batches) {
+      const ids = textOf(join(batch, 'jobs')).split('\n')
+      const jobs = join(dirname(dirname(batch)), 'jobs')
+      if (!ids.some((id) => id !== '' && existsSync(join(jobs, id)))) await removeTree(batch)
+    }
+  }
+
+  async find(ids: readonly JobId[], signal: AbortSignal): Promise<readonly FoundJob[]> {
+    const base = await this.base()
+    const keys = await readdir(join(base, 'executions'))
+    const found: FoundJob[] = []
+    await this.#each(ids, signal, (id) => {
+      for (const key of keys) {
+        const note = textOf(join(base, jobPath({ id, key }), 'note'))
+        if (note !== '') found.push({ id, key, note: note.trimEnd() })
+      }
+    })
+    return found
+  }
+
+  async read(paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const base = await this.base()
+    const texts = new Map<string, string>()
+    for (const path of paths) {
+      const text = await readFile(join(base, path), 'utf8').catch(() => '')
+      if (text !== '') texts.set(path, text)
+    }
+    return texts
+  }
+
+  async write(files: readonly HostFile[]): Promise<void> {
+    const base = await this.base()
+    for (const { path, text } of files) {
+      mkdirSync(dirname(join(base, path)), { recursive: true, mode: 0o700 })
+      writeFileSync(join(base, path), text, { mode: 0o600 })
+    }
+  }
+
+  async discard(workDirectory: string): Promise<void> {
+    await removeTree(join(await this.base(), executionPath(keyOf(workDirectory))))
+  }
+
+  inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
+    return inspectHost(this.#host, () => this.base(), this.#options, signal)
+  }
+
+  /** The logs where the job wrote them, unless it put something else in their place. */
+  #logs(place: JobPlace, own: string): Pick<CollectedFiles, 'stdout' | 'stderr'> {
+    const logs = { stdout: join(own, 'stdout'), stderr: join(own, 'stderr') }
+    const isOdd = Object.values(logs).some(
+      (log) => lstatSync(log, { throwIfNoEntry: false })?.isFile() === false,
+    )
+    const shown = isOdd ? freshLogs(logDirectory(this.#options.directory, place)) : logs
+    ensureLogs(shown)
+    return shown
+  }
+
+  async #each<Item>(
+    items: readonly Item[],
+    signal: AbortSignal,
+    visit: (item: Item) => Promise<void> | undefined | void,
+  ): Promise<void> {
+    for (const [index, item] of items.entries()) {
+      if (index % jobsPerTurn === jobsPerTurn - 1) await nextTurn(undefined, { signal })
+      await visit(item)
+    }
+  }
+}
+
+function placeOf({ request }: NewJob): string {
+  return jobPath({ id: request.id, key: keyOf(request.workDirectory) })
+}
+
+function markIn(directory: string): JobMark {
+  if (!existsSync(directory)) return { kind: 'absent' }
+  const [host = ''] = textOf(join(directory, 'started')).split('\n')
+  return markOf(existsSync(join(directory, 'cancelled')), host, textOf(join(directory, 'exit')))
+}
+
+/** '' where there is no such file. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESTALE') return ''
+    throw error
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
