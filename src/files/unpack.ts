@@ -7,7 +7,7 @@ import { Readable, type Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { boxCommand } from '../isolation/box-command.ts'
-import { noIsolation, type Isolation } from '../isolation/isolation.ts'
+import { noIsolation, type BoxView, type Isolation } from '../isolation/isolation.ts'
 import { packagePaths } from '../isolation/package-paths.ts'
 import { Problem, problems, type ProblemCode } from '../problem.ts'
 import { defaultArchiveLimits, type ArchiveLimits } from './archive-limits.ts'
@@ -118,6 +118,25 @@ async function runChild(
   }
 }
 
+/** What the reader of an archive sees, and may take. `directory` holds its quarantine. */
+export function readerView(directory: string, limits: ArchiveLimits): BoxView {
+  return {
+    base: 'node',
+    readOnly: packagePaths(),
+    readWrite: [directory],
+    network: false,
+    directory,
+    isSession: true,
+    limits: {
+      memoryBytes: childMemoryBytes,
+      processorSeconds: 60 + limits.unpackedBytes / bytesPerProcessorSecond,
+      fileBytes: limits.unpackedBytes,
+      openFiles: 256,
+      processes: 64,
+    },
+  }
+}
+
 function startChild(quarantine: string, limits: ArchiveLimits, isolation: Isolation): Child {
   const directory = dirname(quarantine)
   const [program = '', ...words] = boxCommand(
@@ -129,21 +148,7 @@ function startChild(quarantine: string, limits: ArchiveLimits, isolation: Isolat
       quarantine,
       JSON.stringify(limits),
     ],
-    {
-      base: 'node',
-      readOnly: packagePaths(),
-      readWrite: [directory],
-      network: false,
-      directory,
-      isSession: true,
-      limits: {
-        memoryBytes: childMemoryBytes,
-        processorSeconds: 60 + limits.unpackedBytes / bytesPerProcessorSecond,
-        fileBytes: limits.unpackedBytes,
-        openFiles: 256,
-        processes: 64,
-      },
-    },
+    readerView(directory, limits),
   )
   const child = spawn(program, words, {
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -38,7 +38,7 @@ describe('the command that makes a box', () => {
         '--ro-bind-try /etc/ld.so.cache /etc/ld.so.cache --ro-bind-try /etc/localtime /etc/localtime',
         '--ro-bind-try /etc/passwd /etc/passwd --ro-bind-try /etc/group /etc/group',
         '--ro-bind-try /etc/nsswitch.conf /etc/nsswitch.conf',
-        '--proc /proc --dev /dev --size 1073741824 --tmpfs /tmp',
+        '--proc /proc --dev /dev --size 1073741824 --tmpfs /tmp --ro-bind /proc/sys /proc/sys',
         '--ro-bind-try /opt/molehill/src /opt/molehill/src',
         '--ro-bind-try /data/executions/e/work /data/executions/e/work',
         '--remount-ro / --setenv HOME /tmp --setenv TMPDIR /tmp --chdir /data/executions/e/work --',
@@ -54,7 +54,7 @@ describe('the command that makes a box', () => {
         '/usr/bin/bwrap --unshare-all --share-net --die-with-parent --cap-drop ALL',
         '--ro-bind /usr /usr --symlink usr/bin /bin --ro-bind /etc /etc',
         '--ro-bind /dev/null /etc/shadow --tmpfs /etc/ssl/private',
-        '--proc /proc --dev /dev --size 1073741824 --tmpfs /tmp',
+        '--proc /proc --dev /dev --size 1073741824 --tmpfs /tmp --ro-bind /proc/sys /proc/sys',
         '--ro-bind-try /opt /opt --bind /data/work /data/work',
         '--remount-ro / --setenv HOME /tmp --setenv TMPDIR /tmp -- true',
       ].join(' '),
@@ -89,6 +89,13 @@ describe('the command that makes a box', () => {
     expect(boxCommand(isolation, ['true'], view).join(' ')).toContain(
       '--ro-bind-try /a/b /a/b --bind /a/b /a/b --ro-bind-try /a/b/c /a/b/c',
     )
+  })
+
+  it('forbids user namespaces inside where it can, except where all of the computer is seen', () => {
+    const able = { ...isolation, canForbidNamespaces: true }
+    expect(boxCommand(able, ['true'], script)).toContain('--disable-userns')
+    expect(boxCommand(able, ['true'], { ...script, base: 'computer' })).not.toContain('--disable-userns')
+    expect(boxCommand(isolation, ['true'], script)).not.toContain('--disable-userns')
   })
 
   it('only limits where there is no box, and does not count the processes of others', () => {

@@ -22,7 +22,11 @@ export function boxCommand(isolation: Isolation, argv: readonly string[], view: 
     isolation.bubblewrap ?? '',
     ...(view.base === 'computer'
       ? ['--unshare-pid', '--unshare-ipc', ...(view.network ? [] : ['--unshare-net'])]
-      : ['--unshare-all', ...(view.network ? ['--share-net'] : [])]),
+      : [
+          '--unshare-all',
+          ...(view.network ? ['--share-net'] : []),
+          ...(isolation.canForbidNamespaces ? ['--unshare-user', '--disable-userns'] : []),
+        ]),
     '--die-with-parent',
     ...(view.isSession === true ? ['--new-session'] : []),
     '--cap-drop',
@@ -31,6 +35,8 @@ export function boxCommand(isolation: Isolation, argv: readonly string[], view: 
       ? fileRights.flatMap((right) => ['--cap-add', right])
       : []),
     ...baseMounts(isolation, view),
+    // To the kernel root is root also without rights, and there it may say what the kernel runs as root.
+    ...(isolation.isRoot ? ['--ro-bind', '/proc/sys', '/proc/sys'] : []),
     ...placeMounts(view),
     ...(view.base === 'computer'
       ? []

@@ -10,6 +10,8 @@ export interface Isolation {
   readonly prlimit?: string
   /** Whether bwrap can limit the size of a private /tmp: from 0.7 on. */
   readonly canLimitTemporary: boolean
+  /** Whether bwrap can forbid user namespaces inside, and with them a large part of the kernel: from 0.8 on. */
+  readonly canForbidNamespaces: boolean
   /** Whether the server's user is root, whose processes keep no rights in the box that its files do not need. */
   readonly isRoot: boolean
   /** Where programs lie: what every box has of the computer. */
@@ -64,6 +66,7 @@ export interface BoxView {
 export const noIsolation: Isolation = {
   wish: 'none',
   canLimitTemporary: false,
+  canForbidNamespaces: false,
   isRoot: false,
   system: [],
   masked: [],

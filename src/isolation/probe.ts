@@ -45,10 +45,13 @@ export async function probeIsolation(
   }
   const limits = prlimit === undefined ? 'there is no prlimit' : 'prlimit limits what they take'
   if (bubblewrap === undefined) return without(bare, 'bwrap is not installed', limits)
-  const boxed: Isolation = { ...bare, bubblewrap, canLimitTemporary: await isNewEnough(bubblewrap) }
+  const minor = await readMinorVersion(bubblewrap)
+  const boxed: Isolation = { ...bare, bubblewrap, canLimitTemporary: minor >= 7 }
+  const stricter: Isolation = { ...boxed, canForbidNamespaces: minor >= 8 }
   const fault = (await tryBox(boxed, strict)) ?? (await tryBox(boxed, loose))
   if (fault !== undefined) return without(bare, `${bubblewrap} cannot make a box here (${fault})`, limits)
-  return { ...boxed, report: `What users send runs in boxes made by ${bubblewrap}; ${limits}.` }
+  const best = (await tryBox(stricter, strict)) === undefined ? stricter : boxed
+  return { ...best, report: `What users send runs in boxes made by ${bubblewrap}; ${limits}.` }
 }
 
 const strict: BoxView = {
@@ -100,10 +103,11 @@ async function find(name: string, directories: readonly string[]): Promise<strin
   return undefined
 }
 
-async function isNewEnough(bubblewrap: string): Promise<boolean> {
+/** 8 of 0.8.1; more than all of them from 1.0 on, 0 where it does not tell. */
+async function readMinorVersion(bubblewrap: string): Promise<number> {
   const { stdout } = await run(bubblewrap, ['--version'], { timeout: probeMs }).catch(() => ({ stdout: '' }))
   const [, major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(stdout) ?? []).map(Number)
-  return major > 0 || minor >= 7
+  return major > 0 ? Infinity : minor
 }
 
 async function findSystem(): Promise<readonly SystemPath[]> {

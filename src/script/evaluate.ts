@@ -3,7 +3,7 @@ import { realpath } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { programEnd } from '../isolation/box-end.ts'
-import { noIsolation, type Isolation } from '../isolation/isolation.ts'
+import { noIsolation, type BoxView, type Isolation } from '../isolation/isolation.ts'
 import { packagePaths } from '../isolation/package-paths.ts'
 import type { Plan } from '../workflow/plan.ts'
 import { keepBeginning } from './bounded-text.ts'
@@ -64,6 +64,11 @@ export async function evaluateScript({
   return { plan, modules }
 }
 
+/** What a script sees while it is read, besides what Node needs. */
+export function scriptView(directory: string): Omit<BoxView, 'limits' | 'directory' | 'isSession'> {
+  return { base: 'node', readOnly: [directory], readWrite: [], network: false }
+}
+
 async function runScript({
   directory,
   script,
@@ -90,7 +95,7 @@ async function runScript({
     processorSeconds: 2 + (4 * limits.timeMs) / 1000,
     limits: { fileBytes: fileBytesAtMost, openFiles: 1024, processes: processesAtMost },
     isolation,
-    view: { base: 'node', readOnly: [directory], readWrite: [], network: false },
+    view: scriptView(directory),
     environment,
     stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
   })
