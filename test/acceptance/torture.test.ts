@@ -5,12 +5,12 @@ import { torture as torn } from '../torture/torn.ts'
 
 /** The short form of `npm run torture`, which kills and starves a real server. */
 describe('a tortured server', () => {
-  it('keeps what it promised over three kills at random moments', { timeout: 180_000 }, async () => {
-    expectGood(await kills({ kills: 3, seed: 3 }))
+  it('keeps what it promised over two kills at random moments', { timeout: 300_000 }, async () => {
+    expectGood(await kills({ kills: 2, seed: 3 }))
   })
 
-  it('goes on where a transaction was cut, and names what was changed', { timeout: 120_000 }, async () => {
-    expectGood(await torn({ points: 3, seed: 1 }))
+  it('goes on where a transaction was cut, and names what was changed', { timeout: 300_000 }, async () => {
+    expectGood(await torn({ points: 1, cuts: 300, flips: 60, seed: 1 }))
   })
 })
 

@@ -1,41 +1,63 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { readOpenFilesLimit } from '../../src/isolation/open-files-limit.ts'
 import { uniformAt } from '../../src/workflow/random.ts'
 import { tarGzip } from '../helpers/tar.ts'
 import { incompressible } from '../helpers/incompressible.ts'
-import { medianOf, type Report } from './figures.ts'
+import { stopFigures, type Report } from './figures.ts'
+import { checkHookRows, fanScript } from './kills-workflow.ts'
+import { Others, slowMs } from './others.ts'
 import { openDescriptors, processTree, residentBytes } from './processes.ts'
-import { startLife, TortureClient, type Life } from './server.ts'
+import { packScript, startLife, TortureClient, type Ending, type Life } from './server.ts'
+import {
+  beginRequest,
+  nothingArchive,
+  openIdle,
+  openSocket,
+  startFlood,
+  startRequest,
+  type StartRequest,
+} from './sockets.ts'
 import { untilTrue } from './until.ts'
 
-const idleConnections = 1000
-const concurrentStates = 200
+const idleConnections = 10_000
+/** A server takes no more than half of what it may open; a few are for the others. */
+const heldConnections = Math.min(idleConnections, Math.floor((readOpenFilesLimit() ?? Infinity) / 2) - 200)
+const concurrentStates = 1000
 const slowUploads = 50
+const slowDownloads = 30
+const fanSize = 150
+/** A request of a kilobyte is cut at so many bytes, and so on. */
+const cutStepBytes = 7
 const cuts = 60
 const fileBytes = 4 * 2 ** 20
-const probeEveryMs = 100
-const slowMs = 5000
 
 const script = `
   import { functionTask } from 'molehill'
   export default functionTask('nothing', { run: () => ({}) })
 `
-const archive = tarGzip([
-  { name: 'workflow.ts', content: script },
-  { name: 'large.bin', content: incompressible(fileBytes) },
+const archive = new Blob([
+  new Uint8Array(
+    tarGzip([
+      { name: 'workflow.ts', content: script },
+      { name: 'large.bin', content: incompressible(fileBytes) },
+    ]),
+  ),
 ])
+/** Room for all connections: another server shows what happens without. */
+const roomy = { flags: ['--max-connections', String(heldConnections + 200)] }
 
 /** Clients that are slow, many, or gone: the server has to answer the others meanwhile, and to forget them. */
 export async function torture({ seed }: { readonly seed: number }): Promise<Report> {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-clients-'))
   const dataDirectory = join(directory, 'data')
   try {
-    const life = await startLife(dataDirectory)
+    const capped = await floodCapped(join(directory, 'capped'))
+    const life = await startLife(dataDirectory, roomy)
     try {
-      return await withClients(life, dataDirectory, seed)
+      return await withClients(life, dataDirectory, seed, capped)
     } finally {
       await life.end('SIGTERM')
     }
@@ -44,7 +66,32 @@ export async function torture({ seed }: { readonly seed: number }): Promise<Repo
   }
 }
 
-async function withClients(life: Life, dataDirectory: string, seed: number): Promise<Report> {
+/** More connections than a server takes. It must still be there when they have gone. */
+async function floodCapped(dataDirectory: string): Promise<{ held: number; faults: string[] }> {
+  const life = await startLife(dataDirectory)
+  const faults: string[] = []
+  try {
+    const client = new TortureClient()
+    await client.login(life)
+    const flood = await startFlood(life, idleConnections)
+    await flood.end()
+    await untilTrue(
+      'it answers when they have gone',
+      async () => (await client.post(life, 'list').catch(() => undefined))?.status === 200,
+      { forMs: 20_000 },
+    ).catch((error: unknown) => faults.push(String(error)))
+    return { held: flood.held, faults }
+  } finally {
+    await life.end('SIGTERM')
+  }
+}
+
+async function withClients(
+  life: Life,
+  dataDirectory: string,
+  seed: number,
+  capped: { readonly held: number; readonly faults: readonly string[] },
+): Promise<Report> {
   const client = new TortureClient()
   await client.login(life)
   const id = await startLarge(life, client)
@@ -56,13 +103,24 @@ async function withClients(life: Life, dataDirectory: string, seed: number): Pro
     others.phase = name
     await work().catch((error: unknown) => faults.push(`${name}: ${String(error)}`))
   }
-  await attempt(`${idleConnections} idle connections`, () => idleFlood(life))
+  const flooded = { held: 0, memory: 0 }
+  await attempt(`${heldConnections} idle connections`, async () => {
+    const flood = await startFlood(life, heldConnections)
+    await delay(5000)
+    flooded.held = flood.held
+    flooded.memory = residentBytes(life.pid)
+    await flood.end()
+  })
   await attempt(`${concurrentStates} concurrent states`, () => manyStates(life, client, id))
-  await attempt(`${slowUploads} slow uploads`, () => uploadSlowly(life, client, seed))
+  await attempt(`${slowUploads} slow uploads`, () => uploadSlowly(life, client))
+  await attempt(`${slowDownloads} slow downloads`, () => downloadSlowly(life, client, id))
   await attempt(`${cuts} uploads cut`, () => cutUploads(life, client, seed))
+  await attempt('a small request cut everywhere', () => cutEverywhere(life, client, seed))
   await attempt(`${cuts} downloads cut`, () => cutDownloads(life, client, id, seed))
   await attempt('two removes at once', () => removeTwice(life, client))
+  await attempt('remove during an upload', () => removeDuringUpload(life, client))
   await attempt('remove during a download', () => removeWhileDownloading(life, client))
+  await attempt('downloads during a remove', () => downloadDuringRemove(life, client))
   const worst = await others.end()
   const settled = async (): Promise<boolean> =>
     openDescriptors(life.pid) <= idle.descriptors + 5 &&
@@ -71,76 +129,53 @@ async function withClients(life: Life, dataDirectory: string, seed: number): Pro
     faults.push(String(error)),
   )
   const left = (await readdir(join(dataDirectory, 'uploads', 'incoming'))).length
+  const after = { memory: residentBytes(life.pid), descriptors: openDescriptors(life.pid) }
+  const processes = processTree(life.pid).length - 1
+  const endings: Ending[] = []
+  await attempt('SIGTERM', async () => {
+    endings.push(await stopAmidClients(life, client, dataDirectory, id))
+  })
   return {
     title: `slow, many and leaving clients, seed ${seed}`,
     figures: [
       ...worst.map(({ phase, ms }) => ({
-        name: `${phase}: others wait, median and longest (ms)`,
+        name: `${phase}: others wait, median, p99, longest (ms)`,
         value: ms,
       })),
+      {
+        name: `of ${idleConnections} connections held by a server with the usual cap`,
+        value: capped.held,
+        most: 1000,
+      },
+      {
+        name: `of ${heldConnections} connections held by a server with room`,
+        value: flooded.held,
+        least: heldConnections,
+      },
+      { name: 'memory with them (MiB)', value: mebibytes(flooded.memory), most: 500 },
       { name: 'answers to others that failed', value: others.failed, most: 0 },
       { name: `answers to others after more than ${slowMs} ms`, value: others.slow, most: 0 },
       { name: 'uploads left on the disk', value: left, most: 0 },
-      { name: 'descriptors more than before', value: openDescriptors(life.pid) - idle.descriptors, most: 5 },
-      { name: 'processes below the server at the end', value: processTree(life.pid).length - 1 },
+      { name: 'descriptors more than before', value: after.descriptors - idle.descriptors, most: 5 },
+      { name: 'processes below the server at the end', value: processes },
       {
         name: 'memory before and after (MiB)',
-        value: `${mebibytes(idle.memory)}, ${mebibytes(residentBytes(life.pid))}`,
+        value: `${mebibytes(idle.memory)}, ${mebibytes(after.memory)}`,
       },
       {
         name: 'memory more than before (MiB)',
-        value: mebibytes(residentBytes(life.pid) - idle.memory),
-        most: 100,
+        value: mebibytes(after.memory - idle.memory),
+        // What was freed is not all given back to the system.
+        most: 250,
       },
+      ...stopFigures(endings),
     ],
-    faults: [...faults, ...others.faults],
-  }
-}
-
-/** A client that does nothing wrong, and asks for a state every now and then while others misbehave. */
-class Others {
-  phase = 'nothing'
-  failed = 0
-  slow = 0
-  readonly faults: string[] = []
-  readonly #waits = new Map<string, number[]>()
-  readonly #over: Promise<void>
-  #isOver = false
-
-  constructor(life: Life, client: TortureClient, id: string) {
-    this.#over = this.#ask(life, client, id)
-  }
-
-  async end(): Promise<readonly { readonly phase: string; readonly ms: string }[]> {
-    this.#isOver = true
-    await this.#over
-    return [...this.#waits].map(([phase, waits]) => ({
-      phase,
-      ms: `${Math.round(medianOf(waits))}, ${Math.round(Math.max(...waits))}`,
-    }))
-  }
-
-  async #ask(life: Life, client: TortureClient, id: string): Promise<void> {
-    while (!this.#isOver) {
-      const { phase } = this
-      const began = performance.now()
-      try {
-        const { status } = await client.state(life, id)
-        if (status !== 200) throw new Error(`/state answered ${status}`)
-      } catch (error) {
-        this.failed += 1
-        this.faults.push(`${phase}: ${String(error)}`)
-      }
-      const ms = performance.now() - began
-      if (ms > slowMs) this.slow += 1
-      this.#waits.set(phase, [...(this.#waits.get(phase) ?? []), ms])
-      await delay(probeEveryMs)
-    }
+    faults: [...capped.faults, ...faults, ...others.faults],
   }
 }
 
 async function startLarge(life: Life, client: TortureClient): Promise<string> {
-  const { status, json, text } = await client.start(life, new Blob([new Uint8Array(archive)]))
+  const { status, json, text } = await client.start(life, archive)
   if (status !== 200) throw new Error(`/start answered ${status}: ${text}`)
   const id = String(json['id'])
   await untilTrue('it has ended', async () => (await client.state(life, id)).json['state'] === 'finished', {
@@ -163,17 +198,6 @@ async function download(
   })
 }
 
-/** Opens connections that say nothing, or half a header, and holds them for a while. */
-async function idleFlood(life: Life): Promise<void> {
-  const sockets = Array.from({ length: idleConnections }, (_, index) => {
-    const socket = open(life)
-    if (index % 2 === 1) socket.write('POST /state HTTP/1.1\r\nHost: localhost\r\nX-Slow: ')
-    return socket
-  })
-  await delay(5000)
-  for (const socket of sockets) socket.destroy()
-}
-
 async function manyStates(life: Life, client: TortureClient, id: string): Promise<void> {
   for (let round = 0; round < 3; round += 1) {
     const answers = await Promise.all(
@@ -185,27 +209,55 @@ async function manyStates(life: Life, client: TortureClient, id: string): Promis
 }
 
 /** Uploads of which a few bytes come at a time, for a few seconds. */
-async function uploadSlowly(life: Life, client: TortureClient, seed: number): Promise<void> {
-  const body = await multipart()
-  const sockets = Array.from({ length: slowUploads }, () => beginUpload(life, client, body))
+async function uploadSlowly(life: Life, client: TortureClient): Promise<void> {
+  const request = await startRequest(client, archive)
+  const sockets = Array.from({ length: slowUploads }, () => beginRequest(life, request, request.headBytes))
   for (let turn = 0; turn < 30; turn += 1) {
-    for (const [index, socket] of sockets.entries()) {
-      const at = Math.floor(uniformAt(seed, 10 + index, turn) * (body.bytes.length - 100))
-      socket.write(body.bytes.subarray(at, at + 20))
-    }
+    const at = request.headBytes + 20 * turn
+    for (const socket of sockets) socket.write(request.bytes.subarray(at, at + 20))
     await delay(100)
   }
   for (const socket of sockets) socket.destroy()
 }
 
-async function cutUploads(life: Life, client: TortureClient, seed: number): Promise<void> {
-  const body = await multipart()
-  for (let cut = 0; cut < cuts; cut += 1) {
-    const socket = beginUpload(life, client, body)
-    const at = Math.floor(uniformAt(seed, 3, cut) * body.bytes.length)
-    await new Promise<void>((resolve) => socket.write(body.bytes.subarray(0, at), () => resolve()))
-    socket.destroy()
+/** Downloads of which little is read, for a few seconds. */
+async function downloadSlowly(life: Life, client: TortureClient, id: string): Promise<void> {
+  const answers = await Promise.all(
+    Array.from({ length: slowDownloads }, async () => download(life, client, id)),
+  )
+  const readers = answers.map(({ body }) => body?.getReader())
+  for (let turn = 0; turn < 20; turn += 1) {
+    for (const reader of readers) await reader?.read()
+    await delay(100)
   }
+  for (const reader of readers) await reader?.cancel()
+}
+
+/** A large upload cut at random places. */
+async function cutUploads(life: Life, client: TortureClient, seed: number): Promise<void> {
+  const request = await startRequest(client, archive)
+  for (let cut = 0; cut < cuts; cut += 1)
+    await sendAndLeave(life, request, Math.floor(uniformAt(seed, 3, cut) * request.bytes.length))
+}
+
+/** A small request cut at every few bytes, its head included: none of them starts anything. */
+async function cutEverywhere(life: Life, client: TortureClient, seed: number): Promise<void> {
+  const request = await startRequest(client, nothingArchive)
+  const known = await countExecutions(life, client)
+  const first = 1 + Math.floor(uniformAt(seed, 5, 0) * cutStepBytes)
+  for (let at = first; at < request.bytes.length; at += cutStepBytes) await sendAndLeave(life, request, at)
+  const now = await countExecutions(life, client)
+  if (now !== known) throw new Error(`there are ${now} executions instead of ${known}`)
+}
+
+async function sendAndLeave(life: Life, request: StartRequest, sentBytes: number): Promise<void> {
+  const socket = openSocket(life)
+  await new Promise<void>((resolve) => socket.write(request.bytes.subarray(0, sentBytes), () => resolve()))
+  socket.destroy()
+}
+
+async function countExecutions(life: Life, client: TortureClient): Promise<number> {
+  return ((await client.post(life, 'list')).json as unknown as unknown[]).length
 }
 
 async function cutDownloads(life: Life, client: TortureClient, id: string, seed: number): Promise<void> {
@@ -254,35 +306,76 @@ async function removeWhileDownloading(life: Life, client: TortureClient): Promis
     throw new Error(`/download of a removed execution was answered with ${late.status}`)
 }
 
-interface Body {
-  readonly type: string
-  readonly bytes: Buffer
+/** Executions go while an upload is coming in, and the upload becomes one. */
+async function removeDuringUpload(life: Life, client: TortureClient): Promise<void> {
+  const request = await startRequest(client, archive)
+  const socket = beginRequest(life, request, request.bytes.length / 2)
+  let answer = ''
+  socket.on('data', (bytes: Buffer) => (answer += bytes.toString()))
+  const id = await startLarge(life, client)
+  const { status } = await client.post(life, 'remove', { id })
+  if (status >= 300) throw new Error(`/remove was answered with ${status}`)
+  socket.write(request.bytes.subarray(request.bytes.length / 2))
+  await untilTrue('the upload is answered', () => answer.includes('"id"') || socket.destroyed, {
+    forMs: 60_000,
+  })
+  socket.destroy()
+  if (!answer.startsWith('HTTP/1.1 200')) throw new Error(`the upload was answered with ${answer}`)
 }
 
-async function multipart(): Promise<Body> {
-  const form = new FormData()
-  form.set('script', 'workflow.ts')
-  form.set('workDirectory', new Blob([new Uint8Array(archive)]), 'work.tgz')
-  const packed = new Response(form)
-  const bytes = Buffer.from(await packed.arrayBuffer())
-  return { type: packed.headers.get('content-type') ?? '', bytes }
+/** Downloads that begin while their execution goes are whole, cut, or told that there is nothing. */
+async function downloadDuringRemove(life: Life, client: TortureClient): Promise<void> {
+  const id = await startLarge(life, client)
+  const answers = Array.from({ length: 20 }, async (_, index) => {
+    await delay(index * 5)
+    const answer = await download(life, client, id)
+    const bytes = await answer.arrayBuffer().then(
+      ({ byteLength }) => byteLength,
+      () => undefined,
+    )
+    return { status: answer.status, bytes }
+  })
+  await delay(30)
+  const removed = await client.post(life, 'remove', { id })
+  if (removed.status >= 300) throw new Error(`/remove was answered with ${removed.status}`)
+  for (const { status, bytes } of await Promise.all(answers)) {
+    if (status === 200 && bytes !== undefined && bytes !== fileBytes)
+      throw new Error(`a download ended well with ${bytes} of ${fileBytes} bytes`)
+    if (status !== 200 && status !== 404 && status !== 417)
+      throw new Error(`a download was answered with ${status}`)
+  }
 }
 
-function beginUpload(life: Life, client: TortureClient, { type, bytes }: Body): Socket {
-  const socket = open(life)
-  const head = ['POST /start HTTP/1.1', 'Host: localhost', `Authorization: Bearer ${client.token}`]
-  const rest = [`Content-Type: ${type}`, `Content-Length: ${bytes.length}`, '', '']
-  socket.write([...head, ...rest].join('\r\n'))
-  return socket
-}
-
-/** A connection whose end is no fault: the server may close it whenever it likes. */
-function open(life: Life): Socket {
-  const { hostname, port } = new URL(life.url)
-  const socket = connect(Number(port), hostname)
-  socket.on('error', () => socket.destroy())
-  socket.resume()
-  return socket
+/** A server with clients of all kinds at it and an execution under way is asked to stop; nothing is lost. */
+async function stopAmidClients(
+  life: Life,
+  client: TortureClient,
+  dataDirectory: string,
+  large: string,
+): Promise<Ending> {
+  const { json } = await client.start(life, packScript(fanScript(fanSize, '', 0.02)))
+  const id = String(json['id'])
+  const request = await startRequest(client, archive)
+  const sockets = [
+    ...openIdle(life, 200),
+    ...Array.from({ length: 20 }, () => beginRequest(life, request, request.bytes.length / 2)),
+  ]
+  const answer = await download(life, client, large)
+  await delay(300)
+  const ending = await life.end('SIGTERM')
+  for (const socket of sockets) socket.destroy()
+  await answer.body?.cancel().catch(() => undefined)
+  const next = await startLife(dataDirectory)
+  try {
+    const state = async () => (await client.state(next, id)).json['state']
+    await untilTrue('it has ended', async () => (await state()) !== 'running', { forMs: 120_000 })
+    const { json: output } = await client.post(next, 'output', { id })
+    const rows = await checkHookRows(dataDirectory, id, fanSize, String(output['output']))
+    if (Object.values(rows).some((wrong) => wrong !== 0)) throw new Error(JSON.stringify(rows))
+  } finally {
+    await next.end('SIGTERM')
+  }
+  return ending
 }
 
 function mebibytes(bytes: number): number {

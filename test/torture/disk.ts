@@ -81,7 +81,7 @@ async function onSmallDisk(directory: string, free: number, counts: Counts): Pro
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskBytes}`, 'none', mountPoint])
   try {
     const dataDirectory = join(mountPoint, 'data')
-    const life = await startLife(dataDirectory, ['--disk-reserve', '0'])
+    const life = await startLife(dataDirectory, { flags: ['--disk-reserve', '0'] })
     try {
       await fillAndFree(life, { dataDirectory, mountPoint, free, counts })
     } finally {

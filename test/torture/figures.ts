@@ -1,3 +1,5 @@
+import { stopLimitMs } from './server.ts'
+
 /** One line of a report, with the bounds it must keep. `least` guards against a trial in which nothing happened. */
 export interface Figure {
   readonly name: string
@@ -39,9 +41,29 @@ export function showReport(report: Report): string {
 }
 
 export function medianOf(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+  return quantileOf(values, 0.5)
+}
+
+export function quantileOf(values: readonly number[], share: number): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? 0
 }
 
 function isWithin({ value, least, most }: Figure): boolean {
   return (least === undefined || Number(value) >= least) && (most === undefined || Number(value) <= most)
+}
+
+/** How servers ended that were asked to: in time, and by themselves. */
+export function stopFigures(
+  endings: readonly { readonly ms: number; readonly exitCode: number | null }[],
+): Figure[] {
+  const longest = Math.round(Math.max(0, ...endings.map(({ ms }) => ms)))
+  return [
+    { name: 'SIGTERMs', value: endings.length },
+    { name: 'SIGTERM to the end, longest (ms)', value: longest, most: stopLimitMs },
+    {
+      name: 'SIGTERMs without exit code 0',
+      value: endings.filter(({ exitCode }) => exitCode !== 0).length,
+      most: 0,
+    },
+  ]
 }

@@ -3,11 +3,26 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { uniformAt } from '../../src/workflow/random.ts'
-import { medianOf, type Report } from './figures.ts'
+import { medianOf, stopFigures, type Report } from './figures.ts'
 import { checkHookRows, fanScript } from './kills-workflow.ts'
-import { processesNaming, processTree, stillAlive, type ProcessIdentity } from './processes.ts'
+import {
+  commandLineOf,
+  processesIn,
+  processesNaming,
+  processTree,
+  stillAlive,
+  type ProcessIdentity,
+} from './processes.ts'
 import { completedJobs, functionRuns } from './read-journal.ts'
-import { packScript, startLife, TortureClient, type Answer, type Life } from './server.ts'
+import {
+  executionDirectory,
+  packScript,
+  startLife,
+  TortureClient,
+  type Answer,
+  type Ending,
+  type Life,
+} from './server.ts'
 import { untilTrue } from './until.ts'
 
 /** Executions that are kept going at the same time. */
@@ -15,7 +30,12 @@ const atOnce = 3
 const longestLifeMs = 3500
 const endMs = 240_000
 /** In so many lives the first thing is to cancel an execution. */
-const cancelShare = 0.15
+const cancelShare = 0.3
+/** So many lives end with a SIGTERM instead. */
+const stopShare = 0.1
+/** Commands of so many executions take their time, so that a cancel finds them running. */
+const slowShare = 0.3
+const firstAnswerMs = 60_000
 
 interface Watched {
   readonly size: number
@@ -53,6 +73,7 @@ class KillTrial {
   readonly #client = new TortureClient()
   readonly #watched = new Map<string, Watched>()
   readonly #startsMs: number[] = []
+  readonly #endings: Ending[] = []
   readonly #faults: string[] = []
   readonly #counts = {
     unknown: 0,
@@ -65,8 +86,11 @@ class KillTrial {
     endless: 0,
     badEnds: 0,
     cancelsLost: 0,
+    cancelsLeaving: 0,
     leftBehind: 0,
+    cancelsAsked: 0,
     cancelled: 0,
+    cancelledEnds: 0,
     unanswered: 0,
     secondRuns: 0,
   }
@@ -77,14 +101,20 @@ class KillTrial {
     this.#seed = seed
   }
 
-  /** One life: starts the server, keeps it busy, kills it at a random moment, and looks at what is left. */
+  /**
+   * One life: starts the server, keeps it busy, kills it at a random moment, and looks at what is left. The first one
+   * lasts until a start was answered, however slow the computer is.
+   */
   async liveAndDie(kill: number): Promise<void> {
     const life = await this.#begin()
     const lifeMs = uniformAt(this.#seed, 0, kill) * longestLifeMs
     const busy = this.#keepBusy(life, kill)
+    if (kill === 0)
+      await untilTrue('a start is answered', () => this.#watched.size > 0, { forMs: firstAnswerMs })
     await delay(lifeMs)
     const processes = processTree(life.pid)
-    await life.end('SIGKILL')
+    if (uniformAt(this.#seed, 4, kill) < stopShare) this.#endings.push(await life.end('SIGTERM'))
+    else await life.end('SIGKILL')
     await busy
     await this.#countLeftBehind(processes)
     for (const [id, watched] of this.#watched) this.#compareJobs(id, watched)
@@ -98,7 +128,7 @@ class KillTrial {
       if (state !== undefined) await this.#checkEnd(life, id, watched, state)
     }
     const processes = processTree(life.pid)
-    await life.end('SIGTERM')
+    this.#endings.push(await life.end('SIGTERM'))
     await this.#countLeftBehind(processes)
   }
 
@@ -109,7 +139,11 @@ class KillTrial {
       figures: [
         { name: 'executions answered with an id', value: this.#watched.size, least: 1 },
         { name: 'starts that nobody heard the answer of', value: counts.unanswered },
-        { name: 'executions cancelled', value: counts.cancelled },
+        { name: 'cancels asked for in the middle', value: counts.cancelsAsked },
+        { name: 'cancels answered', value: counts.cancelled },
+        { name: 'executions that ended cancelled', value: counts.cancelledEnds },
+        { name: 'answered cancels undone by a kill or a late result', value: counts.cancelsLost, most: 0 },
+        { name: 'processes that outlived an answered cancel', value: counts.cancelsLeaving, most: 0 },
         {
           name: 'jobs seen completed before a kill',
           value: [...this.#watched.values()].reduce((sum, { completed }) => sum + completed.size, 0),
@@ -121,14 +155,14 @@ class KillTrial {
         { name: 'rows of hooks lost', value: counts.rowsLost, most: 0 },
         { name: 'rows of hooks doubled', value: counts.rowsDoubled, most: 0 },
         { name: 'display lines lost', value: counts.linesLost, most: 0 },
-        { name: 'display lines doubled (allowed)', value: counts.linesDoubled },
+        { name: 'display lines doubled', value: counts.linesDoubled, most: 0 },
         { name: 'functions run a second time (allowed)', value: counts.secondRuns },
         { name: 'executions that never end', value: counts.endless, most: 0 },
         { name: 'executions that end otherwise than they should', value: counts.badEnds, most: 0 },
-        { name: 'answered cancels without effect', value: counts.cancelsLost, most: 0 },
         { name: 'processes left behind', value: counts.leftBehind, most: 0 },
         { name: 'start to serving, median (ms)', value: Math.round(medianOf(this.#startsMs)) },
         { name: 'start to serving, longest (ms)', value: Math.round(Math.max(...this.#startsMs)) },
+        ...stopFigures(this.#endings),
       ],
       faults: this.#faults,
     }
@@ -147,6 +181,8 @@ class KillTrial {
     const known = new Set((json as unknown as { id: string }[]).map(({ id }) => id))
     for (const [id] of this.#watched)
       if (!known.has(id)) this.#fault('unknown', `${id} is not known any more`)
+    for (const [id, { isCancelled }] of this.#watched)
+      if (isCancelled) this.#checkCancelled(id, await this.#client.state(life, id))
     return life
   }
 
@@ -178,8 +214,10 @@ class KillTrial {
 
   async #start(life: Life, kill: number, turn: number): Promise<string> {
     const size = 10 + Math.floor(uniformAt(this.#seed, 1, kill * 1000 + turn) * 70)
+    const isSlow = uniformAt(this.#seed, 3, kill * 1000 + turn) < slowShare
+    const script = fanScript(size, '', isSlow ? 0.2 : 0)
     this.#counts.unanswered += 1
-    const { status, json, text } = await this.#client.start(life, packScript(fanScript(size)))
+    const { status, json, text } = await this.#client.start(life, packScript(script))
     this.#counts.unanswered -= 1
     if (status !== 200) throw new Error(`/start answered ${status}: ${text}`)
     const id = String(json['id'])
@@ -208,13 +246,25 @@ class KillTrial {
     const watched = this.#watched.get(id)
     if (watched === undefined) return
     watched.mayBeCancelled = true
+    this.#counts.cancelsAsked += 1
     const { status, text } = await this.#client.post(life, 'cancel', { id })
     if (status >= 300) throw new Error(`/cancel answered ${status}: ${text}`)
-    const { json } = await this.#client.state(life, id)
-    // It may have ended by itself before.
-    watched.isCancelled = json['state'] === 'failed'
-    if (json['state'] === 'running') this.#fault('cancelsLost', `${id} runs although its cancel was answered`)
+    const left = processesIn(executionDirectory(this.#dataDirectory, id))
+    const answer = await this.#client.state(life, id)
     this.#counts.cancelled += 1
+    // It may have ended by itself before.
+    if (answer.json['state'] === 'finished') return
+    watched.isCancelled = true
+    watched.isOver = true
+    this.#checkCancelled(id, answer)
+    if (left.length === 0) return
+    this.#counts.cancelsLeaving += left.length
+    this.#faults.push(`${id}: its cancel was answered while ${left.map(commandLineOf).join(', ')} lived`)
+  }
+
+  #checkCancelled(id: string, { json, text }: Answer): void {
+    if (json['state'] === 'failed' && JSON.stringify(json['error']).includes('was cancelled')) return
+    this.#fault('cancelsLost', `${id}: its cancel was answered, and then: ${text.slice(0, 600)}`)
   }
 
   /** What was completed once stays so, with the same time of its end. */
@@ -253,8 +303,8 @@ class KillTrial {
   async #checkEnd(life: Life, id: string, watched: Watched, { json }: Answer): Promise<void> {
     this.#compareJobs(id, watched)
     if (watched.mayBeCancelled && json['state'] === 'failed') {
-      if (!JSON.stringify(json['error']).includes('was cancelled'))
-        this.#fault('badEnds', `${id} was cancelled and ended with ${JSON.stringify(json['error'])}`)
+      if (JSON.stringify(json['error']).includes('was cancelled')) this.#counts.cancelledEnds += 1
+      else this.#fault('badEnds', `${id} was cancelled and ended with ${JSON.stringify(json['error'])}`)
       return
     }
     if (watched.isCancelled) this.#fault('cancelsLost', `${id} was cancelled and is ${String(json['state'])}`)
@@ -268,7 +318,7 @@ class KillTrial {
     const rows = await checkHookRows(this.#dataDirectory, id, watched.size, String(output['output']))
     for (const name of ['rowsLost', 'rowsDoubled', 'linesLost', 'linesDoubled'] as const)
       this.#counts[name] += rows[name]
-    if (rows.rowsLost + rows.rowsDoubled + rows.linesLost > 0)
+    if (rows.rowsLost + rows.rowsDoubled + rows.linesLost + rows.linesDoubled > 0)
       this.#faults.push(`${id}: ${JSON.stringify(rows)}`)
   }
 

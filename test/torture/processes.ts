@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /** A process as nobody else can be: a number may be given again, but not at the same tick. */
 export interface ProcessIdentity {
@@ -25,7 +25,17 @@ export function stillAlive(processes: readonly ProcessIdentity[]): readonly Proc
 export function processesNaming(text: string): readonly number[] {
   return allProcesses()
     .map(({ pid }) => pid)
-    .filter((pid) => pid !== process.pid && readText(`/proc/${pid}/cmdline`).includes(text))
+    .filter((pid) => pid !== process.pid && readCommandLine(pid).includes(text))
+}
+
+/** Processes that work in a directory or below it, or whose command line names it. */
+export function processesIn(directory: string): readonly number[] {
+  return allProcesses()
+    .map(({ pid }) => pid)
+    .filter(
+      (pid) => readCommandLine(pid).includes(directory) || workingDirectoryOf(pid).startsWith(directory),
+    )
+    .filter((pid) => pid !== process.pid)
 }
 
 /** What a process was started with, shortened for people. */
@@ -53,6 +63,18 @@ function readProcess(pid: number): ProcessIdentity | undefined {
   const [state = 'X', parent = '0', ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   if (stat === '' || state === 'Z' || state === 'X') return undefined
   return { pid, parent: Number(parent), startedTicks: Number(rest[17]) }
+}
+
+function readCommandLine(pid: number): string {
+  return readText(`/proc/${pid}/cmdline`)
+}
+
+function workingDirectoryOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`)
+  } catch {
+    return ''
+  }
 }
 
 function readText(path: string): string {

@@ -22,22 +22,50 @@ export interface Life {
   readonly startMs: number
   log(): string
   isAlive(): boolean
-  /** Sends a signal and waits until the process has gone; SIGKILL follows where that takes too long. */
-  end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>
+  /**
+   * Sends a signal and waits until the process has gone; SIGKILL follows where that takes too long. Gives the time it
+   * took.
+   */
+  end(signal: 'SIGKILL' | 'SIGTERM'): Promise<Ending>
 }
+
+export interface Ending {
+  readonly ms: number
+  /** Null after a signal. */
+  readonly exitCode: number | null
+}
+
+/** How a server is started, where it is not as usual. */
+export interface LifeOptions {
+  readonly flags?: readonly string[]
+  /** Added to the environment of this process. */
+  readonly environment?: Readonly<Record<string, string>>
+  /** A program and its words that start the server in their own place, such as prlimit. */
+  readonly within?: readonly string[]
+}
+
+/** How long a server that is asked to stop may take: its default time limit. */
+export const stopLimitMs = 10_000
 
 /**
  * Starts `molehill serve` for a data directory, on a free port of this computer. Its password lies in a file beside
  * the directory, so that the directory may be a small disk.
  */
-export async function startLife(dataDirectory: string, flags: readonly string[] = []): Promise<Life> {
+export async function startLife(
+  dataDirectory: string,
+  { flags = [], environment = {}, within = [] }: LifeOptions = {},
+): Promise<Life> {
   const passwordFile = `${dataDirectory}.password`
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
   await writeFile(passwordFile, password, { mode: 0o600 })
   const paths = ['--data-directory', dataDirectory, '--password-file', passwordFile]
   const usual = ['--http', '--port', '0', '--log-format', 'json', '--slots', '2', '--request-rate', '0']
   const began = performance.now()
-  const child = spawn(program, ['serve', ...usual, ...paths, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const [first = program, ...words] = [...within, program, 'serve', ...usual, ...paths, ...flags]
+  const child = spawn(first, words, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  })
   children.add(child)
   child.once('exit', () => children.delete(child))
   let log = ''
@@ -64,13 +92,16 @@ export async function startLife(dataDirectory: string, flags: readonly string[] 
   }
 }
 
-async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const over = once(child, 'exit')
-  child.kill(signal)
-  const late = setTimeout(() => child.kill('SIGKILL'), 30_000)
-  await over
-  clearTimeout(late)
+async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<Ending> {
+  const began = performance.now()
+  if (child.exitCode === null && child.signalCode === null) {
+    const over = once(child, 'exit')
+    child.kill(signal)
+    const late = setTimeout(() => child.kill('SIGKILL'), 3 * stopLimitMs)
+    await over
+    clearTimeout(late)
+  }
+  return { ms: performance.now() - began, exitCode: child.exitCode }
 }
 
 /** What a server answered. */

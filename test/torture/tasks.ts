@@ -143,7 +143,7 @@ export async function torture(): Promise<Report> {
   const rows: { readonly name: string; readonly value: string }[] = []
   const counts = { unasked: 0, slowest: 0, left: 0, endless: 0, badSentences: 0 }
   try {
-    const life = await startLife(join(directory, 'data'), flags)
+    const life = await startLife(join(directory, 'data'), { flags })
     try {
       const client = new TortureClient()
       await client.login(life)
