@@ -49,12 +49,15 @@ async function replaceInside(
   mode: number,
   change: (fields: string[]) => void,
 ): Promise<void> {
-  const lines = (await readFile(`/etc/${name}`, 'utf8')).split('\n').map((line) => {
-    if (!line.startsWith(`${accountName}:`)) return line
-    const fields = line.split(':')
-    change(fields)
-    return fields.join(':')
-  })
+  // the enclosure's own, which may have another root
+  const lines = (await readFile(`/proc/${enclosure.firstProcess}/root/etc/${name}`, 'utf8'))
+    .split('\n')
+    .map((line) => {
+      if (!line.startsWith(`${accountName}:`)) return line
+      const fields = line.split(':')
+      change(fields)
+      return fields.join(':')
+    })
   const own = join(enclosure.directory, name)
   await writeFile(own, lines.join('\n'), { mode })
   await enclosure.run(['mount', '--bind', own, `/etc/${name}`])

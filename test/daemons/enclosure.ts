@@ -2,6 +2,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { chmod, mkdtemp, readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { until } from '../conformance/until.ts'
 import { runCommand, tryCommand, type CommandOptions, type CommandResult } from './run-command.ts'
 
 export interface EnclosureOptions {
@@ -67,7 +68,7 @@ export class Enclosure {
       throw new Error(`no namespaces for daemons: ${said.join('')}`)
     }
     const enclosure = new Enclosure(directory, guard, ended, Number(line), options)
-    if (options.ownNetwork) await enclosure.run(['ip', 'link', 'set', 'lo', 'up'])
+    if (options.ownNetwork) await enclosure.runOnNetwork(['ip', 'link', 'set', 'lo', 'up'])
     if (options.hostName !== undefined) await enclosure.run(['hostname', options.hostName])
     return enclosure
   }
@@ -96,6 +97,11 @@ export class Enclosure {
     return tryCommand([...this.prefix, ...command], options)
   }
 
+  /** Runs a program of this machine on the enclosure's network. */
+  runOnNetwork(command: readonly string[], options: CommandOptions = {}): Promise<string> {
+    return runCommand(['nsenter', '--target', String(this.#first), '--net', '--', ...command], options)
+  }
+
   /** Starts a program that stays; what it prints goes to the end of `log`, a name in `directory`. */
   async launch(command: readonly string[], log: string, options: CommandOptions = {}): Promise<void> {
     const script = 'log=$1; shift; setsid "$@" </dev/null >>"$log" 2>&1 &'
@@ -116,6 +122,16 @@ export class Enclosure {
     const pids = await this.processes(name)
     for (const pid of pids) sendSignal(pid, signal)
     return pids.length
+  }
+
+  /** Kills all processes inside, or those of one name, and whatever they started meanwhile; returns when they are gone. */
+  async kill(name?: string): Promise<void> {
+    await until(
+      `no ${name ?? 'process'} is left`,
+      async () => (await this.signal('SIGKILL', name)) === 0 || undefined,
+      () => 'still there',
+      30_000,
+    )
   }
 
   /** The end of a log, for messages of errors. */

@@ -9,6 +9,8 @@ import { claimWire, layWire, wireFaults, type Wire, type WireFaults } from './wi
 export interface HostOptions extends SshServerOptions {
   /** Whether it sees this machine's /tmp and so shares files with the test; else it has /home, /srv and /tmp of its own. */
   readonly sharesFiles?: boolean
+  /** Changes to the files of a host that shares them, before its SSH server is made. */
+  readonly prepare?: (enclosure: Enclosure) => Promise<void>
 }
 
 /** A host with an address, a network and an SSH server of its own. */
@@ -30,6 +32,7 @@ export async function startHost(name: string, options: HostOptions = {}): Promis
   )
   try {
     await layWire(enclosure, wire)
+    await options.prepare?.(enclosure)
     const homes = options.sharesFiles
       ? { home: join(enclosure.directory, 'home') }
       : await giveFiles(enclosure)

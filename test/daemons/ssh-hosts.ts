@@ -55,7 +55,7 @@ export async function startSshHosts(count: number, options: SshServerOptions = {
     pathOutside: (path) => `/proc/${enclosure.firstProcess}/root${path}`,
     run: (command) => enclosure.try(command),
     processes: (name) => enclosure.processes(name),
-    die: async () => void (await enclosure.signal('SIGKILL')),
+    die: () => enclosure.kill(),
     revive: async () => {
       await daemon.kill()
       await daemon.start()

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Enclosure } from './enclosure.ts'
 import { claimPorts } from './ports.ts'
+import type { CommandResult } from './run-command.ts'
 import { SshDaemon, type SshServer, type SshServerOptions } from './ssh-server.ts'
 
 export interface Sshd extends SshServer, AsyncDisposable {
@@ -13,6 +14,8 @@ export interface Sshd extends SshServer, AsyncDisposable {
   kill(): Promise<void>
   /** Starts it again on the same port with the same keys, after `kill` or instead of it. */
   restart(): Promise<void>
+  /** Runs a command there as root, without SSH: for what an administrator does. */
+  run(command: readonly string[]): Promise<CommandResult>
   /** Processes of that host by their numbers out here; `name` as in /proc/PID/comm. Inside they have others. */
   processes(name?: string): Promise<readonly number[]>
   /** The end of the server's log. */
@@ -46,6 +49,7 @@ export async function startSshd(options: SshServerOptions = {}): Promise<Sshd> {
         await daemon.kill()
         await daemon.start()
       },
+      run: (command) => enclosure.try(command),
       processes: (name) => enclosure.processes(name),
       log: () => enclosure.readLog('sshd.log'),
       stop,

@@ -43,8 +43,8 @@ export async function layWire(enclosure: Enclosure, { outside, inside, device }:
   await runCommand(['ip', 'link', 'add', device, 'type', 'veth', ...peer])
   await runCommand(['ip', 'addr', 'add', `${outside}/30`, 'dev', device])
   await runCommand(['ip', 'link', 'set', device, 'up'])
-  await enclosure.run(['ip', 'addr', 'add', `${inside}/30`, 'dev', 'eth0'])
-  await enclosure.run(['ip', 'link', 'set', 'eth0', 'up'])
+  await enclosure.runOnNetwork(['ip', 'addr', 'add', `${inside}/30`, 'dev', 'eth0'])
+  await enclosure.runOnNetwork(['ip', 'link', 'set', 'eth0', 'up'])
 }
 
 /** What may go wrong on a wire. Every fault is undone by `heal`. */
@@ -65,7 +65,7 @@ export interface WireFaults {
 
 export function wireFaults(enclosure: Enclosure, { outside, device }: Wire): WireFaults {
   const filter = (input: string, output: string) =>
-    enclosure.run(['nft', '-f', '-'], {
+    enclosure.runOnNetwork(['nft', '-f', '-'], {
       input: `table inet faults {
         chain input { type filter hook input priority 0; ${input} }
         chain output { type filter hook output priority 0; ${output} }
@@ -75,21 +75,26 @@ export function wireFaults(enclosure: Enclosure, { outside, device }: Wire): Wir
     `tc qdisc replace dev ${name} root tbf rate ${rate} burst 64kb latency 50ms`.split(' ')
   return {
     // At the host's end only: pulled at this end, the wire's route would go and packets follow the default route.
-    cut: async () => void (await enclosure.run(['ip', 'link', 'set', 'eth0', 'down'])),
-    mute: async () => void (await enclosure.run(['ip', 'route', 'add', 'blackhole', `${outside}/32`])),
+    cut: async () => void (await enclosure.runOnNetwork(['ip', 'link', 'set', 'eth0', 'down'])),
+    mute: async () =>
+      void (await enclosure.runOnNetwork(['ip', 'route', 'add', 'blackhole', `${outside}/32`])),
     drop: async () => void (await filter('policy drop;', 'policy drop;')),
     lose: async (percent) =>
       void (await filter(`policy accept; numgen random mod 100 < ${percent} drop;`, 'policy accept;')),
     narrow: async (rate) => {
       await runCommand(shape(device, rate))
-      await enclosure.run(shape('eth0', rate))
+      await enclosure.runOnNetwork(shape('eth0', rate))
     },
     heal: async () => {
-      await enclosure.try(['ip', 'route', 'del', 'blackhole', `${outside}/32`])
-      await enclosure.try(['nft', 'delete', 'table', 'inet', 'faults'])
-      await enclosure.try(['tc', 'qdisc', 'del', 'dev', 'eth0', 'root'])
+      // each of these fails where its fault is not there
+      const undo = [
+        ['ip', 'route', 'del', 'blackhole', `${outside}/32`],
+        ['nft', 'delete', 'table', 'inet', 'faults'],
+        ['tc', 'qdisc', 'del', 'dev', 'eth0', 'root'],
+      ]
+      for (const command of undo) await enclosure.runOnNetwork(command).catch(() => undefined)
       await tryCommand(['tc', 'qdisc', 'del', 'dev', device, 'root'])
-      await enclosure.run(['ip', 'link', 'set', 'eth0', 'up'])
+      await enclosure.runOnNetwork(['ip', 'link', 'set', 'eth0', 'up'])
       // else the first connection meets the old "no answer"
       await runCommand(['ip', 'neigh', 'flush', 'dev', device])
     },
