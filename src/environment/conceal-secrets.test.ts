@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest'
 import { blankSecrets, concealSecrets } from './conceal-secrets.ts'
-import { EnvironmentError, type CheckFinding } from './environment.ts'
+import {
+  EnvironmentError,
+  toJobId,
+  type CheckFinding,
+  type JobId,
+  type SubmitOutcome,
+} from './environment.ts'
 import { FakeEnvironment } from './fake.ts'
 
 const secret = 'open sesame'
@@ -30,6 +36,23 @@ test('findings tell none either', async () => {
   const environment = concealSecrets(new Inspected(), [secret])
   expect(await environment.inspect?.(signal)).toEqual([
     { what: 'host', isGood: false, message: 'no [secret]', fix: 'not [secret]' },
+  ])
+})
+
+test('news of jobs tell none, and handles stay as they are', async () => {
+  const handle = { id: toJobId('a'), nativeId: secret, state: { version: 1 } }
+  class Careless extends FakeEnvironment {
+    override async submit() {
+      return new Map<JobId, SubmitOutcome>([
+        [toJobId('a'), { kind: 'accepted', handle }],
+        [toJobId('b'), { kind: 'rejected', reason: `not with ${secret}` }],
+      ])
+    }
+  }
+  const outcomes = await concealSecrets(new Careless(), [secret]).submit([], signal)
+  expect([...outcomes.values()]).toEqual([
+    { kind: 'accepted', handle },
+    { kind: 'rejected', reason: 'not with [secret]' },
   ])
 })
 

@@ -1,4 +1,4 @@
-import type { CheckFinding, Environment } from './environment.ts'
+import type { Environment } from './environment.ts'
 
 const blank = '[secret]'
 /** Shorter ones are parts of ordinary words: to blank them would tell them. */
@@ -20,8 +20,8 @@ function blankIn(told: unknown, secrets: readonly string[], levels: number): unk
 }
 
 /**
- * The same environment, whose errors and findings tell none of these secrets: a library may put what it was given
- * into the message of an error, and that ends in logs and answers.
+ * The same environment, whose errors, findings and news of jobs tell none of these secrets: a library may put what it
+ * was given into the message of an error, and that ends in logs and answers.
  */
 export function concealSecrets(environment: Environment, secrets: readonly string[]): Environment {
   if (secrets.every((secret) => secret.length < shortest)) return environment
@@ -44,22 +44,27 @@ export function concealSecrets(environment: Environment, secrets: readonly strin
 async function conceal(answer: Promise<unknown>, secrets: readonly string[]): Promise<unknown> {
   try {
     const given = await answer
-    return isFindings(given) ? given.map((finding) => blankFinding(finding, secrets)) : given
+    if (Array.isArray(given))
+      return given.map((each: unknown) => (isFinding(each) ? blankTexts(each, secrets) : each))
+    if (!(given instanceof Map)) return given
+    // News of jobs: outcomes and observations. Handles are objects in them, and stay as they are.
+    return new Map([...given].map(([id, news]: [unknown, unknown]) => [id, blankTexts(news, secrets)]))
   } catch (error) {
     throw blankSecrets(error, secrets)
   }
 }
 
-function isFindings(given: unknown): given is readonly CheckFinding[] {
-  return (
-    Array.isArray(given) && given.every((each) => typeof each === 'object' && each !== null && 'what' in each)
-  )
+function isFinding(given: unknown): boolean {
+  return typeof given === 'object' && given !== null && 'what' in given
 }
 
-function blankFinding(finding: CheckFinding, secrets: readonly string[]): CheckFinding {
-  return {
-    ...finding,
-    message: blankSecrets(finding.message, secrets),
-    ...(finding.fix !== undefined && { fix: blankSecrets(finding.fix, secrets) }),
-  }
+/** The same object with its own texts blanked. */
+function blankTexts(given: unknown, secrets: readonly string[]): unknown {
+  if (typeof given !== 'object' || given === null) return given
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]: [string, unknown]) => [
+      name,
+      typeof value === 'string' ? blankSecrets(value, secrets) : value,
+    ]),
+  )
 }

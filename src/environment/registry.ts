@@ -104,18 +104,19 @@ export class EnvironmentRegistry {
    * or the named environments that there are. Secret options are refused: scripts are kept and shown.
    */
   validate(reference: EnvironmentReference): void {
-    const { plugin, given, definition } = this.#recipe(reference)
-    if (definition !== undefined) return
-    const secret = (plugin.secrets ?? []).find((option) => given[option] !== undefined)
-    if (secret !== undefined)
-      throw new Problem(
-        'workflow-invalid',
-        `The option ${secret} of the environment ${plugin.kind} is secret and cannot be part of a script.`,
-        {
-          hint: `Keep it in a named environment: molehill environment add NAME ${plugin.kind} --secret ${secret}`,
-        },
-      )
-    this.#complete(plugin, given)
+    if (reference.kind !== namedKind) {
+      const { kind, options } = reference
+      const secret = this.secretsOf(kind).find((option) => options[option] !== undefined)
+      if (secret !== undefined)
+        throw new Problem(
+          'workflow-invalid',
+          `The option ${secret} of the environment ${kind} is secret and cannot be part of a script.`,
+          {
+            hint: `Keep it in a named environment: molehill environment add NAME ${kind} --secret ${secret}`,
+          },
+        )
+    }
+    this.#recipe(reference)
   }
 
   /** Checks the options of an environment to be kept, secret ones included. Throws Problem('workflow-invalid'). */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { resolveConfiguration } from '../../src/config/configuration.ts'
 import type { Configuration } from '../../src/config/options.ts'
-import { startServer, type RunningServer } from '../../src/main.ts'
+import { startServer, type RunningServer, type ServerSurroundings } from '../../src/main.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 
 export const password = 'open sesame'
@@ -16,7 +16,10 @@ export interface TestServer extends RunningServer, AsyncDisposable {
 }
 
 /** A whole server, as `molehill serve` starts it, on a free port and a fresh data directory. */
-export async function startTestServer(flags: Readonly<Record<string, unknown>> = {}): Promise<TestServer> {
+export async function startTestServer(
+  flags: Readonly<Record<string, unknown>> = {},
+  surroundings: Pick<ServerSurroundings, 'plugins'> = {},
+): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-server-'))
   const passwordFile = join(directory, 'password')
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
@@ -36,7 +39,7 @@ export async function startTestServer(flags: Readonly<Record<string, unknown>> =
       now: Date.now,
       destination: { write: (line) => void logged.push(line) },
     })
-    const server = await startServer(values, { log })
+    const server = await startServer(values, { log, ...surroundings })
     return {
       ...server,
       dataDirectory: values.dataDirectory,
