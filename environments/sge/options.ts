@@ -4,7 +4,6 @@ import {
   oneLine,
   oneOrMany,
   schedulerName,
-  sharedShape,
 } from '../../src/environment/batch/option-shapes.ts'
 
 /** Options that would undo what makes jobs findable, or run one job twice. */
@@ -12,7 +11,6 @@ const ours = /^-(N|t|r|o|e|j|wd|cwd|terse|sync|b|S|verify|now|h|hold_jid)\b/
 
 /** What becomes lines of the job script. */
 export const directiveShape = {
-  ...sharedShape,
   /** Which queue, or several of which SGE takes one: `all.q,long.q`. */
   queue: oneLine.regex(/^[\w.@*!|&-]+(,[\w.@*!|&-]+)*$/, { error: 'expected names of queues' }).optional(),
   project: schedulerName.optional(),

@@ -49,9 +49,7 @@ export function sgeScheduler(options: SgeDirectiveOptions): Scheduler {
 }
 
 function directivesOf(batch: Batch, options: SgeDirectiveOptions): readonly string[] {
-  const cpus = batch.resources.cpus ?? options.cpus
-  const memoryBytes = batch.resources.memoryBytes ?? options.memory
-  const wallTimeMs = batch.resources.wallTimeMs ?? options.time
+  const { cpus, memoryBytes, wallTimeMs } = batch.resources
   return [
     `-N ${batch.name}`,
     // Always an array, so that a task's number is its index.

@@ -1,9 +1,9 @@
 import type { Batch } from '../../src/environment/batch/scheduler.ts'
 import type { SlurmDirectiveOptions } from './options.ts'
 
-/** The `#SBATCH` lines of a batch's script. What a job asks for itself goes before what the options say. */
+/** The `#SBATCH` lines of a batch's script. */
 export function directivesOf(batch: Batch, options: SlurmDirectiveOptions): readonly string[] {
-  const { cpus, memoryBytes, gpus, nodes, wallTimeMs } = resourcesOf(batch, options)
+  const { cpus, memoryBytes, gpus, nodes, wallTimeMs } = batch.resources
   const gres = [...(gpus === undefined ? [] : [`gpu:${gpus}`]), ...options.gres]
   const lines: readonly (readonly [string, string | number | undefined])[] = [
     ['--job-name', batch.name],
@@ -34,18 +34,6 @@ export function directivesOf(batch: Batch, options: SlurmDirectiveOptions): read
     ...(options.exclusive ? ['#SBATCH --exclusive'] : []),
     ...options.extraDirectives.map((line) => `#SBATCH ${line}`),
   ]
-}
-
-/** What each job of the batch gets. */
-export function resourcesOf(batch: Batch, options: SlurmDirectiveOptions): Batch['resources'] {
-  return {
-    ...(options.cpus !== undefined && { cpus: options.cpus }),
-    ...(options.memory !== undefined && { memoryBytes: options.memory }),
-    ...(options.time !== undefined && { wallTimeMs: options.time }),
-    ...(options.gpus !== undefined && { gpus: options.gpus }),
-    ...(options.nodes !== undefined && { nodes: options.nodes }),
-    ...batch.resources,
-  }
 }
 
 /** A value as sbatch reads it in a script: in double quotes where it holds more than plain characters. */

@@ -4,7 +4,6 @@ import {
   oneLine,
   oneOrMany,
   schedulerName,
-  sharedShape,
 } from '../../src/environment/batch/option-shapes.ts'
 
 /** Options that would undo what makes jobs findable. */
@@ -13,17 +12,14 @@ const ours =
 
 /** What becomes lines of the job script. */
 export const directiveShape = {
-  ...sharedShape,
   /** Which partition, or several of which Slurm takes the first that has room: `short,long`. */
   partition: oneLine
     .regex(/^[\w.@:+-]+(,[\w.@:+-]+)*$/, { error: 'expected names of partitions' })
     .optional(),
   account: schedulerName.optional(),
   qos: schedulerName.optional(),
-  gpus: z.int().min(0).max(10_000).optional(),
   /** Generic resources besides `gpus`, each as Slurm writes them: `gpu:a100:2`, `nvme`. */
   gres: oneOrMany(schedulerName).default([]),
-  nodes: z.int().min(1).max(100_000).optional(),
   tasks: z.int().min(1).max(1_000_000).optional(),
   /** Features that nodes must have; several must all be there. */
   constraint: oneOrMany(

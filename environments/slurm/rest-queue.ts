@@ -133,7 +133,7 @@ export function restQueue({ address, apiVersion, directives }: RestQueueOptions)
     return [{ what, isGood: true, message: `slurmrestd answers with ${apiVersion}.` }]
   }
 
-  return { name: 'Slurm', submit, list, account, cancel, check }
+  return { name: 'Slurm', hasAccounting: true, submit, list, account, cancel, check }
 }
 
 const requestsAtOnce = 8

@@ -6,13 +6,15 @@ import { accountedJobs, indicesIn, listedJobs, submission } from './rest-shapes.
 
 const options = z.strictObject(directiveShape).parse({
   partition: 'main',
-  time: '90 s',
-  memory: '100 MB',
-  gpus: 1,
-  nodes: 2,
   exclusive: true,
 })
-const batch: Batch = { name: 'b-1', size: 3, resources: { cpus: 2 }, directory: '/b', logPath: '/b/50%' }
+const batch: Batch = {
+  name: 'b-1',
+  size: 3,
+  resources: { cpus: 2, wallTimeMs: 90_000, memoryBytes: 100 * 2 ** 20, gpus: 1, nodes: 2 },
+  directory: '/b',
+  logPath: '/b/50%',
+}
 
 test.each(['v0.0.36', 'v0.0.38', 'v0.0.40', 'v0.0.42'])('a submission as %s takes it', async (version) => {
   const text = JSON.stringify(submission(version, '#!/bin/bash\n', batch, options), undefined, 2)

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import type { Batch, Listed, Listing } from '../../src/environment/batch/scheduler.ts'
-import { resourcesOf } from './directives.ts'
 import type { SlurmDirectiveOptions } from './options.ts'
 import { exitOfWaitStatus, listingOf, type SlurmJobState } from './states.ts'
 
@@ -27,7 +26,7 @@ export function submission(
   options: SlurmDirectiveOptions,
 ): Readonly<Record<string, unknown>> {
   const isNew = isNewShape(apiVersion)
-  const { cpus, memoryBytes, gpus, nodes, wallTimeMs } = resourcesOf(batch, options)
+  const { cpus, memoryBytes, gpus, nodes, wallTimeMs } = batch.resources
   const gres = [...(gpus === undefined ? [] : [`gpu:${gpus}`]), ...options.gres]
   const variables = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C.UTF-8' }
   const job: Readonly<Record<string, unknown>> = {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Resources } from '../environment.ts'
 
 /*
  * Shapes of options that batch schedulers share. What a script says becomes lines of job scripts and words of
@@ -82,13 +83,29 @@ export function extraDirectives(isFit: (line: string) => boolean, expected: stri
 /** Environment modules that are loaded before the job's command. */
 export const modules = z.array(schedulerName).max(100).default([])
 
-/** What every batch environment offers, whatever its scheduler. */
-export const sharedShape = {
-  /** Processors of a job that asks for none itself. */
+/** What every batch environment offers for jobs that ask for nothing themselves. */
+export const defaultsShape = {
   cpus: z.int().min(1).max(100_000).optional(),
-  /** Memory of a job that asks for none itself, in bytes. */
   memory: memory.optional(),
-  /** How long a job may run that says nothing itself, in milliseconds. */
+  gpus: z.int().min(0).max(10_000).optional(),
+  nodes: z.int().min(1).max(100_000).optional(),
   time: duration.optional(),
-  modules,
+}
+
+/** What a job gets that asks for nothing itself. */
+export function defaultResources(options: {
+  readonly cpus?: number | undefined
+  readonly memory?: number | undefined
+  readonly gpus?: number | undefined
+  readonly nodes?: number | undefined
+  readonly time?: number | undefined
+}): Resources {
+  const { cpus, memory, gpus, nodes, time } = options
+  return {
+    ...(cpus !== undefined && { cpus }),
+    ...(memory !== undefined && { memoryBytes: memory }),
+    ...(gpus !== undefined && { gpus }),
+    ...(nodes !== undefined && { nodes }),
+    ...(time !== undefined && { wallTimeMs: time }),
+  }
 }
