@@ -44,7 +44,8 @@ function failure(message: string, stack = ''): JobResult {
   return { kind: 'failure', message, stack }
 }
 
-function inBrackets(remark: string | undefined): string {
+/** What an environment remarks on an end, behind what is told of it. */
+export function inBrackets(remark: string | undefined): string {
   return remark === undefined ? '' : ` (${remark})`
 }
 

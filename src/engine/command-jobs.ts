@@ -5,7 +5,7 @@ import { OutputError, readOutputs } from '../job/command-outputs.ts'
 import { groupRequests, splitGroup } from '../job/group.ts'
 import type { AttemptEnding } from '../job/attempt-source.ts'
 import type { PlanCapsule, PlanCommandTask } from '../workflow/plan.ts'
-import { describeBadEnd } from './bad-end.ts'
+import { describeBadEnd, inBrackets } from './bad-end.ts'
 import { taskInputs, type JobResult } from './function-jobs.ts'
 import type { Job } from './job.ts'
 import { stderrTail } from './job-logs.ts'
@@ -83,7 +83,8 @@ export async function readEnding(
     result = { kind: 'outputs', outputs: await readOutputs(task, collected, { directory, ...keep }) }
   } catch (error) {
     if (!(error instanceof OutputError)) throw error
-    result = { kind: 'failure', message: error.message, stack: await stderrTail(collected) }
+    const message = `${error.message}${inBrackets(collected.remark)}`
+    result = { kind: 'failure', message, stack: await stderrTail(collected) }
   }
   return { ...common, result }
 }

@@ -189,10 +189,13 @@ export class EnvironmentJobs {
     if (ending.kind === 'given-back') this.#giveBack(attempt, ending.message)
     else await this.#close(attempt, ending)
     this.#live.delete(attempt.id)
-    await rm(attempt.directory, { recursive: true, force: true })
-    await this.#run.journal.flushed()
-    if (this.#live.size === 0) this.#attemptsOver?.()
-    this.#run.attemptEnded()
+    try {
+      await rm(attempt.directory, { recursive: true, force: true })
+      await this.#run.journal.flushed()
+    } finally {
+      if (this.#live.size === 0) this.#attemptsOver?.()
+      this.#run.attemptEnded()
+    }
   }
 
   /** Nothing has started: the jobs wait again, for whichever environment has room. */
@@ -206,9 +209,7 @@ export class EnvironmentJobs {
   async #close(attempt: EnvironmentJob, ending: AttemptEnding): Promise<void> {
     if (!attempt.isRunning) this.#moved(attempt, 'running', undefined)
     const { capsule, environment } = attempt
-    const ends = await attempt.package.open(ending)
-    for (const { job, collected } of ends)
-      if (collected !== undefined) await this.#keepPrinted(collected, `${job.id}.${attempt.attemptNumber}`)
+    const ends = await this.#readEnds(attempt, ending)
     const completed = ends.flatMap(({ job, result }) =>
       result.kind === 'outputs' ? [{ job, outputs: result.outputs }] : [],
     )
@@ -219,6 +220,26 @@ export class EnvironmentJobs {
     this.#write(attempt, isFailed ? 'failed' : 'completed', undefined, describeEnding(ending))
     this.#run.complete(completed, texts)
     for (const end of ends) this.#endBadly(end, ending.kind === 'rejected')
+  }
+
+  /** What each of the jobs came to. A full disk may keep us from keeping it: then the jobs have failed for that. */
+  async #readEnds(attempt: EnvironmentJob, ending: AttemptEnding): Promise<readonly JobEnd[]> {
+    try {
+      const ends = await attempt.package.open(ending)
+      for (const { job, collected } of ends)
+        if (collected !== undefined) await this.#keepPrinted(collected, `${job.id}.${attempt.attemptNumber}`)
+      return ends
+    } catch (error) {
+      const message = `What it left cannot be kept: ${error instanceof Error ? error.message : String(error)}`
+      return attempt.jobs.map((job) => ({
+        job,
+        result: { kind: 'failure', message, stack: '' },
+        exitCode: null,
+        isEnvironmentsFault: true,
+        isCancelled: ending.kind === 'stopped' && ending.cause === 'cancelled',
+        collected: undefined,
+      }))
+    }
   }
 
   #endBadly({ job, result, exitCode, isEnvironmentsFault, isCancelled }: JobEnd, isFinal: boolean): void {

@@ -22,7 +22,7 @@ it('an execution whose journal breaks has nothing that still runs, and says why'
     interval: 50,
   })
   // Whatever keeps SQLite from writing, other than a lack of space.
-  const journal = new DatabaseSync(join(directory, 'journal.db'))
+  const journal = new DatabaseSync(join(directory, 'journal.db'), { timeout: 10_000 })
   journal.exec("CREATE TRIGGER broken BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'broken'); END")
   journal.close()
   await writeFile(join(directory, 'work', 'gate', 'go'), '')
