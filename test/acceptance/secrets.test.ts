@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
@@ -8,6 +8,7 @@ import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
 import { loadPlugins } from '../../src/environment/registry.ts'
 import { startServer } from '../../src/main.ts'
 import { createLog } from '../../src/telemetry/log.ts'
+import { molehill, openPlayground } from '../helpers/command-line.ts'
 import { password, startTestServer } from '../helpers/running-server.ts'
 import { tarGzip } from '../helpers/tar.ts'
 
@@ -252,6 +253,20 @@ test(`${Object.keys(planted).length} planted secrets are found nowhere`, async (
 test('a planted secret would be found, in each form', () => {
   for (const [index, form] of formsOf('ä"secret"😀').entries())
     expect(findSecrets('here', form, { it: 'ä"secret"😀' }), `form ${index}`).toEqual(['it in here'])
+})
+
+test('a crash leaves no picture of the memory: neither does the server write one, nor the command line', async () => {
+  await using playground = await openPlayground()
+  const passwordFile = join(playground.directory, 'password')
+  await writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
+  const words = ['serve', '--http', '--port', '0', '--data-directory', join(playground.directory, 'data')]
+  const { pid, shows } = playground.start(molehill, [...words, '--password-file', passwordFile])
+  await shows(/listening/)
+  const limits = await readFile(`/proc/${pid}/limits`, 'utf8')
+  expect(limits).toMatch(/^Max core file size +0 /m)
+  const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8')
+  expect(commandLine).toContain('serve')
+  expect(commandLine).not.toMatch(/--(?:report|heapsnapshot|diagnostic)/)
 })
 
 test('a start that finds secrets wants the password; a login opens those of a server that had it not', async () => {
