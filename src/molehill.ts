@@ -1,5 +1,6 @@
 /** What a workflow script imports from `molehill`. */
 export * from '../environments/language.ts'
+export { input, output } from './workflow/description.ts'
 export { copyFile, csv, display, jsonLines } from './workflow/hook.ts'
 export type { Hook } from './workflow/hook.ts'
 export {

@@ -23,6 +23,7 @@ export const problems = {
   'script-missing': { status: 417, exitCode: 2, title: 'The script does not exist' },
   'script-invalid': { status: 417, exitCode: 3, title: 'The script does not give a workflow' },
   'workflow-invalid': { status: 417, exitCode: 3, title: 'The workflow cannot run' },
+  'inputs-invalid': { status: 417, exitCode: 2, title: 'The inputs are refused' },
   'execution-unknown': { status: 417, exitCode: 2, title: 'The execution is not known' },
   'environment-unknown': { status: 404, exitCode: 2, title: 'There is no such environment' },
   'environment-conflict': { status: 409, exitCode: 2, title: 'The environment cannot be changed now' },

@@ -6,7 +6,7 @@ export interface Executions {
   /**
    * Starts an execution and answers with its id when it is committed. `fill` puts the work directory's files into
    * the fresh directory that it makes at the path it is given. When anything goes wrong nothing stays behind.
-   * Throws Problem: idempotency-busy, idempotency-conflict, whatever `fill` throws, script-missing, script-invalid, workflow-invalid, disk-full.
+   * Throws Problem: idempotency-busy, idempotency-conflict, whatever `fill` throws, script-missing, script-invalid, workflow-invalid, inputs-invalid, disk-full.
    */
   start(request: StartRequest): Promise<string>
   /** Evaluates a script as `start` does, answers with its plan, and runs nothing. */
@@ -46,6 +46,8 @@ export type StartRequest = {
   readonly signal: AbortSignal
   /** The named environment for jobs that the script leaves on this machine. */
   readonly environment?: string
+  /** What a described workflow is started with, by name; files as paths in the work directory. */
+  readonly inputs?: Readonly<Record<string, unknown>>
   /**
    * A key the client chose for this start, and a digest of all it sent. The same again within a day gives the same
    * execution; the same key with another digest is refused.

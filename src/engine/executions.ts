@@ -22,6 +22,7 @@ import { describeWaiting } from './describe-waiting.ts'
 import { ServerEnvironments, type EnvironmentUse } from './environments.ts'
 import { entryFacts, ExecutionIndex, nothingKnown, summarize, type IndexEntry } from './execution-index.ts'
 import { ExecutionReader, type ActiveExecution } from './execution-reader.ts'
+import { withInputs } from './given-inputs.ts'
 import { openRun } from './open-run.ts'
 import { prepareExecution, type PreparedExecution } from './prepare-execution.ts'
 import type { Run, RunEnding } from './run.ts'
@@ -111,7 +112,7 @@ class Engine implements Executions {
     try {
       await this.#settings.checkDisk?.()
       const { evaluation, workDirectory } = await this.#prepare(request, directory)
-      const { plan } = evaluation
+      const plan = await withInputs(evaluation.plan, request.inputs, workDirectory)
       await snapshotModules(evaluation, workDirectory, join(directory, 'modules'))
       const entry: IndexEntry = {
         id,

@@ -1,8 +1,11 @@
+import type { Context } from '../workflow/context.ts'
 import type { Plan, PlanStep, PlanTransition } from '../workflow/plan.ts'
 
 /** A plan with its transitions at hand from both ends. */
 export interface Graph {
   readonly steps: readonly PlanStep[]
+  /** What the execution was started with. */
+  readonly given: Context
   readonly leaving: readonly (readonly PlanTransition[])[]
   /** How many transitions must have delivered before a step fires. */
   readonly arriving: readonly number[]
@@ -18,6 +21,7 @@ export function makeGraph(plan: Plan): Graph {
   const arriving = plan.steps.map((_, index) => at(({ to }) => to, index).length)
   return {
     steps: plan.steps,
+    given: plan.given ?? {},
     leaving: plan.steps.map((_, index) => at(({ from }) => from, index)),
     arriving,
     roots: plan.steps.flatMap((_, index) => (arriving[index] === 0 ? [index] : [])),

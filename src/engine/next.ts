@@ -13,7 +13,7 @@ export function next(state: RunState, event: RunEvent): readonly Effect[] {
   switch (event.kind) {
     case 'started':
       hold(state.root, () => {
-        for (const root of state.graph.roots) fire(state, root, state.root, {}, effects)
+        for (const root of state.graph.roots) fire(state, root, state.root, state.graph.given, effects)
       })
       settleIfDone(state, state.root, effects)
       break

@@ -1,4 +1,5 @@
 import { compileHook, compileTask, type FunctionTable } from './compile-task.ts'
+import { compileDescription } from './compile-description.ts'
 import { compileSampling, samplingReads, samplingWrites } from './compile-sampling.ts'
 import { namedKind, type EnvironmentReference } from './environment.ts'
 import { analyseFlow, type FlowStep, type Read } from './flow.ts'
@@ -41,8 +42,13 @@ export function compile(workflow: Workflow, origin: { script: string; directoryU
   for (const [source, targets] of transitions)
     for (const target of targets) from[indices.get(target) ?? -1]?.push(indices.get(source) ?? -1)
 
+  const description =
+    workflow.description === undefined
+      ? undefined
+      : compileDescription(workflow.description, locate, problems)
   const flow = analyseFlow(
     order.nodes.map((step, index) => flowStep(step, drafts[index], from[index] ?? [], locate)),
+    description?.inputs ?? [],
   )
   problems.push(...flow.problems)
   for (const [index, step] of order.nodes.entries())
@@ -79,6 +85,7 @@ export function compile(workflow: Workflow, origin: { script: string; directoryU
       script: origin.script,
       steps: planSteps,
       environments: environments.map(({ name, kind, options }) => ({ name, kind, options })),
+      ...(description !== undefined && { description }),
       transitions: from.flatMap((sources, to) =>
         sources.map((source) => ({
           from: source,

@@ -47,9 +47,12 @@ interface Arrival {
 
 /**
  * Follows every value from where it is made to where it is used: which explorations enclose a step, whether all it
- * reads arrives in the right type, and which values each transition has to carry.
+ * reads arrives in the right type, and which values each transition has to carry. `inputs` are there from the start.
  */
-export function analyseFlow(steps: readonly FlowStep[]): {
+export function analyseFlow(
+  steps: readonly FlowStep[],
+  inputs: readonly { readonly name: string; readonly type: ValueType }[] = [],
+): {
   results: readonly FlowResult[]
   problems: readonly WorkflowProblem[]
 } {
@@ -57,7 +60,7 @@ export function analyseFlow(steps: readonly FlowStep[]): {
   const arrivals: Arrival[] = []
   const departures: Arrival[] = []
   for (const [index, step] of steps.entries()) {
-    const arrival = arrive(step, steps, departures, problems)
+    const arrival = arrive(step, steps, { departures, inputs }, problems)
     checkReads(step, steps, arrival, problems)
     arrivals.push(arrival)
     departures.push(depart(index, step, arrival))
@@ -84,6 +87,9 @@ export function analyseFlow(steps: readonly FlowStep[]): {
   }
 }
 
+/** Stands for a step where a value comes from whoever starts the workflow. */
+const whoStarts = -1
+
 /** Whether a value of one type may be used where another is asked for. */
 export function fits(given: ValueType, asked: ValueType): boolean {
   if (asked.base === 'json' && asked.dimensions === 0) return true
@@ -99,10 +105,18 @@ function enclosing(step: FlowStep, arrival: Arrival | undefined): readonly numbe
 function arrive(
   step: FlowStep,
   steps: readonly FlowStep[],
-  departures: readonly Arrival[],
+  {
+    departures,
+    inputs,
+  }: {
+    departures: readonly Arrival[]
+    inputs: readonly { readonly name: string; readonly type: ValueType }[]
+  },
   problems: WorkflowProblem[],
 ): Arrival {
   const values = new Map<string, Origin>()
+  if (step.from.length === 0)
+    for (const { name, type } of inputs) values.set(name, { type, steps: [whoStarts], depth: 0 })
   const stacks = step.from.map((from) => departures[from]?.stack ?? [])
   const stack = stacks[0] ?? []
   if (stacks.some((other) => other.join() !== stack.join()))

@@ -4,6 +4,7 @@ import type {
   Plan,
   PlanAggregation,
   PlanCapsule,
+  PlanDescription,
   PlanExploration,
   PlanHook,
   PlanOutput,
@@ -141,6 +142,27 @@ const aggregation = z.strictObject({
   ...placed,
 }) satisfies z.ZodType<PlanAggregation>
 
+const described = { title: z.string(), description: z.string() }
+
+const description = z.strictObject({
+  ...described,
+  category: z.string(),
+  inputs: z.array(
+    z.strictObject({
+      ...valueShape,
+      ...described,
+      category: z.string(),
+      isMandatory: z.boolean(),
+      isAdvanced: z.boolean(),
+      formats: names,
+      values: z.array(json).exactOptional(),
+      minimum: anyNumber.exactOptional(),
+      maximum: anyNumber.exactOptional(),
+    }),
+  ),
+  outputs: z.array(z.strictObject({ ...described, path: z.string(), role: z.string() })),
+}) satisfies z.ZodType<PlanDescription>
+
 /**
  * Checks that data from another process or from the store is a plan. Knows the shape only: `compile` has checked
  * that values flow. Keys that a plan does not have are refused, so that nothing else rides along.
@@ -155,6 +177,8 @@ export const planSchema = z
       .array(z.strictObject({ from: index, to: index, carries: z.array(z.string()) }))
       .max(1_000_000),
     environments: z.array(environment).min(1),
+    description: description.exactOptional(),
+    given: z.record(z.string(), json).exactOptional(),
   })
   .superRefine((plan, context) => {
     for (const problem of strayIndices(plan)) context.addIssue({ code: 'custom', message: problem })

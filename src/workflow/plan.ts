@@ -1,3 +1,4 @@
+import type { Context } from './context.ts'
 import type { SourceLocation } from './location.ts'
 import type { Json, ValueType } from './value.ts'
 
@@ -14,6 +15,38 @@ export interface Plan {
   readonly transitions: readonly PlanTransition[]
   /** The last one is the default, `local`. */
   readonly environments: readonly PlanEnvironment[]
+  /** What it says of itself to those who start it by its name. */
+  readonly description?: PlanDescription
+  /** The inputs that it was started with. */
+  readonly given?: Context
+}
+
+export interface PlanDescription {
+  readonly title: string
+  readonly description: string
+  readonly category: string
+  readonly inputs: readonly PlanInput[]
+  readonly outputs: readonly PlanDescribedOutput[]
+}
+
+export interface PlanInput extends PlanValue {
+  readonly title: string
+  readonly description: string
+  readonly category: string
+  readonly isMandatory: boolean
+  readonly isAdvanced: boolean
+  /** Of a file, endings that are taken; any where there are none. */
+  readonly formats: readonly string[]
+  readonly values?: readonly Json[]
+  readonly minimum?: number
+  readonly maximum?: number
+}
+
+export interface PlanDescribedOutput {
+  readonly path: string
+  readonly title: string
+  readonly description: string
+  readonly role: string
 }
 
 export interface PlanEnvironment {

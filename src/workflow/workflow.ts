@@ -1,3 +1,4 @@
+import type { WorkflowDescription } from './description.ts'
 import { named, type EnvironmentReference } from './environment.ts'
 import type { Hook } from './hook.ts'
 import { locateCaller, type SourceLocation } from './location.ts'
@@ -53,15 +54,27 @@ interface Graph {
   readonly exits: readonly Step[]
 }
 
+export type DescribeOptions = Pick<WorkflowDescription, 'title'> & Partial<WorkflowDescription>
+
 /**
  * Capsules joined by transitions. A workflow never changes: every method gives a new one. It is a part of a larger
  * one as well as a whole: what a script exports by default is run.
  */
 export class Workflow {
   readonly graph: Graph
+  readonly description: WorkflowDescription | undefined
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, description?: WorkflowDescription) {
     this.graph = graph
+    this.description = description
+  }
+
+  /**
+   * Tells what the workflow does, which inputs it takes and which outputs it leaves, so that it can be started by its name.
+   * Inputs are values like those of any task.
+   */
+  describe({ title, description = '', category = '', inputs = [], outputs = [] }: DescribeOptions): Workflow {
+    return new Workflow(this.graph, { title, description, category, inputs, outputs })
   }
 
   /**

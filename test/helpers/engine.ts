@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createExecutions } from '../../src/engine/executions.ts'
-import type { Executions, ExecutionState } from '../../src/engine/contract.ts'
+import type { Executions, ExecutionState, StartRequest } from '../../src/engine/contract.ts'
 import type { EngineLimits } from '../../src/engine/start-queue.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
 import type { NamedEnvironments } from '../../src/store/named-environments.ts'
@@ -13,7 +13,10 @@ export interface TestEngine extends AsyncDisposable {
   readonly dataDirectory: string
   readonly warnings: string[]
   /** Starts a script whose work directory holds these files; `workflow.ts` is the script. */
-  start(files: Readonly<Record<string, string>>): Promise<string>
+  start(
+    files: Readonly<Record<string, string>>,
+    request?: Pick<StartRequest, 'inputs' | 'environment'>,
+  ): Promise<string>
   /** Starts a script and waits for its end. */
   run(files: Readonly<Record<string, string>>): Promise<ExecutionState>
   /** Closes the engine and opens it again on the same directory. */
@@ -54,8 +57,9 @@ export async function startTestEngine(options: TestEngineOptions = {}): Promise<
     executions,
     dataDirectory,
     warnings,
-    start: async (files) =>
+    start: async (files, request) =>
       executions.start({
+        ...request,
         script: 'workflow.ts',
         signal: AbortSignal.timeout(60_000),
         fill: async (workDirectory) => writeFiles(workDirectory, files),

@@ -9,6 +9,10 @@ const parameters = z.object({
   script: z
     .string('Missing mandatory script parameter.')
     .meta({ description: 'Path of the workflow script in the work directory.' }),
+  inputs: z.string().optional().meta({
+    description:
+      'What a described workflow is started with: a JSON object of values by name. Files are paths in the work directory.',
+  }),
   environment: z.string().optional().meta({
     description: 'The named environment for jobs that the script leaves on the machine of the server.',
   }),
@@ -29,6 +33,7 @@ export function startRoutes(executions: Executions): readonly Route[] {
       'script-missing',
       'script-invalid',
       'workflow-invalid',
+      'inputs-invalid',
       'disk-full',
       'idempotency-busy',
       'idempotency-conflict',
@@ -60,7 +65,7 @@ export function startRoutes(executions: Executions): readonly Route[] {
 type StartCall = Call<z.output<typeof parameters>>
 
 function startRequest({
-  parameters: { script, environment },
+  parameters: { script, environment, inputs },
   archive,
   signal,
   header,
@@ -72,13 +77,24 @@ function startRequest({
     fill: archive.place,
     signal,
     ...(environment !== undefined && { environment }),
+    ...(inputs !== undefined && { inputs: readInputsText(inputs) }),
   }
   const key = header('Idempotency-Key')
   if (key === undefined) return request
   if (!/^[\x21-\x7e]{1,255}$/.test(key))
     throw new Problem('parameter-invalid', 'The Idempotency-Key has to be 1 to 255 visible ASCII characters.')
   const digest = createHash('sha256')
-    .update(`${script}\0${environment ?? ''}\0${archive.digest}`)
+    .update(`${script}\0${environment ?? ''}\0${inputs ?? ''}\0${archive.digest}`)
     .digest('hex')
   return { ...request, idempotency: { key, digest } }
+}
+
+function readInputsText(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const parsed: unknown = JSON.parse(text)
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return { ...parsed }
+  } catch {
+    // Told below.
+  }
+  throw new Problem('parameter-invalid', 'The inputs have to be a JSON object of values by name.')
 }
