@@ -19,6 +19,7 @@ export class Trial {
   readonly workDirectory = join(this.directory, 'work')
   readonly #make: (directory: string) => Promise<Environment>
   #environment: Environment | undefined
+  readonly #handles: JobHandle[] = []
   #count = 0
 
   constructor(make: (directory: string) => Promise<Environment>) {
@@ -41,8 +42,20 @@ export class Trial {
   }
 
   async close(): Promise<void> {
+    if (this.#environment?.capabilities.survivesRestart === true) await this.#releaseAll()
     await this.#environment?.close()
     rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  /** Jobs that outlive their environment must not outlive their test. */
+  async #releaseAll(): Promise<void> {
+    try {
+      await this.environment.release(this.#handles, noSignal)
+    } catch {
+      // The test closed it.
+      await this.open()
+      await this.environment.release(this.#handles, noSignal)
+    }
   }
 
   request(command: readonly string[], more: Partial<JobRequest> = {}): JobRequest {
@@ -67,6 +80,7 @@ export class Trial {
   async submit(request: JobRequest): Promise<JobHandle> {
     const outcome = (await this.environment.submit([request], noSignal)).get(request.id)
     if (outcome?.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(outcome)}`)
+    this.#handles.push(outcome.handle)
     return outcome.handle
   }
 

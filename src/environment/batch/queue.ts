@@ -7,6 +7,8 @@ import type { Batch, Listed, Listing, SubmittedBatch } from './scheduler.ts'
  */
 export interface BatchQueue {
   readonly name: string
+  /** Whether `account` can know anything. It may do so only seconds after a job has left the list. */
+  readonly hasAccounting: boolean
   /** Puts the script at this path of the host in the queue. */
   submit(scriptPath: string, batch: Batch, signal: AbortSignal): Promise<SubmittedBatch>
   /** All jobs that are still listed, by native id: one question, however many there are. */

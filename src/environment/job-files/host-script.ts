@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { EnvironmentError } from '../environment.ts'
-import type { Host } from '../host.ts'
+import type { Host, HostPriority } from '../host.ts'
 
 export interface HostScript {
   /** For messages: `reading exit files`. */
@@ -11,6 +11,7 @@ export interface HostScript {
   readonly words?: readonly string[]
   readonly input?: string | Readable
   readonly timeoutMs?: number
+  readonly priority?: HostPriority
 }
 
 /** The command that runs bash text, in the C locale and without start-up files. */
@@ -36,6 +37,7 @@ export async function runScript(
       argv: bashCommand(text, script.words),
       ...(script.input !== undefined && { input: script.input }),
       ...(script.timeoutMs !== undefined && { timeoutMs: script.timeoutMs }),
+      ...(script.priority !== undefined && { priority: script.priority }),
     },
     signal,
   )

@@ -1,4 +1,10 @@
-import type { CheckFinding, CollectedFiles, JobId, JobRequest } from '../environment.ts'
+import {
+  EnvironmentError,
+  type CheckFinding,
+  type CollectedFiles,
+  type JobId,
+  type JobRequest,
+} from '../environment.ts'
 import type { JobEnd } from './job-script.ts'
 import type { JobPlace } from './places.ts'
 
@@ -23,7 +29,10 @@ export interface JobFiles {
   look(places: readonly JobPlace[], signal: AbortSignal): Promise<ReadonlyMap<JobId, JobMark>>
   /** Marks jobs that are not over yet as cancelled: those that did not start will not start any more. */
   markCancelled(places: readonly JobPlace[], signal: AbortSignal): Promise<void>
-  /** Brings declared outputs into `directory`; the logs lie on the server until `remove`. Calls at one time become one. */
+  /**
+   * Brings declared outputs into `directory`; the logs lie on the server until `remove`. Calls at one time become one.
+   * Throws JobFilesGone where there is nothing of the job.
+   */
   collect(place: JobPlace, directory: string, signal: AbortSignal): Promise<CollectedFiles>
   /** Deletes job directories, and each batch directory none of whose jobs is left. */
   remove(places: readonly JobPlace[], signal: AbortSignal): Promise<void>
@@ -77,3 +86,6 @@ export interface JobFilesOptions {
   readonly newMark: () => string
   readonly now: () => number
 }
+
+/** There is no directory of the job: asking again does not help. */
+export class JobFilesGone extends EnvironmentError {}

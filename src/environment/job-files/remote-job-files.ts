@@ -23,7 +23,15 @@ import {
   removeText,
 } from './host-texts.ts'
 import { inspectHost } from './inspect-host.ts'
-import type { FoundJob, HostFile, JobFiles, JobFilesOptions, JobMark, NewJob } from './job-files.ts'
+import {
+  JobFilesGone,
+  type FoundJob,
+  type HostFile,
+  type JobFiles,
+  type JobFilesOptions,
+  type JobMark,
+  type NewJob,
+} from './job-files.ts'
 import { readMark } from './job-mark.ts'
 import { jobEntries } from './job-entries.ts'
 import { logDirectory } from './logs.ts'
@@ -125,7 +133,9 @@ export class RemoteJobFiles implements JobFiles {
 
   async look(places: readonly JobPlace[], signal: AbortSignal): Promise<ReadonlyMap<JobId, JobMark>> {
     if (places.length === 0) return new Map()
-    const answer = await this.#run('reading exit files', lookText, linesOf(places), signal)
+    const answer = await this.#run('reading exit files', lookText, linesOf(places), signal, {
+      priority: 'background',
+    })
     const lines = answer.split('\n')
     if (lines.length !== places.length + 1)
       throw new EnvironmentError(`${this.#host.name} answered for other jobs than those asked for.`)
@@ -133,14 +143,15 @@ export class RemoteJobFiles implements JobFiles {
   }
 
   async markCancelled(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
-    if (places.length > 0) await this.#run('marking jobs as cancelled', cancelText, linesOf(places), signal)
+    if (places.length === 0) return
+    await this.#run('marking jobs as cancelled', cancelText, linesOf(places), signal, { priority: 'urgent' })
   }
 
   async collect(place: JobPlace, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
     const collected = (await this.#fetch({ place, directory, signal })).get(place.id)
     signal.throwIfAborted()
     if (collected === undefined)
-      throw new EnvironmentError(
+      throw new JobFilesGone(
         `Nothing of the job ${place.id} can be collected: its directory is not on ${this.#host.name}.`,
       )
     return collected
@@ -148,7 +159,9 @@ export class RemoteJobFiles implements JobFiles {
 
   async remove(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
     if (places.length === 0) return
-    await this.#run('deleting job directories', removeText, linesOf(places), signal, removalMs)
+    await this.#run('deleting job directories', removeText, linesOf(places), signal, {
+      timeoutMs: removalMs,
+    })
     for (const place of places)
       rmSync(logDirectory(this.#options.directory, place), { recursive: true, force: true })
   }
@@ -215,11 +228,10 @@ export class RemoteJobFiles implements JobFiles {
     text: string,
     input: string,
     signal: AbortSignal,
-    timeoutMs?: number,
+    more: Pick<HostScript, 'timeoutMs' | 'priority'> = {},
   ): Promise<string> {
     const script = { what, text, input, words: [await this.base(signal)] }
-    const limit = timeoutMs === undefined ? {} : { timeoutMs }
-    return runScript(this.#host, { ...script, ...limit }, this.#options.newMark(), signal)
+    return runScript(this.#host, { ...script, ...more }, this.#options.newMark(), signal)
   }
 
   /** One stream for all of them. What one caller gave up is left out; all giving up ends it. */

@@ -9,7 +9,15 @@ import { EnvironmentError, type CheckFinding, type CollectedFiles, type JobId } 
 import type { Host } from '../host.ts'
 import { makeView, rememberingReader, type DirectoryReader } from '../view.ts'
 import { inspectHost } from './inspect-host.ts'
-import type { FoundJob, HostFile, JobFiles, JobFilesOptions, JobMark, NewJob } from './job-files.ts'
+import {
+  JobFilesGone,
+  type FoundJob,
+  type HostFile,
+  type JobFiles,
+  type JobFilesOptions,
+  type JobMark,
+  type NewJob,
+} from './job-files.ts'
 import { markOf } from './job-mark.ts'
 import { commandText } from './job-script.ts'
 import { ensureLogs, freshLogs, logDirectory, sortOutputs } from './logs.ts'
@@ -72,7 +80,10 @@ export class SharedJobFiles implements JobFiles {
   #prepare({ request, note }: NewJob, place: string, read: DirectoryReader): void {
     mkdirSync(dirname(place), { recursive: true, mode: 0o700 })
     // Left by an earlier try that was broken off: a job that started is not prepared again.
-    if (existsSync(join(place, 'note'))) return
+    if (existsSync(join(place, 'note'))) {
+      writeFileSync(join(place, 'note'), `${note}\n`)
+      return
+    }
     rmSync(place, { recursive: true, force: true })
     mkdirSync(place, { mode: 0o700 })
     const tree = realpathSync.native(request.workDirectory)
@@ -104,9 +115,7 @@ export class SharedJobFiles implements JobFiles {
   async collect(place: JobPlace, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
     const own = join(await this.base(), jobPath(place))
     if (!existsSync(join(own, 'outputs')))
-      throw new EnvironmentError(
-        `Nothing of the job ${place.id} can be collected: its directory ${own} is gone.`,
-      )
+      throw new JobFilesGone(`Nothing of the job ${place.id} can be collected: its directory ${own} is gone.`)
     const { tree, outputs } = readOutputs(readFileSync(join(own, 'outputs'), 'utf8'))
     const found = new Set<string>()
     for (const { path } of outputs) {

@@ -1,0 +1,48 @@
+import type { BatchPosition } from './handle.ts'
+import type { BatchQueue } from './queue.ts'
+import { SchedulerOutputError, type Listed, type Listing } from './scheduler.ts'
+import { EnvironmentError } from '../environment.ts'
+
+type Position = Pick<BatchPosition, 'batch' | 'index'>
+
+/** The scheduler's list, by the place of jobs in their batches. */
+export interface ListedJobs {
+  listingOf(job: Position): Listing | undefined
+  /** More than one where a submission whose answer was lost was made again. */
+  nativeIdsOf(job: Position): readonly string[]
+  hasBatch(name: string): boolean
+}
+
+/** Which word counts where a job is listed more than once: the one that says that it is alive. */
+const order: readonly Listing['kind'][] = ['running', 'queued', 'unclear', 'stuck', 'ended', 'stopped']
+
+export async function listedJobs(queue: BatchQueue, signal: AbortSignal): Promise<ListedJobs> {
+  const batches = new Map<string, Map<number, (readonly [string, Listed])[]>>()
+  for (const [nativeId, row] of await asked(queue.list(signal))) {
+    let batch = batches.get(row.batchName)
+    if (batch === undefined) batches.set(row.batchName, (batch = new Map()))
+    const rows = batch.get(row.index)
+    if (rows === undefined) batch.set(row.index, [[nativeId, row]])
+    else rows.push([nativeId, row])
+  }
+  const rowsOf = ({ batch, index }: Position) => batches.get(batch)?.get(index) ?? []
+  return {
+    listingOf: (job) => {
+      const listings = rowsOf(job).map(([, { listing }]) => listing)
+      listings.sort((one, other) => order.indexOf(one.kind) - order.indexOf(other.kind))
+      return listings[0]
+    },
+    nativeIdsOf: (job) => rowsOf(job).map(([nativeId]) => nativeId),
+    hasBatch: (name) => batches.has(name),
+  }
+}
+
+/** A scheduler whose answer cannot be read gave none: an error of the environment. */
+export async function asked<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof SchedulerOutputError) throw new EnvironmentError(error.message, { cause: error })
+    throw error
+  }
+}

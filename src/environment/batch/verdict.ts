@@ -1,0 +1,128 @@
+import { constants } from 'node:os'
+import type { Observation } from '../environment.ts'
+import type { JobMark } from '../job-files/job-files.ts'
+import type { Listing } from './scheduler.ts'
+
+/** All that is known of a job when it is judged. */
+export interface Evidence {
+  /** Looked at after the list was asked for. */
+  readonly mark: JobMark
+  /** The scheduler's word, from its list; undefined where it no longer lists the job. */
+  readonly listing: Listing | undefined
+  /** The accounting's word on jobs that are not listed; undefined where it has none (yet). */
+  readonly accounted: Listing | undefined
+  /** Whether the accounting may still come to know. */
+  readonly mayBeAccounted: boolean
+  /** How long nothing was heard that explains the job, in milliseconds. */
+  readonly missingMs: number
+  readonly limits: VerdictLimits
+}
+
+export interface VerdictLimits {
+  /** How late the exit file of a job that left the list may be: network file systems show new files late. */
+  readonly exitFileGraceMs: number
+  /** How long the scheduler is waited for to say why a signal ended a job. */
+  readonly causeGraceMs: number
+}
+
+/** What to make of it. */
+export interface Verdict {
+  readonly observation: Observation
+  /** Nothing explains the job so far: time counts until the next look. */
+  readonly isMissing: boolean
+  /** It must be cancelled before it ends. */
+  readonly isStuck?: boolean
+}
+
+/**
+ * Judges one job. Exit codes come from its own exit file only; the scheduler's word counts where there is none, and
+ * for the cause of a signal. A job that nobody explains is waited for, then lost.
+ */
+export function judge(evidence: Evidence): Verdict {
+  const { mark } = evidence
+  if (mark.kind === 'absent')
+    return certain({ kind: 'lost', message: 'The directory of the job is not there (any more).' })
+  return mark.kind === 'ended' ? judgeEnded(evidence, mark) : judgeOpen(evidence, mark)
+}
+
+function judgeEnded(evidence: Evidence, mark: Extract<JobMark, { kind: 'ended' }>): Verdict {
+  const { end, host } = mark
+  if (mark.isCancelled) return certain(cancelled)
+  const word = wordOf(evidence)
+  if (end.kind === 'exited') {
+    // What a shell says of its child that was killed.
+    if (end.exitCode === 137 && word?.kind === 'stopped' && word.cause === 'out-of-memory')
+      return certain(word)
+    return certain({ kind: 'exited', exitCode: end.exitCode, ...(host !== undefined && { host }) })
+  }
+  if (end.kind === 'timeout')
+    return certain({ kind: 'stopped', cause: 'timeout', message: 'It ran longer than its wall time.' })
+  if (end.kind === 'failed') return certain({ kind: 'stopped', cause: 'unknown', message: end.message })
+  if (word?.kind === 'stopped' && word.cause !== 'unknown' && word.cause !== 'signal') return certain(word)
+  const mayHearMore = evidence.listing?.kind === 'running' || (word === undefined && evidence.mayBeAccounted)
+  if (mayHearMore && evidence.missingMs < evidence.limits.causeGraceMs)
+    return { observation: running(host), isMissing: true }
+  return certain({
+    kind: 'stopped',
+    cause: 'signal',
+    message: `It was ended by ${signalName(end.signal)}.`,
+  })
+}
+
+function judgeOpen(
+  evidence: Evidence,
+  mark: Extract<JobMark, { readonly kind: 'waiting' | 'started' }>,
+): Verdict {
+  const { listing, accounted } = evidence
+  const word = listing ?? accounted
+  switch (word?.kind) {
+    case 'queued':
+    case 'running':
+    case 'unclear':
+      return certain(word)
+    case 'stuck':
+      return { observation: mark.isCancelled ? cancelled : word.stopped, isMissing: false, isStuck: true }
+    case 'stopped':
+      return certain(mark.isCancelled ? cancelled : word)
+    case 'ended':
+    case undefined:
+  }
+  if (mark.isCancelled) return certain(cancelled)
+  if (evidence.missingMs < evidence.limits.exitFileGraceMs)
+    return {
+      observation: mark.kind === 'started' ? running(mark.host) : { kind: 'queued' },
+      isMissing: true,
+    }
+  if (word === undefined)
+    return certain({
+      kind: 'lost',
+      message: 'The scheduler does not know the job any more, and it left no exit file.',
+    })
+  const code = word.exitCode === undefined ? '' : ` with exit code ${word.exitCode}`
+  const where = mark.kind === 'started' ? ` on ${mark.host}` : ', and it never started'
+  return certain({
+    kind: 'stopped',
+    cause: 'unknown',
+    message: `The scheduler says that it ended${code}, but it left no exit file${where}. Do the computers of jobs see the work directory?`,
+  })
+}
+
+const cancelled: Observation = { kind: 'stopped', cause: 'cancelled', message: 'It was cancelled.' }
+
+function certain(observation: Observation): Verdict {
+  return { observation, isMissing: false }
+}
+
+function running(host: string | undefined): Observation {
+  return { kind: 'running', ...(host !== undefined && { host }) }
+}
+
+/** What the scheduler says of a job that is over. */
+function wordOf({ listing, accounted }: Evidence): Listing | undefined {
+  return listing?.kind === 'queued' || listing?.kind === 'running' ? accounted : (listing ?? accounted)
+}
+
+function signalName(signal: number): string {
+  const name = Object.entries(constants.signals).find(([, number]) => number === signal)?.[0]
+  return name === undefined ? `signal ${signal}` : name
+}
