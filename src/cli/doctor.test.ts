@@ -5,6 +5,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fakeTerminal } from '../../test/helpers/fake-terminal.ts'
 import { startTestServer } from '../../test/helpers/running-server.ts'
 import { lockDataDirectory } from '../config/data-directory-lock.ts'
+import { writeFileDurably } from '../files/durable-file.ts'
+import { createNamedEnvironments } from '../store/named-environments.ts'
+import { openPreferences, secretsIn } from '../store/preferences.ts'
+import { createSecrets } from '../store/secrets.ts'
 import { openAuditLog } from '../store/audit-log.ts'
 import { checkClock, computerChecks } from './doctor/computer.ts'
 import type { Finding } from './doctor/findings.ts'
@@ -101,4 +105,31 @@ test('a clock that is long past or behind the files is wrong', () => {
 test('an old Node is wrong', () => {
   const [node] = computerChecks('20.1.0', {})
   expect(() => node?.run(AbortSignal.timeout(1000))).toThrow('Expected version 24 or later, got 20.1.0.')
+})
+
+test('named environments are tried; those with secrets only where the password is given', async () => {
+  await mkdir(directory, { mode: 0o700 })
+  const passwordFile = join(directory, '..', 'password')
+  await writeFile(passwordFile, 'sesame\n', { mode: 0o600 })
+  const preferences = await openPreferences(join(directory, 'preferences.json'), writeFileDurably)
+  const named = createNamedEnvironments(preferences, createSecrets(secretsIn(preferences), 'sesame'))
+  await named.keep({ name: 'here', kind: 'local', options: { slots: 1 } }, {})
+  await named.keep({ name: 'odd', kind: 'local', options: { slots: 'many' } }, {})
+  await named.keep({ name: 'secret', kind: 'local', options: {} }, { stray: 'open' })
+  const told = async (...words: readonly string[]) =>
+    (await examine(...words)).findings.filter(({ name }) => /environment (here|odd|secret)/.test(name))
+  expect(await told()).toEqual([
+    { name: 'environment here', isFine: true, text: 'answers' },
+    {
+      name: 'environment odd',
+      isFine: false,
+      text: expect.stringContaining('The option slots'),
+      hint: expect.any(String),
+    },
+    { name: 'environment secret', isFine: true, text: expect.stringContaining('--password-file') },
+  ])
+  expect((await told('--password-file', passwordFile)).at(-1)).toMatchObject({
+    isFine: false,
+    text: expect.stringContaining('"stray"'),
+  })
 })

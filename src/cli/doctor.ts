@@ -28,7 +28,7 @@ async function examine(options: CommonOptions, terminal: Terminal): Promise<void
   const checks = [
     ...computerChecks(process.versions.node, variables),
     ...dataChecks(values, now),
-    ...(await environmentChecks(variables, now)),
+    ...(await environmentChecks(values, variables, now)),
   ]
   const tell = async (finding: Finding) => {
     if (!json) await print(terminal, describe(finding, terminal))
