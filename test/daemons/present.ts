@@ -1,44 +1,7 @@
-import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, readFileSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe } from 'vitest'
-import { accountName } from './account.ts'
+import { whyAbsent, type DaemonKind } from './absence.ts'
 
-/** Programs that each kind of daemon needs, besides root on Linux with namespaces. */
-const needs = {
-  sshd: ['sshd', 'ssh', 'ssh-keygen', 'perl'],
-  'ssh-hosts': ['sshd', 'ssh', 'ssh-keygen', 'perl', 'ip', 'nft', 'tc'],
-  slurm: ['munged', 'slurmctld', 'slurmd', 'sbatch', 'scontrol'],
-  accounting: [
-    'munged',
-    'slurmctld',
-    'slurmd',
-    'sbatch',
-    'slurmdbd',
-    'mariadbd',
-    'mariadb',
-    'slurm-wlm/accounting_storage_mysql.so',
-  ],
-  cgroup: ['munged', 'slurmctld', 'slurmd', 'sbatch', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/freezer'],
-  slurmrestd: ['munged', 'slurmctld', 'slurmd', 'sbatch', 'slurmrestd', 'slurm-wlm/auth_jwt.so'],
-  torque: ['munged', 'slurmctld', 'slurmd', 'sbatch', '/var/cache/molehill/torque/usr/bin/qsub'],
-  sge: ['sge_qmaster', 'sge_execd', 'qsub', 'ip', 'sshd', 'ssh-keygen', 'perl'],
-  condor: ['/var/cache/molehill/condor-trixie/usr/bin/condor_submit', 'ip', 'ssh-keygen', 'perl'],
-} as const satisfies Record<string, readonly string[]>
-
-export type DaemonKind = keyof typeof needs
-
-/** Why daemons of this kind cannot be started here; undefined when they can. */
-export function whyAbsent(kind: DaemonKind): string | undefined {
-  if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}`
-  if (process.getuid?.() !== 0) return 'needs root'
-  const missing = needs[kind].find((program) => !isThere(program))
-  if (missing !== undefined)
-    return `no ${missing} here: run scripts/install-services${kind === 'condor' ? ' --condor' : ''}`
-  if (!readFileSync('/etc/passwd', 'utf8').includes(`\n${accountName}:`))
-    return `no account ${accountName} here: run scripts/install-services`
-  return whyNoNamespaces()
-}
+export { whyAbsent, type DaemonKind } from './absence.ts'
 
 /** As `describe`, for tests that need real daemons: where they are absent the tests are skipped and the name says why. */
 export function describeWith(
@@ -48,42 +11,8 @@ export function describeWith(
 ): void {
   const why = [kinds]
     .flat()
-    .map(whyAbsent)
+    .map((kind) => whyAbsent(kind))
     .find((each) => each !== undefined)
   const register = why === undefined ? describe : describe.skip
   register(why === undefined ? name : `${name} (skipped: ${why})`, body)
-}
-
-function isThere(program: string): boolean {
-  if (program.startsWith('/')) return existsSync(program)
-  if (program.includes('/'))
-    return readdirSync('/usr/lib').some((each) => existsSync(join('/usr/lib', each, program)))
-  const directories = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin']
-  return directories.some((each) => {
-    try {
-      accessSync(join(each, program), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
-}
-
-let namespaces: { why: string | undefined } | undefined
-
-/** Asks the kernel once: containers often forbid namespaces, or know no virtual network devices. */
-function whyNoNamespaces(): string | undefined {
-  namespaces ??= { why: askForNamespaces() }
-  return namespaces.why
-}
-
-function askForNamespaces(): string | undefined {
-  const trial = 'mount -t tmpfs tmpfs /run && ip link add one type veth peer name two'
-  const { status, stderr, error } = spawnSync(
-    'unshare',
-    ['--mount', '--pid', '--fork', '--net', '--uts', 'sh', '-c', trial],
-    { encoding: 'utf8' },
-  )
-  if (status === 0) return undefined
-  return `no namespaces here: ${(error?.message ?? stderr).trim()}`
 }

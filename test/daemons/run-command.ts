@@ -20,7 +20,9 @@ export function tryCommand(
 ): Promise<CommandResult> {
   const [program = '', ...rest] = command
   return new Promise((resolve, reject) => {
-    const child = spawn(program, rest, { env: { ...process.env, ...variables } })
+    // daemons lie where not every root looks
+    const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
+    const child = spawn(program, rest, { env: { ...process.env, PATH: path, ...variables } })
     const out: Buffer[] = []
     const error: Buffer[] = []
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs)

@@ -78,7 +78,7 @@ describeWith('sshd', 'an SSH server for tests', () => {
       const server = await startSshd()
       console.log(JSON.stringify([server.directory, await server.processes()]))
       process.kill(process.pid, 'SIGKILL')`
-    const { code, stdout } = await tryCommand(['node', '--input-type=module', '--eval', program])
+    const { code, stdout } = await tryCommand([process.execPath, '--input-type=module', '--eval', program])
     expect(code).toBe(137)
     const [directory, pids] = JSON.parse(stdout) as [string, number[]]
     expect(pids.length).toBeGreaterThanOrEqual(1)
