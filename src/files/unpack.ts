@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, realpath, rename } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { Readable, type Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { boxCommand } from '../isolation/box-command.ts'
+import { awaitEnd } from '../isolation/box-end.ts'
 import { noIsolation, type BoxView, type Isolation } from '../isolation/isolation.ts'
 import { packagePaths } from '../isolation/package-paths.ts'
 import { Problem, problems, type ProblemCode } from '../problem.ts'
@@ -86,7 +86,7 @@ async function runChild(
   const child = startChild(await realpath(quarantine), limits, isolation)
   const output = keepText(child.stdout)
   const complaints = keepText(child.stderr)
-  const closed = once(child, 'close')
+  const closed = awaitEnd(child)
   const interruption = Promise.withResolvers<never>()
   const timer = setTimeout(() => interruption.reject(stalled(limits)), limits.timeMs)
   const abort = () => interruption.reject(signal?.reason)

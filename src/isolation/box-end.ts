@@ -1,3 +1,5 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { constants } from 'node:os'
 import { hasBox, type Isolation } from './isolation.ts'
 
@@ -5,6 +7,29 @@ import { hasBox, type Isolation } from './isolation.ts'
 export interface ProgramEnd {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
+}
+
+/** How long the pipes of a box that has ended may stay open. */
+const pipesGraceMs = 5000
+
+/**
+ * Resolves when a program has ended and all that it wrote was read. A box that is killed while it is being made may
+ * leave a process behind that holds the pipes: they are let go of a while after the end, and nobody waits for them.
+ * Rejects when the program could not be started. To be called in the turn in which it was started.
+ */
+export async function awaitEnd(child: ChildProcess, graceMs = pipesGraceMs): Promise<void> {
+  const closed = once(child, 'close')
+  let timer: NodeJS.Timeout | undefined
+  child.once('exit', () => {
+    timer = setTimeout(() => {
+      for (const stream of child.stdio) stream?.destroy()
+    }, graceMs)
+  })
+  try {
+    await closed
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { realpath } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
-import { programEnd } from '../isolation/box-end.ts'
+import { awaitEnd, programEnd } from '../isolation/box-end.ts'
 import { noIsolation, type BoxView, type Isolation } from '../isolation/isolation.ts'
 import { packagePaths } from '../isolation/package-paths.ts'
 import type { Plan } from '../workflow/plan.ts'
@@ -119,7 +119,7 @@ async function runScript({
       const how = programEnd(isolation, code as number | null, killedBy as NodeJS.Signals | null)
       return { code: how.code, killedBy: how.signal }
     })
-    const [how] = await Promise.all([exit, once(child, 'close')])
+    const [how] = await Promise.all([exit, awaitEnd(child)])
     return { ...how, endedFor, answer: answer.text(), output: output.text(), errors: errors.text() }
   } finally {
     clearTimeout(timer)
