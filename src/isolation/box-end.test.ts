@@ -17,7 +17,8 @@ let isolation: Isolation
 beforeEach(async () => {
   directory = await realpath(await mkdtemp(join(tmpdir(), 'molehill-box-end-')))
   const bubblewrap = join(directory, 'bwrap')
-  await writeFile(bubblewrap, `#!/bin/sh\nsetsid sleep 600 &\necho $! >> ${directory}/pids\nexit 1\n`)
+  const started = `cd ${directory}; setsid sh -c 'echo $$ > pids; exec sleep 600' & until [ -s pids ]; do :; done`
+  await writeFile(bubblewrap, `#!/bin/sh\n${started}\nexit 1\n`)
   await chmod(bubblewrap, 0o755)
   isolation = { ...noIsolation, wish: 'required', bubblewrap }
 })
