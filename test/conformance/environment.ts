@@ -26,7 +26,7 @@ export function describeEnvironment(name: string, make: (directory: string) => P
       await expect(trial.environment.check(noSignal)).resolves.toBeUndefined()
     })
 
-    test.each([0, 7, 130, 255])('reports exit code %i', async (code) => {
+    test.each([0, 7, 99, 100, 130, 137, 143, 255])('reports exit code %i', async (code) => {
       const { end } = await trial.run(trial.shell(`exit ${code}`))
       expect(end).toMatchObject({ kind: 'exited', exitCode: code })
     })
@@ -120,6 +120,32 @@ export function describeEnvironment(name: string, make: (directory: string) => P
       expect(String(read('data/x.csv'))).toBe('changed\n')
       expect(readFileSync(join(trial.workDirectory, 'data/x.csv'), 'utf8')).toBe('original')
       expect(readdirSync(trial.workDirectory)).toEqual(['data'])
+    })
+
+    test('what many jobs share is there for each of them', async () => {
+      const runtime = join(trial.directory, 'runtime')
+      mkdirSync(join(runtime, 'lib'), { recursive: true })
+      writeFileSync(join(runtime, 'lib/program'), '#!/bin/sh\necho "program $1"', { mode: 0o755 })
+      writeFileSync(join(trial.directory, 'table'), 'table')
+      const shared = [
+        { from: runtime, to: '.runtime' },
+        { from: join(trial.directory, 'table'), to: 'tables/one' },
+      ]
+      for (const number of [1, 2]) {
+        const script = `.runtime/lib/program ${number}; cat tables/one`
+        const { stdout } = await trial.run(trial.shell(script, { shared }))
+        expect(stdout).toBe(`program ${number}\ntable`)
+      }
+    })
+
+    test('a job runs in its own directory, knows its id and has nothing to read', async () => {
+      const request = trial.shell(
+        'wc -c; echo "$MOLEHILL_JOB_ID"; test "$PWD" -ef "$MOLEHILL_JOB_DIRECTORY" && pwd',
+      )
+      const { stdout } = await trial.run(request)
+      const [count, id, directory] = stdout.trim().split('\n')
+      expect([count?.trim(), id]).toEqual(['0', request.id])
+      expect(directory).not.toBe(trial.workDirectory)
     })
 
     test('takes 50 jobs in one submit and keeps them apart', async () => {
@@ -254,6 +280,53 @@ export function describeEnvironment(name: string, make: (directory: string) => P
       context.skip(!trial.environment.capabilities.resources.includes('wallTimeMs'), 'no wall time here')
       const { end } = await trial.run(trial.shell('exec sleep 600', { resources: { wallTimeMs: 100 } }))
       expect(end).toMatchObject({ kind: 'stopped', cause: 'timeout' })
+    })
+
+    test('a job whose time is up may end by itself, and its outputs are kept', async (context) => {
+      context.skip(!trial.environment.capabilities.resources.includes('wallTimeMs'), 'no wall time here')
+      const script = 'trap "echo part > result; exit 0" TERM; while :; do sleep 0.05; done'
+      const { end, read } = await trial.run(
+        trial.shell(script, { resources: { wallTimeMs: 700 }, outputs: [{ path: 'result' }] }),
+      )
+      expect(end).toMatchObject({ kind: 'stopped', cause: 'timeout' })
+      expect(String(read('result'))).toBe('part\n')
+    })
+
+    test('a job that ends before its time is up has not timed out', async (context) => {
+      context.skip(!trial.environment.capabilities.resources.includes('wallTimeMs'), 'no wall time here')
+      const { end } = await trial.run(trial.shell('exit 3', { resources: { wallTimeMs: 600_000 } }))
+      expect(end).toMatchObject({ kind: 'exited', exitCode: 3 })
+    })
+
+    test('nothing is left of an execution that was discarded, and it can begin again', async (context) => {
+      const { environment } = trial
+      context.skip(environment.discard === undefined, 'nothing lies anywhere but with the jobs')
+      const name = `only-here-${process.pid}`
+      writeFileSync(join(trial.workDirectory, name), 'content')
+      const { handle } = await trial.run(trial.shell(`cat ${name}`))
+      await environment.release([handle], noSignal)
+      await environment.discard?.(trial.workDirectory, noSignal)
+      await environment.discard?.(trial.workDirectory, noSignal)
+      const left = readdirSync(trial.ownDirectory, { recursive: true, encoding: 'utf8' })
+      expect(left.filter((path) => path.includes(name) || path.includes(handle.id))).toEqual([])
+      expect((await trial.run(trial.shell(`cat ${name}`))).stdout).toBe('content')
+    })
+
+    test('discarding an execution ends the jobs that it still has', async (context) => {
+      const { environment } = trial
+      context.skip(environment.discard === undefined, 'nothing lies anywhere but with the jobs')
+      const handle = await trial.submit(trial.shell('exec sleep 600'))
+      await trial.waitForRunning(handle)
+      await environment.discard?.(trial.workDirectory, noSignal)
+      expect(await trial.observe(handle)).toMatchObject({ kind: 'lost' })
+    })
+
+    test('an inspection finds everything good', async (context) => {
+      const { environment } = trial
+      context.skip(environment.inspect === undefined, 'nothing to look at')
+      const findings = (await environment.inspect?.(noSignal)) ?? []
+      expect(findings.length).toBeGreaterThan(0)
+      expect(findings.filter(({ isGood }) => !isGood)).toEqual([])
     })
 
     test('tells of changes without being asked', async (context) => {
