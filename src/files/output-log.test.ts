@@ -141,6 +141,32 @@ test('a tail that no character fits in is refused', async () => {
   )
 })
 
+test('a text that is appended at a place begins there, and nothing comes before it meanwhile', async () => {
+  const log = await OutputLog.open(home, small)
+  const places: number[] = []
+  const text = `${'a line of the text\n'.repeat(8)}`
+  await log.append('first\n')
+  const appended = log.appendAt(text, async (at) => {
+    void log.append('late\n')
+    await new Promise((resolve) => setImmediate(resolve))
+    places.push(at, log.totalBytes)
+  })
+  await appended
+  await log.flush()
+  expect(places).toEqual([6, 6])
+  expect((await OutputLog.open(home, small)).totalBytes).toBe(6 + text.length + 5)
+  expect(await log.read()).toBe(`first\n${text}late\n`)
+})
+
+test('a text whose place cannot be noted is not appended', async () => {
+  const log = await OutputLog.open(home, small)
+  await expect(log.appendAt('text\n', () => Promise.reject(new Error('no journal')))).rejects.toThrow(
+    'no journal',
+  )
+  await log.append('next\n')
+  expect(await log.read()).toBe('next\n')
+})
+
 describe('boundaries', () => {
   test('any text in any pieces comes back whole or with the right gap', async () => {
     const outcome = await check(
