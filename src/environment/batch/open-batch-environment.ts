@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Environment } from '../environment.ts'
+import type { Host } from '../host.ts'
+import { openJobFiles } from '../job-files/open-job-files.ts'
+import { LocalHost } from '../local-host.ts'
+import type { PluginContext } from '../plugin.ts'
+import { openSshHost } from '../ssh/ssh-hosts.ts'
+import { batchEnvironment, type BatchEnvironmentOptions } from './batch-environment.ts'
+import type { BatchOptions } from './batch-options.ts'
+import { commandQueue } from './command-queue.ts'
+import { moduleLines } from './module-lines.ts'
+import { defaultResources } from './option-shapes.ts'
+import type { BatchQueue } from './queue.ts'
+import type { Scheduler } from './scheduler.ts'
+
+/** What an environment may want otherwise. */
+export interface BatchWays {
+  /** Talks to the scheduler; its commands on the host where absent. */
+  readonly queue?: BatchQueue
+  /** Instead of the one that the options describe. */
+  readonly host?: Host
+  readonly limits?: Partial<BatchEnvironmentOptions>
+}
+
+/** The environment that a scheduler and options make: on this computer, or behind SSH where options name a host. */
+export function openBatchEnvironment(
+  name: string,
+  scheduler: Scheduler,
+  options: BatchOptions,
+  context: PluginContext,
+  ways: BatchWays = {},
+): Environment {
+  mkdirSync(context.directory, { recursive: true, mode: 0o700 })
+  const newMark = () => `M${randomBytes(12).toString('hex')}x`
+  const host = ways.host ?? openHost(options, context)
+  const files = openJobFiles(host, {
+    base: options.workDirectory ?? (host.sharesFiles ? join(context.directory, 'host') : '~/.molehill'),
+    directory: context.directory,
+    prologue: [...moduleLines(options.modules), ...options.prologue],
+    newMark,
+    now: context.now,
+  })
+  const queue = ways.queue ?? commandQueue(scheduler, host, newMark)
+  const { pollMs, maxQueued, submissionsPerMinute, stopGraceMs } = options
+  return batchEnvironment(
+    name,
+    { host, queue, scheduler, files, now: context.now, warn: context.warn },
+    {
+      maxQueued,
+      submissionsPerMinute,
+      stopGraceMs,
+      defaults: defaultResources(options),
+      ...(pollMs !== undefined && {
+        pollInterval: { minMs: pollMs.min, maxMs: pollMs.max, stepMs: Math.max(1, pollMs.min) },
+      }),
+      ...ways.limits,
+    },
+  )
+}
+
+function openHost(options: BatchOptions, context: PluginContext): Host {
+  const { host, sharesFiles } = options
+  if (host !== undefined) return openSshHost({ ...options, host }, sharesFiles ?? false, context)
+  return new LocalHost({
+    variables: passing(context.variables),
+    ...(sharesFiles !== undefined && { sharesFiles }),
+  })
+}
+
+/** What commands of schedulers need; some pass all of it on to jobs. No locale: it would become that of the jobs. */
+const passed =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LD_LIBRARY_PATH|PERL5LIB|SLURM_CONF|SGE_.*|CONDOR_CONFIG|PBS_CONF_FILE|PBS_SERVER|PBS_DEFAULT|KRB5.*)$/
+
+function passing(variables: PluginContext['variables']): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(variables).flatMap(([name, value]) =>
+      value !== undefined && passed.test(name) ? [[name, value]] : [],
+    ),
+  )
+}

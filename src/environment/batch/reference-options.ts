@@ -1,0 +1,55 @@
+/** What a script can say of any batch scheduler. */
+export interface BatchReferenceOptions {
+  /** Another name than that of the scheduler in logs and counters. */
+  readonly name?: string
+
+  /** Name, address or alias (`~/.ssh/config`) of the login node; without it the scheduler's commands are run here. */
+  readonly host?: string
+  /** Without it, what `~/.ssh/config` says, or the server's own user. */
+  readonly user?: string
+  readonly port?: number
+  /** A private key, or the public one of a key that an agent holds. */
+  readonly identityFile?: string
+  /** Hosts to go through, first to last: `user@gateway:22,second`. */
+  readonly jump?: string
+  /** The only file of known hosts that counts. */
+  readonly knownHostsFile?: string
+  /** Takes the key of a host that is not known yet, and remembers it. */
+  readonly acceptNew?: boolean
+  /** Instead of `~/.ssh/config`. */
+  readonly configFile?: string
+  readonly connectTimeoutMs?: number
+  readonly keepAliveMs?: number
+  /** Whether commands see what the user's login profile sets; they do without it. */
+  readonly loginProfile?: boolean
+
+  /** Where files of jobs lie; every node must see it at the same path. `~/.molehill` behind SSH without it. */
+  readonly workDirectory?: string
+  /** Whether the cluster sees the server's files at the same paths, so that nothing has to travel. */
+  readonly sharesFiles?: boolean
+
+  /** How long a job may run that says nothing itself: `'90 min'`, `'2 h'`, `'1-02:00:00'`, or milliseconds. */
+  readonly time?: string | number
+  /** Memory of a job that asks for none itself: `'4 GB'`, or bytes. */
+  readonly memory?: string | number
+  /** Processors of a job that asks for none itself. */
+  readonly cpus?: number
+
+  /** Environment modules that are loaded before a job's command. */
+  readonly modules?: readonly string[]
+  /** Bash lines that every job reads before its command. */
+  readonly prologue?: readonly string[]
+  /** Options of the scheduler that have no name here, one a line as it writes them. */
+  readonly extraDirectives?: readonly string[]
+
+  /** Most jobs in one submission; 1000 without it. */
+  readonly maxArraySize?: number
+  /** Most jobs of this server in the queue or running; 10000 without it. */
+  readonly maxQueued?: number
+  /** Most submissions in a minute; 60 without it. */
+  readonly submissionsPerMinute?: number
+  /** How long a job may go on after it was asked to end, in milliseconds. */
+  readonly stopGraceMs?: number
+  /** How soon and how rarely the scheduler is asked, in milliseconds. */
+  readonly pollMs?: { readonly min: number; readonly max: number }
+}
