@@ -19,15 +19,11 @@ async function post(url: string, path: string, parameters: Record<string, string
   return { status: answer.status, body: text === '' ? undefined : JSON.parse(text) }
 }
 
-async function start(url: string, token: string): Promise<string> {
+async function start(url: string, token: string, content = script): Promise<string> {
   const form = new FormData()
   form.set('token', token)
   form.set('script', 'flow.ts')
-  form.set(
-    'workDirectory',
-    new Blob([new Uint8Array(tarGzip([{ name: 'flow.ts', content: script }]))]),
-    'w.tgz',
-  )
+  form.set('workDirectory', new Blob([new Uint8Array(tarGzip([{ name: 'flow.ts', content }]))]), 'w.tgz')
   const answer: unknown = await (await fetch(`${url}/start`, { method: 'POST', body: form })).json()
   return String(Object(answer).id)
 }
@@ -102,4 +98,24 @@ test('what a killed server left of uploads is gone at the next start, and a cert
   } finally {
     await again.close()
   }
+})
+
+test('jobs that have ended, and environments that are gone, are not in the metrics any more', async () => {
+  await using server = await startTestServer({ http: true })
+  const { token } = (await post(server.url, '/token', { password })).body
+  const metrics = async () => (await fetch(`${server.url}/metrics`)).text()
+  await post(server.url, '/environments/add', { token, name: 'here', kind: 'local' })
+  await post(server.url, '/environments/check', { token, name: 'here' })
+  expect(await metrics()).toContain('molehill_environment_up{environment="here"} 1')
+  const slow =
+    "import { commandTask } from 'molehill'\nexport default commandTask('wait', { command: ['sleep', '600'] })"
+  const id = await start(server.url, token, slow)
+  await expect
+    .poll(metrics, { timeout: 20_000 })
+    .toContain('molehill_jobs{environment="local",state="running"} 1')
+  await post(server.url, '/cancel', { token, id })
+  await post(server.url, '/environments/remove', { token, name: 'here' })
+  const last = await metrics()
+  expect(last).not.toMatch(/molehill_jobs\{[^}]*\} [1-9]/)
+  expect(last).not.toContain('"here"')
 })

@@ -332,8 +332,10 @@ async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<A
     metrics: {
       contentType: metrics.contentType,
       async text() {
+        const environments = await executions.environments.list()
+        metrics.countAnew()
         countExecutions(executions, metrics)
-        for (const { name, health } of await executions.environments.list())
+        for (const { name, health } of environments)
           if (health.state !== 'unknown') metrics.environmentUp(name, health.state === 'good')
         metrics.uploadsUnderWay(uploads.underWay)
         metrics.diskFree(await disk.freeBytes())

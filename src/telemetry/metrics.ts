@@ -2,6 +2,8 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 
 /** The numbers that the server tells about itself. No ids in labels: each new value is a time series for ever. */
 export interface Metrics {
+  /** Forgets what is counted anew each time: jobs and environments that are gone must not stay as they were. */
+  countAnew(): void
   /** How many executions are in a state now. */
   executionsInState(state: string, count: number): void
   /** How many jobs of an environment are in a state now. */
@@ -127,6 +129,10 @@ export function createMetrics(): Metrics {
   const labelEnvironment = boundNames(mostEnvironments, otherEnvironments)
 
   return {
+    countAnew() {
+      jobs.reset()
+      environmentUp.reset()
+    },
     executionsInState: (state, count) => executions.set({ state }, count),
     jobsInState: (environment, state, count) =>
       jobs.set({ environment: labelEnvironment(environment), state }, count),
