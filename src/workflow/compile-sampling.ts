@@ -3,6 +3,9 @@ import type { PlanBound, PlanFactor, PlanSampling } from './plan.ts'
 import type { Bound, Factor, Sampling } from './sampling.ts'
 import { isValue, type Json, type Value } from './value.ts'
 
+/** A sampling may have so many. */
+export const mostSamples = 1e9
+
 /** The plan's form of a sampling. What is wrong with it goes to `report`. */
 export function compileSampling(
   sampling: Sampling,
@@ -31,7 +34,12 @@ export function compileSampling(
       const { kind, factors, samples, seed } = sampling
       checkCount(samples, `${kind} takes samples`, report)
       if (!Number.isSafeInteger(seed)) report(`${kind} has the seed ${seed}; expected a whole number.`)
-      return { kind, factors: factors.map((factor) => compileFactor(factor, report)), samples, seed }
+      return {
+        kind,
+        factors: factors.map((factor) => compileFactor(factor, report)),
+        samples: bound(samples),
+        seed,
+      }
     }
     case 'files': {
       const { directory, pattern, value } = sampling
@@ -44,7 +52,12 @@ export function compileSampling(
       checkCount(sampling.count, 'replicate takes a count', report)
       if (!Number.isSafeInteger(sampling.seed))
         report(`replicate has the seed ${sampling.seed}; expected a whole number.`)
-      return { kind: 'replicate', value: sampling.value.name, count: sampling.count, seed: sampling.seed }
+      return {
+        kind: 'replicate',
+        value: sampling.value.name,
+        count: bound(sampling.count),
+        seed: sampling.seed,
+      }
     case 'index':
       return {
         kind: 'index',
@@ -65,11 +78,14 @@ export function samplingReads(sampling: Sampling): Value[] {
       return sampling.samplings.flatMap((factor) => samplingReads(factor))
     case 'uniform':
     case 'lhs':
-      return sampling.factors.flatMap(({ low, high }) => [low, high]).filter((each) => isValue(each))
+      return [sampling.samples, ...sampling.factors.flatMap(({ low, high }) => [low, high])].filter((each) =>
+        isValue(each),
+      )
     case 'index':
       return samplingReads(sampling.sampling)
-    case 'files':
     case 'replicate':
+      return [sampling.count].filter((each) => isValue(each))
+    case 'files':
       return []
   }
 }
@@ -107,9 +123,10 @@ function checkItems(items: readonly Json[], { name, type }: Value, report: (mess
   if (at >= 0) report(`Item ${at} of the list for ${name} is expected to be ${mismatch(items[at], type)}.`)
 }
 
-function checkCount(count: number, what: string, report: (message: string) => void): void {
-  if (!Number.isSafeInteger(count) || count < 1 || count > 1e9)
-    report(`${what} of ${count}; expected a whole number from 1 to 1000000000.`)
+function checkCount(count: Bound, what: string, report: (message: string) => void): void {
+  if (isValue(count)) return
+  if (!Number.isSafeInteger(count) || count < 1 || count > mostSamples)
+    report(`${what} of ${count}; expected a whole number from 1 to ${mostSamples}.`)
 }
 
 function bound(given: Bound): PlanBound {

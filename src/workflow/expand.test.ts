@@ -21,6 +21,17 @@ describe('samplings', () => {
     expect(() => all(range, { low: 'a' })).toThrow(SamplingError)
   })
 
+  it('take how many samples there are from the context, and refuse what is no count', () => {
+    const seeds: PlanSampling = { kind: 'replicate', value: 'seed', count: { value: 'n' }, seed: 1 }
+    expect(all(seeds, { n: 3 })).toEqual(all({ ...seeds, count: 3 }))
+    const factors = [{ value: 'x', integer: false, low: 0, high: 1 }]
+    const design: PlanSampling = { kind: 'lhs', factors, samples: { value: 'n' }, seed: 1 }
+    expect(all(design, { n: 4 })).toEqual(all({ ...design, samples: 4 }))
+    for (const n of [0, 1.5, -1, 2e9, 'a', null])
+      for (const sampling of [seeds, design])
+        expect(() => openSamples(sampling, { n }), String(n)).toThrow(SamplingError)
+  })
+
   it('combine all factors of a cross product, the last one fastest', () => {
     const letters: PlanSampling = { kind: 'list', value: 'letter', items: ['a', 'b'] }
     const numbers: PlanSampling = { kind: 'elements', value: 'n', of: 'numbers' }

@@ -1,3 +1,4 @@
+import { mostSamples } from './compile-sampling.ts'
 import type { Context } from './context.ts'
 import type { PlanBound, PlanFactor, PlanSampling } from './plan.ts'
 import { permuteAt, uniformAt } from './random.ts'
@@ -37,7 +38,7 @@ export function listingsOf(sampling: PlanSampling): readonly { directory: string
  * Makes a sampling ready to be asked.
  * @param context the values with which the exploration begins
  * @param listings the files found for each of `listingsOf`, as file values
- * Throws SamplingError when a bound is no number or a range never ends.
+ * Throws SamplingError when a bound is no number, a range never ends, or a count is out of range.
  */
 export function openSamples(
   sampling: PlanSampling,
@@ -68,8 +69,9 @@ function open(sampling: PlanSampling, context: Context, nextListing: () => reado
     case 'files':
       return fromArray(sampling.value, nextListing())
     case 'replicate': {
-      const { value, count, seed } = sampling
-      return { size: count, at: (index) => ({ [value]: permuteAt(seed, 0, index, 2 ** 31) }) }
+      const { value, seed } = sampling
+      const size = resolveCount(sampling.count, context)
+      return { size, at: (index) => ({ [value]: permuteAt(seed, 0, index, 2 ** 31) }) }
     }
     case 'index': {
       const inner = open(sampling.sampling, context, nextListing)
@@ -114,7 +116,8 @@ function openCross(factors: readonly Samples[]): Samples {
 }
 
 function openDesign(sampling: PlanSampling & { kind: 'uniform' | 'lhs' }, context: Context): Samples {
-  const { kind, samples: size, seed } = sampling
+  const { kind, seed } = sampling
+  const size = resolveCount(sampling.samples, context)
   const factors = sampling.factors.map((factor) => ({
     ...factor,
     low: resolve(factor.low, context),
@@ -141,6 +144,14 @@ function scale(unit: number, { integer, low, high }: PlanFactor & { low: number;
   if (!integer) return low + unit * (high - low)
   const [lowest, highest] = [Math.ceil(low), Math.floor(high)]
   return Math.min(highest, lowest + Math.floor(unit * (highest - lowest + 1)))
+}
+
+function resolveCount(count: PlanBound, context: Context): number {
+  const resolved = resolve(count, context)
+  if (Number.isSafeInteger(resolved) && resolved >= 1 && resolved <= mostSamples) return resolved
+  throw new SamplingError(
+    `A sampling of ${resolved} samples; expected a whole number from 1 to ${mostSamples}.`,
+  )
 }
 
 function resolve(bound: PlanBound, context: Context): number {

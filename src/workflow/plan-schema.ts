@@ -91,7 +91,9 @@ const hook = z.discriminatedUnion('kind', [
 
 const bound = z.union([anyNumber, z.strictObject({ value: z.string() })])
 const factor = z.strictObject({ value: z.string(), integer: z.boolean(), low: bound, high: bound })
-const design = { factors: z.array(factor), samples: count, seed: z.number().int() }
+// So many, or the name of the value that says how many.
+const size = z.union([count, z.strictObject({ value: z.string() })])
+const design = { factors: z.array(factor), samples: size, seed: z.number().int() }
 const sampling: z.ZodType<PlanSampling> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('range'), value: z.string(), from: bound, to: bound, step: bound }),
   z.strictObject({ kind: z.literal('list'), value: z.string(), items: z.array(json) }),
@@ -105,7 +107,7 @@ const sampling: z.ZodType<PlanSampling> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('uniform'), ...design }),
   z.strictObject({ kind: z.literal('lhs'), ...design }),
   z.strictObject({ kind: z.literal('files'), value: z.string(), directory: z.string(), pattern: z.string() }),
-  z.strictObject({ kind: z.literal('replicate'), value: z.string(), count, seed: z.number().int() }),
+  z.strictObject({ kind: z.literal('replicate'), value: z.string(), count: size, seed: z.number().int() }),
   z.strictObject({
     kind: z.literal('index'),
     value: z.string(),

@@ -180,9 +180,9 @@ export type PlanSampling =
   | {
       readonly kind: 'uniform' | 'lhs'
       readonly factors: readonly PlanFactor[]
-      readonly samples: number
+      readonly samples: PlanBound
       readonly seed: number
     }
   | { readonly kind: 'files'; readonly value: string; readonly directory: string; readonly pattern: string }
-  | { readonly kind: 'replicate'; readonly value: string; readonly count: number; readonly seed: number }
+  | { readonly kind: 'replicate'; readonly value: string; readonly count: PlanBound; readonly seed: number }
   | { readonly kind: 'index'; readonly value: string; readonly sampling: PlanSampling }

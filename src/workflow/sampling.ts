@@ -19,7 +19,7 @@ export type Sampling = { readonly location: SourceLocation | undefined } & (
   | {
       readonly kind: 'uniform' | 'lhs'
       readonly factors: readonly Factor[]
-      readonly samples: number
+      readonly samples: Bound
       readonly seed: number
     }
   | {
@@ -31,7 +31,7 @@ export type Sampling = { readonly location: SourceLocation | undefined } & (
   | {
       readonly kind: 'replicate'
       readonly value: Value<string, number>
-      readonly count: number
+      readonly count: Bound
       readonly seed: number
     }
   | { readonly kind: 'index'; readonly value: Value<string, number>; readonly sampling: Sampling }
@@ -77,7 +77,7 @@ export function between(value: Value<string, number>, low: Bound, high: Bound): 
 }
 
 /** Independent, uniformly distributed samples. The same seed gives the same samples on every machine. */
-export function uniform(factors: readonly Factor[], design: { samples: number; seed: number }): Sampling {
+export function uniform(factors: readonly Factor[], design: { samples: Bound; seed: number }): Sampling {
   return { kind: 'uniform', factors, ...design, location: locateCaller() }
 }
 
@@ -85,7 +85,7 @@ export function uniform(factors: readonly Factor[], design: { samples: number; s
  * Latin hypercube sampling: every factor's interval is cut into as many equal parts as there are samples, and each
  * part is hit once (McKay, Beckman, Conover 1979).
  */
-export function lhs(factors: readonly Factor[], design: { samples: number; seed: number }): Sampling {
+export function lhs(factors: readonly Factor[], design: { samples: Bound; seed: number }): Sampling {
   return { kind: 'lhs', factors, ...design, location: locateCaller() }
 }
 
@@ -101,7 +101,7 @@ export function files(
 }
 
 /** `count` different seeds for replications of a stochastic model. */
-export function replicate(value: Value<string, number>, count: number, { seed }: { seed: number }): Sampling {
+export function replicate(value: Value<string, number>, count: Bound, { seed }: { seed: number }): Sampling {
   return { kind: 'replicate', value, count, seed, location: locateCaller() }
 }
 
