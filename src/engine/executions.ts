@@ -301,6 +301,8 @@ class Engine implements Executions {
     await this.#queue.close()
     const active = [...this.#active.values()]
     for (const { run } of active) run.stop({ kind: 'suspended' })
+    // With a full disk, what is not committed was told to nobody, and is done again in the next life.
+    this.#writer.waitNoMore()
     await Promise.all(active.map(async ({ over }) => over))
     await this.#trackers.close()
     await this.#index.close()

@@ -98,6 +98,29 @@ describe('a database', () => {
     await database.close()
   })
 
+  it('waits for space on a full disk until it is told to wait no more', { timeout: 60_000 }, async () => {
+    const full = new FullDisk()
+    const database = await full.open(join(directory, 'journal.db'), journalSchema, journalVersion)
+    try {
+      full.isFull = true
+      database.write([['setFact', 'a', '1']])
+      await full.refused
+      full.isFull = false
+      await database.flushed()
+      expect(database.reader.prepare('SELECT value FROM facts').get()).toEqual({ value: '1' })
+
+      full.isFull = true
+      database.write([['setFact', 'a', '2']])
+      const flushed = database.flushed()
+      full.waitNoMore()
+      await expect(flushed).rejects.toThrow('database or disk is full')
+      expect(database.reader.prepare('SELECT value FROM facts').get()).toEqual({ value: '1' })
+    } finally {
+      await database.close()
+      await full.close()
+    }
+  })
+
   it('refuses the file of another version', async () => {
     const path = join(directory, 'journal.db')
     const other = new DatabaseSync(path)
@@ -106,3 +129,18 @@ describe('a database', () => {
     await expect(writer.open(path, journalSchema, journalVersion)).rejects.toThrow('version 99')
   })
 })
+
+class FullDisk extends DatabaseWriter {
+  isFull = false
+  readonly #refused = Promise.withResolvers<void>()
+
+  get refused(): Promise<void> {
+    return this.#refused.promise
+  }
+
+  override async ask(request: Parameters<DatabaseWriter['ask']>[0]): ReturnType<DatabaseWriter['ask']> {
+    if (!this.isFull || request.kind !== 'write') return super.ask(request)
+    this.#refused.resolve()
+    return { request: 0, kind: 'failed', message: 'database or disk is full', isOutOfSpace: true }
+  }
+}

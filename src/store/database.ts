@@ -18,6 +18,7 @@ type Request =
 export class DatabaseWriter {
   readonly #thread: Worker
   readonly #waiting = new Map<number, (reply: DatabaseReply) => void>()
+  readonly #patience = new AbortController()
   #lastRequest = 0
 
   constructor() {
@@ -48,6 +49,16 @@ export class DatabaseWriter {
       this.#waiting.set(number, resolve)
       this.#thread.postMessage({ ...request, request: number })
     })
+  }
+
+  /** Ends when nobody waits any more for space on a full disk. */
+  get patience(): AbortSignal {
+    return this.#patience.signal
+  }
+
+  /** Says that the server stops: what cannot be written now for want of space never will be. */
+  waitNoMore(): void {
+    this.#patience.abort()
   }
 
   async close(): Promise<void> {
@@ -160,7 +171,8 @@ export class Database {
     for (;;) {
       const reply = await this.#writer.ask({ kind: 'write', path: this.path, writes })
       if (reply.kind === 'done') return true
-      if (!reply.isOutOfSpace || this.#isClosed) {
+      const { patience } = this.#writer
+      if (!reply.isOutOfSpace || this.#isClosed || patience.aborted) {
         this.#failure = new Problem(
           'internal',
           `The journal ${this.path} cannot be written: ${reply.message}`,
@@ -169,7 +181,7 @@ export class Database {
         return false
       }
       // A full disk is waited for: nothing is lost, and nothing goes on that could not be kept.
-      await delay(1000)
+      await delay(1000, undefined, { signal: patience }).catch(() => undefined)
     }
   }
 }
