@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { findDamageAt } from '../../src/store/checksum.ts'
-import type { Report } from './figures.ts'
+import { stopFigures, type Report } from './figures.ts'
 import { checkHookRows, fanScript } from './kills-workflow.ts'
-import { executionDirectory, packScript, startLife, TortureClient, type Life } from './server.ts'
+import { executionDirectory, packScript, startLife, TortureClient, type Ending, type Life } from './server.ts'
 import { untilTrue } from './until.ts'
 
 const diskBytes = 48 * 2 ** 20
@@ -30,6 +30,7 @@ interface Counts {
   rowsWrong: number
   damaged: number
   notServing: number
+  readonly endings: Ending[]
   readonly faults: string[]
 }
 
@@ -50,6 +51,7 @@ export async function torture(): Promise<Report> {
     rowsWrong: 0,
     damaged: 0,
     notServing: 0,
+    endings: [],
     faults: [],
   }
   try {
@@ -70,6 +72,7 @@ export async function torture(): Promise<Report> {
       { name: 'executions that never end', value: counts.endless, most: 0 },
       { name: 'rows of hooks lost or doubled', value: counts.rowsWrong, most: 0 },
       { name: 'damaged databases', value: counts.damaged, most: 0 },
+      ...stopFigures(counts.endings),
     ],
     faults: counts.faults,
   }
@@ -81,9 +84,17 @@ async function onSmallDisk(directory: string, free: number, counts: Counts): Pro
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskBytes}`, 'none', mountPoint])
   try {
     const dataDirectory = join(mountPoint, 'data')
-    const life = await startLife(dataDirectory, { flags: ['--disk-reserve', '0'] })
+    const start = async () => startLife(dataDirectory, { flags: ['--disk-reserve', '0'] })
+    let life = await start()
     try {
-      await fillAndFree(life, { dataDirectory, mountPoint, free, counts })
+      const trial = { dataDirectory, mountPoint, free, counts }
+      const id = await fillUp(life, trial)
+      // Every other server is asked to stop while its disk is full; the next one goes on when there is space.
+      const isStopped = freeKibibytes.indexOf(free) % 2 === 1
+      if (isStopped) counts.endings.push(await life.end('SIGTERM'))
+      await rm(join(mountPoint, 'ballast'))
+      if (isStopped) life = await start()
+      await goOn(life, id, trial)
     } finally {
       await life.end('SIGTERM')
     }
@@ -99,8 +110,10 @@ interface Trial {
   readonly counts: Counts
 }
 
-async function fillAndFree(life: Life, { dataDirectory, mountPoint, free, counts }: Trial): Promise<void> {
-  const fault = (what: string): void => void counts.faults.push(`${free} KiB free: ${what}`)
+/** Runs an execution into a full disk and asks the server meanwhile. Gives the execution's id. */
+async function fillUp(life: Life, trial: Trial): Promise<string> {
+  const { mountPoint, free, counts } = trial
+  const fault = (what: string): void => tell(trial, what)
   const client = new TortureClient()
   await client.login(life)
   const { json, text } = await client.start(life, packScript(fanScript(size, retry)))
@@ -127,12 +140,20 @@ async function fillAndFree(life: Life, { dataDirectory, mountPoint, free, counts
     }
     await delay(200)
   }
-  await rm(ballast)
+  return id
+}
+
+/** There is space again: the execution ends, and a new one can be started. */
+async function goOn(life: Life, id: string, trial: Trial): Promise<void> {
+  const { dataDirectory, counts } = trial
+  const fault = (what: string): void => tell(trial, what)
   if (!life.isAlive()) {
     counts.dead += 1
     fault(`the server is gone: ${life.log().slice(-2000)}`)
     return
   }
+  const client = new TortureClient()
+  await client.login(life)
   await checkEnd(life, client, id, { dataDirectory, counts, fault })
   const again = await client.start(life, packScript(fanScript(3)))
   if (again.status !== 200) {
@@ -144,6 +165,10 @@ async function fillAndFree(life: Life, { dataDirectory, mountPoint, free, counts
       async () => (await client.state(life, String(again.json['id']))).json['state'] !== 'running',
       { forMs: 60_000 },
     )
+}
+
+function tell({ free, counts }: Trial, what: string): void {
+  counts.faults.push(`${free} KiB free: ${what}`)
 }
 
 async function checkEnd(

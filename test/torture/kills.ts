@@ -54,13 +54,20 @@ interface Watched {
  * Kills a server again and again while workflows run in it, and compares what it knows and what it wrote with what
  * it had promised. The same seed kills after the same waits.
  */
-export async function torture(options: { readonly kills: number; readonly seed: number }): Promise<Report> {
+export async function torture(options: {
+  readonly kills: number
+  readonly seed: number
+  /** After so long no further kill begins. */
+  readonly mostMs?: number
+}): Promise<Report> {
+  const until = performance.now() + (options.mostMs ?? Infinity)
   const directory = await mkdtemp(join(tmpdir(), 'molehill-torture-'))
   const trial = new KillTrial(join(directory, 'data'), options.seed)
   try {
-    for (let kill = 0; kill < options.kills; kill += 1) await trial.liveAndDie(kill)
+    let kills = 0
+    for (; kills < options.kills && performance.now() < until; kills += 1) await trial.liveAndDie(kills)
     await trial.liveToTheEnd()
-    return trial.report(options.kills)
+    return trial.report(kills)
   } finally {
     await trial.close()
     await rm(directory, { recursive: true, force: true })
@@ -95,6 +102,7 @@ class KillTrial {
     secondRuns: 0,
   }
   #life: Life | undefined
+  #stops = 0
 
   constructor(dataDirectory: string, seed: number) {
     this.#dataDirectory = dataDirectory
@@ -113,8 +121,10 @@ class KillTrial {
       await untilTrue('a start is answered', () => this.#watched.size > 0, { forMs: firstAnswerMs })
     await delay(lifeMs)
     const processes = processTree(life.pid)
-    if (uniformAt(this.#seed, 4, kill) < stopShare) this.#endings.push(await life.end('SIGTERM'))
-    else await life.end('SIGKILL')
+    if (uniformAt(this.#seed, 4, kill) < stopShare) {
+      this.#stops += 1
+      this.#endings.push(await life.end('SIGTERM'))
+    } else await life.end('SIGKILL')
     await busy
     await this.#countLeftBehind(processes)
     for (const [id, watched] of this.#watched) this.#compareJobs(id, watched)
@@ -135,7 +145,7 @@ class KillTrial {
   report(kills: number): Report {
     const counts = this.#counts
     return {
-      title: `${kills} kills, seed ${this.#seed}`,
+      title: `${kills - this.#stops} kills and ${this.#stops} SIGTERMs amid them, seed ${this.#seed}`,
       figures: [
         { name: 'executions answered with an id', value: this.#watched.size, least: 1 },
         { name: 'starts that nobody heard the answer of', value: counts.unanswered },

@@ -13,6 +13,7 @@ import { torture as torn } from './torn.ts'
 
 interface Options {
   readonly kills: number
+  readonly mostMs: number
   readonly points: number
   readonly cuts: number
   readonly flips: number
@@ -25,10 +26,11 @@ const kinds = { kills, torn, power, disk, descriptors, tasks, clients, clock } a
   (options: Options) => Promise<Report>
 >
 
-const help = `npm run torture -- [KIND ...] [--kills N] [--points N] [--cuts N] [--flips N] [--power-cuts N] [--seed N]
+const help = `npm run torture -- [KIND ...] [--kills N] [--minutes N] [--points N] [--cuts N] [--flips N] [--power-cuts N] [--seed N]
 
   KIND        ${Object.keys(kinds).join(', ')} (default: all)
   --kills N   how often the server is killed (default 200)
+  --minutes N after so long no further kill begins (default 600)
   --points N  at how many cuts of the last transaction a whole engine goes on (default 50)
   --cuts N    at how many places it is cut (default every byte)
   --flips N   how many bytes are flipped (default 1000)
@@ -40,6 +42,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     kills: { type: 'string', default: '200' },
+    minutes: { type: 'string', default: '600' },
     points: { type: 'string', default: '50' },
     cuts: { type: 'string', default: '1000000' },
     flips: { type: 'string', default: '1000' },
@@ -65,6 +68,7 @@ async function run(): Promise<void> {
   console.log(`${cpus().length} cores, Linux, Node ${process.versions.node}, load ${load?.toFixed(1)}\n`)
   const options = {
     kills: readCount('kills', values.kills),
+    mostMs: readCount('minutes', values.minutes) * 60_000,
     points: readCount('points', values.points),
     cuts: readCount('cuts', values.cuts),
     flips: readCount('flips', values.flips),

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Report } from './figures.ts'
+import { stopFigures, type Report } from './figures.ts'
 import { commandLineOf, openDescriptors, processTree, residentBytes, stillAlive } from './processes.ts'
-import { packScript, startLife, TortureClient, type Life } from './server.ts'
+import { packScript, startLife, TortureClient, type Ending, type Life } from './server.ts'
 import { untilTrue } from './until.ts'
 
 interface BadTask {
@@ -140,6 +140,7 @@ const flags = ['--script-time', '5s', '--script-memory', '256M']
 export async function torture(): Promise<Report> {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-tasks-'))
   const faults: string[] = []
+  const endings: Ending[] = []
   const rows: { readonly name: string; readonly value: string }[] = []
   const counts = { unasked: 0, slowest: 0, left: 0, endless: 0, badSentences: 0 }
   try {
@@ -189,6 +190,7 @@ export async function torture(): Promise<Report> {
         { name: 'descriptors before and after', value: `${descriptors}, ${openDescriptors(life.pid)}` },
       )
       if (!life.isAlive()) faults.push('the server is gone')
+      endings.push(await stopAmidTasks(life, client, join(directory, 'data'), faults))
     } finally {
       await life.end('SIGTERM')
     }
@@ -208,9 +210,59 @@ export async function torture(): Promise<Report> {
       },
       { name: 'slowest answer about the state (ms)', value: Math.round(counts.slowest) },
       { name: 'processes left behind', value: counts.left, most: 0 },
+      ...stopFigures(endings),
     ],
     faults,
   }
+}
+
+/** Tasks that never end by themselves. */
+const endlessTasks = [
+  commandScript(`trap "" TERM; while true; do sleep 1; done`),
+  functionScript(`for (;;) continue`),
+  functionScript(`await new Promise(() => setInterval(() => undefined, 1000))`),
+]
+
+/** Asks a server to stop while tasks run that do not want to. The next one has them all, and cancels them. */
+async function stopAmidTasks(
+  life: Life,
+  client: TortureClient,
+  dataDirectory: string,
+  faults: string[],
+): Promise<Ending> {
+  const ids: string[] = []
+  for (const script of endlessTasks) {
+    const { json, text } = await client.start(life, packScript(script))
+    if (typeof json['id'] !== 'string') throw new Error(`/start answered ${text}`)
+    ids.push(json['id'])
+  }
+  const isBusy = async (): Promise<boolean> => {
+    const states = await Promise.all(ids.map(async (id) => (await client.state(life, id)).json))
+    return states.filter(({ running }) => Number(running) > 0).length >= 2
+  }
+  await untilTrue('the slots are taken', isBusy, { forMs: 30_000 })
+  const processes = processTree(life.pid)
+  const ending = await life.end('SIGTERM')
+  const left = () => stillAlive(processes)
+  await untilTrue('nothing is left', () => left().length === 0, { forMs: 10_000 }).catch(() =>
+    faults.push(
+      `SIGTERM left ${left()
+        .map(({ pid }) => commandLineOf(pid))
+        .join(', ')}`,
+    ),
+  )
+  const next = await startLife(dataDirectory, { flags })
+  try {
+    for (const id of ids) {
+      const before = (await client.state(next, id)).json['state']
+      if (before !== 'running') faults.push(`after SIGTERM, ${id} is ${JSON.stringify(before)}`)
+      const { status, text } = await client.post(next, 'cancel', { id })
+      if (status >= 300) faults.push(`a cancel was answered with ${status}: ${text}`)
+    }
+  } finally {
+    await next.end('SIGTERM')
+  }
+  return ending
 }
 
 interface BadEnd {
