@@ -172,7 +172,7 @@ class BatchEnvironment implements Environment {
     const waiting = new Map<FollowedJob, Observation>()
     for (const job of jobs) {
       const listing = listed.listingOf(job)
-      if (listing?.kind === 'queued') waiting.set(job, listing)
+      if (listing?.kind === 'queued' && job.isProven) waiting.set(job, listing)
     }
     const looked = jobs.filter((job) => !waiting.has(job))
     const marks = await files.look(
@@ -200,6 +200,7 @@ class BatchEnvironment implements Environment {
         missingMs: job.missingSince === undefined ? 0 : now - job.missingSince,
         limits: this.#options,
       })
+      job.isProven = marks.get(job.place.id)?.kind !== 'absent'
       job.missingSince = verdict.isMissing ? (job.missingSince ?? now) : undefined
       const { kind } = verdict.observation
       job.hasEnded = kind === 'exited' || kind === 'stopped'
@@ -285,7 +286,13 @@ class BatchEnvironment implements Environment {
     if (known !== undefined) return known
     const position = readHandle(handle)
     if (position === undefined) return undefined
-    const job: FollowedJob = { ...position, handle, missingSince: undefined, hasEnded: false }
+    const job: FollowedJob = {
+      ...position,
+      handle,
+      missingSince: undefined,
+      isProven: false,
+      hasEnded: false,
+    }
     this.#jobs.set(handle.id, job)
     return job
   }

@@ -57,7 +57,9 @@ export interface FollowedJob extends BatchPosition {
   readonly handle: JobHandle
   /** When the job first could not be explained; see `Evidence.missingMs`. */
   missingSince: number | undefined
-  /** How it ended, once that is certain. */
+  /** Whether its directory was there: a handle may be older than what it speaks of. */
+  isProven: boolean
+  /** Whether it has ended, for certain. */
   hasEnded: boolean
 }
 

@@ -155,7 +155,13 @@ export class Submitter {
   #accept(handle: JobHandle, outcomes: Map<JobId, SubmitOutcome>): void {
     const position = readHandle(handle)
     if (position === undefined) return
-    this.#jobs.set(handle.id, { ...position, handle, missingSince: undefined, hasEnded: false })
+    this.#jobs.set(handle.id, {
+      ...position,
+      handle,
+      missingSince: undefined,
+      isProven: true,
+      hasEnded: false,
+    })
     outcomes.set(handle.id, { kind: 'accepted', handle })
   }
 
