@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { Environment } from './environment.ts'
+import type { SshHosts } from './ssh/ssh-hosts.ts'
 
 /** What a folder under `environments/` exports as `plugin`: the way to make environments of one kind. */
 export interface EnvironmentPlugin<Options = unknown> {
@@ -58,6 +59,8 @@ export interface PluginContext {
   readonly boxes?: JobBoxes
   /** For jobs on this computer. */
   readonly limits?: JobLimits
+  /** Connections that environments share; each makes its own where this is absent. */
+  readonly hosts?: SshHosts
   readonly now: () => number
   /** For a person to read: what went wrong and what was done about it. */
   readonly warn: (message: string) => void

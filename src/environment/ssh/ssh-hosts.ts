@@ -1,5 +1,6 @@
 import { SshConnection, type ConnectionSurroundings } from './connection.ts'
-import type { SshOptions } from './options.ts'
+import type { PluginContext } from '../plugin.ts'
+import { pickSshOptions, type SshOptions } from './options.ts'
 import { SshHost } from './ssh-host.ts'
 
 /** The hosts behind SSH of one server: those with the same options share one connection. */
@@ -41,4 +42,14 @@ function passing(variables: Readonly<Record<string, string | undefined>>): Recor
       value !== undefined && passed.test(name) ? [[name, value]] : [],
     ),
   )
+}
+
+/** A host behind SSH as an environment's options describe it: on the server's connection to it, where there is one. */
+export function openSshHost(
+  options: Parameters<typeof pickSshOptions>[0],
+  sharesFiles: boolean,
+  context: Pick<PluginContext, 'variables' | 'now' | 'hosts'>,
+): SshHost {
+  const hosts = context.hosts ?? new SshHosts({ ...context, random: Math.random })
+  return hosts.open(pickSshOptions(options), sharesFiles)
 }

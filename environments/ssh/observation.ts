@@ -1,0 +1,40 @@
+import { constants } from 'node:os'
+import type { Observation } from '../../src/environment/environment.ts'
+import type { JobMark } from '../../src/environment/job-files/job-files.ts'
+import type { JobEnd } from '../../src/environment/job-files/job-script.ts'
+
+const cancelled: Observation = { kind: 'stopped', cause: 'cancelled', message: 'It was cancelled.' }
+
+/** What the files of a job say of it; undefined where there are none. */
+export function observationOfMark(mark: JobMark): Observation | undefined {
+  switch (mark.kind) {
+    case 'absent':
+      return undefined
+    case 'waiting':
+      return mark.isCancelled ? cancelled : { kind: 'queued' }
+    case 'started':
+      return { kind: 'running', host: mark.host }
+    case 'ended':
+      return observationOfEnd(mark.end, mark.isCancelled, mark.host)
+  }
+}
+
+/** How a job ended. One that ended by itself before it could be stopped has ended by itself. */
+export function observationOfEnd(end: JobEnd, isCancelled: boolean, host?: string): Observation {
+  if (isCancelled) return cancelled
+  switch (end.kind) {
+    case 'exited':
+      return { kind: 'exited', exitCode: end.exitCode, ...(host !== undefined && { host }) }
+    case 'signalled':
+      return { kind: 'stopped', cause: 'signal', message: `It was ended by ${signalName(end.signal)}.` }
+    case 'timeout':
+      return { kind: 'stopped', cause: 'timeout', message: 'It ran longer than its wall time.' }
+    case 'failed':
+      return { kind: 'stopped', cause: 'unknown', message: end.message }
+  }
+}
+
+function signalName(number: number): string {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number)
+  return found === undefined ? `signal ${number}` : `${found[0]} (signal ${number})`
+}

@@ -1,0 +1,248 @@
+/**
+ * A bash program (4.0 or newer) that keeps the slots of a computer busy with jobs from a queue. It outlives whoever
+ * started it. Arguments: base directory, name, slots, seconds of grace, seconds of idleness, and for a pilot, which has
+ * no lock, the time in seconds since 1970 at which it must be over.
+ *
+ * Files below `runners/NAME/`: `inbox/*` are lists of jobs, read in the order of their names; one line a job, `PATH
+ * SLOTS SECONDS KIB`, and `end` as the last line, so that half a list is left for later. `ends` gets a line for each
+ * start and end. `lock` says which runner lives, `slots`
+ * how many there are now. A list is deleted when all its jobs have begun: a runner that follows
+ * a dead one reads it again, and `started` in a job's directory is made once by whoever comes first.
+ *
+ * Per job: one fork, and what bash does itself. The file `exit` is written in one go and counts when it has a whole line.
+ * SIGUSR1 says that there is something new; each second it looks by itself.
+ */
+export const runnerScript = `{
+set -m
+shopt -s nullglob
+umask 077
+cd -- "$1" || exit 1
+base=$PWD here=runners/$2 slots=$3 grace=$4 idle=$5 deadline=$6
+BASH_ARGV0=molehill-runner
+exec 2>>"$here/notices"
+read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || boot=-
+start=-
+if read -r words 2>/dev/null </proc/$$/stat; then words=(\${words##*) }); start=\${words[19]}; fi
+me="$HOSTNAME $$ $start $boot"
+now() { printf -v "$1" '%(%s)T' -1; }
+is_alive() {
+  local host pid begun bootid beat time words
+  read -r host pid begun bootid <<<"$1"
+  if [[ $host != "$HOSTNAME" ]]; then
+    now time
+    { read -r beat <"$here/beat"; } 2>/dev/null && (( time - beat < 60 ))
+    return
+  fi
+  [[ $bootid == "$boot" ]] && kill -0 "$pid" 2>/dev/null || return
+  [[ $begun == - ]] && return
+  { read -r words </proc/$pid/stat; } 2>/dev/null || return
+  words=(\${words##*) })
+  [[ \${words[19]} == "$begun" ]]
+}
+take_lock() {
+  local holder
+  while ! ( set -C; printf '%s\\n' "$me" >"$here/lock" ) 2>/dev/null; do
+    { read -r holder <"$here/lock"; } 2>/dev/null || { [[ -e $here/lock ]] || continue; }
+    [[ $holder ]] && is_alive "$holder" && return 1
+    rm -f -- "$here/lock" || return 1
+  done
+}
+# Nobody can tell any more how jobs of a dead runner end.
+bury() {
+  local file host owner pid
+  for file in executions/*/jobs/*/started; do
+    [[ -s \${file%started}exit ]] && continue
+    host= owner= pid=
+    { read -r host; read -r owner; read -r pid; } <"$file" 2>/dev/null
+    [[ $owner == "$2 "* && $owner != "$2 $me" ]] || continue
+    is_alive "\${owner#"$2 "}" && continue
+    [[ $pid && $owner == *" $boot" ]] && kill -KILL -- "-$pid" 2>/dev/null
+    finish "\${file%/started}" "failed What watched the job on $host was killed."
+  done
+}
+finish() {
+  if printf '%s\\n' "$2" >"$1/exit" && [[ -s $1/exit ]]; then
+    printf 'ended %s %s\\n' "$1" "$2" >&"$ends"
+    unset "unsaved[$1]"
+  elif [[ -d $1 ]]; then unsaved[$1]=$2
+  else unset "unsaved[$1]"; fi
+}
+take_lists() {
+  local file lines last wanted
+  { read -r wanted <"$here/slots"; } 2>/dev/null && (( wanted > 0 )) && (( free += wanted - slots, slots = wanted ))
+  for file in "$here"/inbox/*; do
+    [[ \${seen[$file]} ]] && continue
+    mapfile -t lines <"$file" 2>/dev/null
+    last=$(( \${#lines[@]} - 1 ))
+    [[ $last -ge 0 && \${lines[last]} == end ]] || continue
+    seen[$file]=1
+    unset "lines[last]"
+    queue+=("\${lines[@]}" "drop $file")
+  done
+}
+launch() {
+  local path=$1 seconds=$3 kib=$4
+  set -C
+  if ! { printf '%s\\n' "$HOSTNAME" "$name $me" >"$path/started"; } 2>/dev/null; then
+    set +C
+    # No room on the disk: the queue waits.
+    [[ -z $deadline && -e $path/started && ! -s $path/started ]] && rm -f -- "$path/started"
+    [[ -d $path && ! -e $path/started ]] && return 1
+    return 0
+  fi
+  set +C
+  if [[ -e $path/cancelled ]]; then finish "$path" 'signal 15'; return 0; fi
+  if [[ ! -d $path/work ]]; then finish "$path" "failed The directory $base/$path/work is not there on $HOSTNAME."; return 0; fi
+  {
+    trap - USR1
+    exec {ends}>&-
+    cd -- "$base/$path/work" || exit 127
+    unset OLDPWD
+    export MOLEHILL_JOB_ID=\${path##*/} MOLEHILL_JOB_DIRECTORY=$base/$path/work
+    [[ $kib == 0 ]] || ulimit -d "$kib"
+    . ../command
+  } </dev/null >|"$path/stdout" 2>|"$path/stderr" &
+  path_of[$!]=$path slots_of[$!]=$2
+  [[ $seconds == 0 ]] || until_of[$!]=$(( SECONDS + seconds + 1 ))
+  (( free -= $2 ))
+  printf '%s\\n' "$!" >>"$path/started"
+  printf 'started %s\\n' "$path" >&"$ends"
+}
+fill() {
+  local path need seconds kib time
+  while (( head < \${#queue[@]} )); do
+    read -r path need seconds kib <<<"\${queue[head]}"
+    if [[ $path == drop ]]; then rm -f -- "$need"; unset "seen[$need]"
+    else
+      (( need > slots )) && need=$slots
+      (( need <= free )) || return
+      if [[ $deadline ]]; then now time; (( time + seconds < deadline )) || { isFull=1; return; }; fi
+      launch "$path" "$need" "$seconds" "$kib" || return
+    fi
+    (( head += 1 ))
+  done
+  queue=() head=0
+}
+reap() {
+  local pid code path end
+  for pid in "\${!path_of[@]}"; do
+    kill -0 "$pid" 2>/dev/null && continue
+    wait "$pid"
+    code=$?
+    path=\${path_of[$pid]}
+    if [[ \${late[$pid]} ]]; then end=timeout
+    elif (( code > 128 )) && is_noticed "$pid"; then end="signal $(( code - 128 ))"
+    elif (( code != 0 )) && [[ ! -e $path/stderr ]]; then end='failed Its logs could not be made.'
+    else end="exited $code"; fi
+    kill -KILL -- "-$pid" 2>/dev/null
+    (( free += slots_of[$pid] ))
+    unset "path_of[$pid]" "slots_of[$pid]" "until_of[$pid]" "kill_at[$pid]" "late[$pid]"
+    finish "$path" "$end"
+  done
+}
+# Bash says of a job that a signal ended it, and nothing of one that ended with a code above 128.
+is_noticed() {
+  local line
+  while read -r line; do [[ $line == *" $1 "* ]] && return 0; done <"$here/notices"
+  return 1
+}
+stop_some() {
+  local pid
+  for pid in "\${!path_of[@]}"; do
+    if [[ \${kill_at[$pid]} ]]; then
+      (( SECONDS >= kill_at[$pid] )) && kill -KILL -- "-$pid" 2>/dev/null
+    elif [[ -e \${path_of[$pid]}/cancelled || ! -d \${path_of[$pid]} ]]; then stop "$pid"
+    elif [[ \${until_of[$pid]} ]] && (( SECONDS >= until_of[$pid] )); then late[$pid]=1; stop "$pid"; fi
+  done
+}
+stop() { kill -TERM -- "-$1" 2>/dev/null; kill_at[$1]=$(( SECONDS + grace )); }
+declare -A seen path_of slots_of until_of kill_at late unsaved
+queue=() head=0 free=$slots name=$2 woken= isFull= isLost= holder= ticker=
+trap 'woken=1' USR1
+exec {ends}>>"$here/ends"
+if [[ -z $deadline ]]; then
+  take_lock || exit 0
+  now time; printf '%s\\n' "$time" >"$here/beat"
+  bury "$1" "$2"
+fi
+quiet=$SECONDS tick=
+while :; do
+  if [[ ! $isLost ]]; then take_lists; fill; fi
+  (( \${#path_of[@]} > 0 || head < \${#queue[@]} )) && quiet=$SECONDS
+  if (( SECONDS - quiet >= idle )) || [[ $isFull && \${#path_of[@]} == 0 ]]; then
+    [[ $deadline ]] && break
+    rm -f -- "$here/lock"
+    files=("$here"/inbox/*)
+    (( \${#files[@]} == 0 )) && break
+    take_lock || break
+    quiet=$SECONDS
+  fi
+  if ! kill -0 "$ticker" 2>/dev/null; then
+    [[ $ticker ]] && wait "$ticker" 2>/dev/null
+    # Whoever took the lock away is the runner now; this one only sees its jobs to their end.
+    now time; printf '%s\\n' "$time" 2>/dev/null >"$here/beat"
+    if [[ -z $deadline ]]; then
+      { read -r holder <"$here/lock"; } 2>/dev/null || holder=
+      if [[ $holder != "$me" ]]; then
+        queue=() head=0 isLost=1
+        (( \${#path_of[@]} == 0 )) && break
+      fi
+    fi
+    for path in "\${!unsaved[@]}"; do finish "$path" "\${unsaved[$path]}"; done
+    (( \${#path_of[@]} == 0 )) && : >|"$here/notices"
+    sleep 1 </dev/null >/dev/null 2>&1 {ends}>&- & ticker=$!
+  fi
+  if [[ ! $woken ]]; then
+    if (( BASH_VERSINFO[0] > 4 || BASH_VERSINFO[1] >= 3 )); then wait -n; else wait "$ticker"; fi
+  fi
+  woken=
+  reap
+  stop_some
+done
+kill "$ticker" 2>/dev/null
+exit 0
+}
+`
+
+/**
+ * Bash text that sees to it that a runner lives and looks at its inbox. `$1` is the base directory, `$2` the runner's
+ * name, `$3` its program, below the base; the others are the program's. Says `alive`, `begun`,
+ * or `missing` where there is no such program yet.
+ */
+export const ensureText = `ensure() {
+cd -- "$1" || exit 1
+here=runners/$2
+mkdir -p -- "$here/inbox" && : >>"$here/ends" && printf '%s\\n' "$4" >"$here/slots" || exit 1
+read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || boot=-
+if { read -r host pid begun bootid <"$here/lock"; } 2>/dev/null; then
+  if [[ $host == "$HOSTNAME" ]]; then
+    if [[ $bootid == "$boot" ]] && kill -0 "$pid" 2>/dev/null; then
+      words=
+      [[ $begun == - ]] || { read -r words </proc/$pid/stat; words=(\${words##*) }); } 2>/dev/null
+      if [[ $begun == - || \${words[19]} == "$begun" ]] && kill -USR1 "$pid" 2>/dev/null; then echo alive; return; fi
+    fi
+  elif { read -r beat <"$here/beat"; } 2>/dev/null && (( $(printf '%(%s)T' -1) - beat < 60 )); then echo alive; return; fi
+fi
+program=$3
+[[ -s $program ]] || { echo missing; return; }
+shift 3
+case \${MOLEHILL_LOCALE-none} in none) ;; unset) unset LC_ALL ;; *) export LC_ALL=$MOLEHILL_LOCALE ;; esac
+unset MOLEHILL_LOCALE
+away=
+type -P setsid >/dev/null && away=setsid
+$away bash --noprofile --norc "$program" "$PWD" "\${here#runners/}" "$@" </dev/null >/dev/null 2>&1 &
+disown
+echo begun
+}
+ensure "$@"`
+
+/**
+ * Bash text that prints what a runner adds to its log, after a line `following`, until its input ends or is silent for
+ * a quarter of an hour. `$1` is the base directory, `$2` the runner's name.
+ */
+export const followText = `cd -- "$1/runners/$2" || exit 1
+size=$(wc -c <ends) || exit 1
+tail -c "+$(( size + 1 ))" -F ends 2>/dev/null &
+echo following
+while read -r -t 900 _; do :; done
+kill "$!"`
