@@ -63,15 +63,18 @@ export async function torture(options: {
   const until = performance.now() + (options.mostMs ?? Infinity)
   const directory = await mkdtemp(join(tmpdir(), 'molehill-torture-'))
   const trial = new KillTrial(join(directory, 'data'), options.seed)
+  let kills = 0
   try {
-    let kills = 0
     for (; kills < options.kills && performance.now() < until; kills += 1) await trial.liveAndDie(kills)
     await trial.liveToTheEnd()
-    return trial.report(kills)
+  } catch (error) {
+    // What was found until then is worth telling.
+    trial.giveUp(error)
   } finally {
     await trial.close()
     await rm(directory, { recursive: true, force: true })
   }
+  return trial.report(kills)
 }
 
 class KillTrial {
@@ -140,6 +143,10 @@ class KillTrial {
     const processes = processTree(life.pid)
     this.#endings.push(await life.end('SIGTERM'))
     await this.#countLeftBehind(processes)
+  }
+
+  giveUp(error: unknown): void {
+    this.#faults.push(`the trial was given up: ${String(error)}`)
   }
 
   report(kills: number): Report {
