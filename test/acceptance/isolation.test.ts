@@ -318,6 +318,24 @@ describe('with isolation as best effort', () => {
   }, 60_000)
 })
 
+describe('the network for tasks is an option:', () => {
+  it('with it, functions and commands may use it where isolation is required; a script never', async () => {
+    await using stage = await setStage({ isolation: 'required', taskNetwork: true })
+    expect(leaks(await probeScript(stage))).toEqual([])
+    expect(leaks(await probeFunction(stage))).toEqual([
+      'connect to the server',
+      'connect to an abstract socket',
+    ])
+    expect(leaks(await probeCommand(stage))).toEqual(['connect'])
+  }, 90_000)
+
+  it('without it, nothing may use it with best effort either', async () => {
+    await using stage = await setStage({ isolation: 'best-effort', taskNetwork: false })
+    expect(leaks(await probeFunction(stage))).toEqual(['read the home directory'])
+    expect(leaks(await probeCommand(stage))).toEqual(['read-home', 'read-other', 'list-executions'])
+  }, 90_000)
+})
+
 describe('without isolation', () => {
   it('everything is reached: the probes can tell', async () => {
     await using stage = await setStage({ isolation: 'none' })
