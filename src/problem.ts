@@ -25,6 +25,8 @@ export const problems = {
   'workflow-invalid': { status: 417, exitCode: 3, title: 'The workflow cannot run' },
   'inputs-invalid': { status: 417, exitCode: 2, title: 'The inputs are refused' },
   'execution-unknown': { status: 417, exitCode: 2, title: 'The execution is not known' },
+  'workflow-unknown': { status: 404, exitCode: 2, title: 'There is no such workflow' },
+  'workflow-conflict': { status: 409, exitCode: 2, title: 'The catalog cannot be changed like this' },
   'environment-unknown': { status: 404, exitCode: 2, title: 'There is no such environment' },
   'environment-conflict': { status: 409, exitCode: 2, title: 'The environment cannot be changed now' },
   'execution-failed': { status: 500, exitCode: 6, title: 'The execution failed' },
