@@ -45,10 +45,14 @@ parentPort?.on('message', (request: DatabaseRequest) => {
     reply({ request: request.request, kind: 'done' })
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
-    const isOutOfSpace = message.includes('disk is full')
-    reply({ request: request.request, kind: 'failed', message, isOutOfSpace })
+    reply({ request: request.request, kind: 'failed', message, isOutOfSpace: isOutOfSpace(error) })
   }
 })
+
+/** SQLITE_FULL, or SQLITE_IOERR_SHMSIZE: no room for the index of the log. */
+function isOutOfSpace(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && [13, 4874].includes(Number(error.errcode))
+}
 
 function reply(message: DatabaseReply): void {
   parentPort?.postMessage(message)
