@@ -54,7 +54,7 @@ const badTasks: readonly BadTask[] = [
   {
     name: 'a command that prints a gigabyte',
     script: commandScript(`head -c 1000000000 /dev/zero | tr "\\\\0" x; exit 4`),
-    says: /exit code 4/,
+    says: /--task-output/,
     withinMs: 90_000,
   },
   {
