@@ -78,6 +78,7 @@ export class LocalEnvironment implements Environment {
       resources: honoured,
       maxJobsPerSubmit: 256,
       maxActiveJobs: Math.max(64, options.slots * 4),
+      slots: options.slots,
       pollInterval: { minMs: 200, maxMs: 5000, stepMs: 200 },
     }
     this.#directories = new JobDirectories(surroundings.directory, surroundings.warn)

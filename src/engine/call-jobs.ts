@@ -55,6 +55,7 @@ export function packCalls(
     fileOutputs: task.outputs.flatMap(({ name, type }) => (type.base === 'file' ? [name] : [])),
     server: { workDirectory: paths.workDirectory, filesDirectory: paths.filesDirectory },
   }
+  let callMs: number | undefined
   const callsFile = `${directory}.calls`
   mkdirSync(dirname(callsFile), { recursive: true })
   writeFileSync(callsFile, encodeJson(remote as unknown as Json))
@@ -77,19 +78,24 @@ export function packCalls(
       // What never waits can only be ended from outside.
       resources: timeoutMs === null ? {} : { wallTimeMs: timeoutMs * jobs.length + nodeStartMs },
     },
+    callMs: () => callMs,
     open: async (ending) => {
       const outcomes = await readOutcomes(join(directory, callPlaces.outcomes))
+      const all = [...outcomes.values()]
+      if (all.length > 0) callMs = all.reduce((sum, { ms }) => sum + ms, 0) / all.length
       const unknown = await describeUnknown(ending)
       const ends: JobEnd[] = []
+      // Calls are made in order: the first without an outcome is the one that ended the process.
+      const culprit = jobs.find((job) => !outcomes.has(job.id))
       for (const [index, job] of jobs.entries()) {
-        const outcome = outcomes.get(job.id)
+        const outcome = outcomes.get(job.id)?.outcome
         // What all calls printed stands with the first.
         const collected = index === 0 ? unknown.collected : undefined
         if (outcome !== undefined)
           await bringResults(join(directory, callPlaces.results, String(job.id)), job, paths)
         ends.push(
           outcome === undefined
-            ? { ...unknown, job, collected }
+            ? { ...unknown, job, collected, isUntried: job !== culprit }
             : { ...ended, job, collected, result: readOutcome(task, outcome, paths) },
         )
       }
@@ -130,21 +136,27 @@ async function describeUnknown(ending: AttemptEnding): Promise<Omit<JobEnd, 'job
   }
 }
 
-async function readOutcomes(path: string): Promise<ReadonlyMap<number, FunctionOutcome>> {
+interface OutcomeLine {
+  readonly job: number
+  readonly outcome: FunctionOutcome
+  readonly ms: number
+}
+
+async function readOutcomes(path: string): Promise<ReadonlyMap<number, OutcomeLine>> {
   const text = await readFile(path, 'utf8').catch(() => '')
-  const outcomes = new Map<number, FunctionOutcome>()
+  const outcomes = new Map<number, OutcomeLine>()
   for (const line of text.slice(0, outcomesLengthAtMost).split('\n')) {
     // The last line is cut when the process was killed while it wrote.
     const read = readLine(line)
-    if (read !== undefined) outcomes.set(read.job, read.outcome)
+    if (read !== undefined) outcomes.set(read.job, read)
   }
   return outcomes
 }
 
-function readLine(line: string): { job: number; outcome: FunctionOutcome } | undefined {
+function readLine(line: string): OutcomeLine | undefined {
   if (line === '') return undefined
   try {
-    return decodeJson(line) as unknown as { job: number; outcome: FunctionOutcome }
+    return decodeJson(line) as unknown as OutcomeLine
   } catch {
     return undefined
   }

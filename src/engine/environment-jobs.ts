@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import type { CollectedFiles, JobHandle, JobId } from '../environment/environment.ts'
 import type { Attempt, AttemptEnding, AttemptSource } from '../job/attempt-source.ts'
 import type { EnvironmentTracker } from '../job/tracker.ts'
-import type { PlanCapsule } from '../workflow/plan.ts'
+import type { PlanCapsule, PlanTask } from '../workflow/plan.ts'
+import { bundleSize } from './bundle-size.ts'
 import { packCalls } from './call-jobs.ts'
 import { packCommands } from './command-jobs.ts'
 import { isHosted } from './hosted.ts'
@@ -36,6 +37,8 @@ interface EnvironmentJob {
 export class EnvironmentJobs {
   readonly #run: Run
   readonly #live = new Map<JobId, EnvironmentJob>()
+  /** How long calls of a function take, as last seen. */
+  readonly #callMs = new Map<PlanTask, number>()
   readonly #stored: StoredAttempts
   #attemptsOver: (() => void) | undefined
 
@@ -107,9 +110,9 @@ export class EnvironmentJobs {
     for (const step of steps) {
       const capsule = this.#run.capsuleAt(step)
       while (attempts.length < limit) {
-        const jobs = this.#run.takeJobs(step, capsule.groupSize, capsule.groupSize)
+        const jobs = this.#run.takeJobs(step, this.#most(step, capsule, environment), capsule.groupSize)
         if (jobs.length === 0) break
-        this.#run.moves.prepared(jobs, environment)
+        this.#run.moves.prepared(jobs, environment, countOf(capsule, jobs))
         const attemptNumber = Math.max(...jobs.map((job) => job.attempts))
         const id = `m${this.#run.resources.id.slice(0, 8)}-${jobs[0]?.id ?? 0}-${attemptNumber}` as JobId
         attempts.push(this.#makeAttempt(id, capsule, { jobs, environment, attemptNumber }))
@@ -118,11 +121,24 @@ export class EnvironmentJobs {
     return attempts
   }
 
+  /** How many jobs one environment job stands for: short functions go together without being asked. */
+  #most(step: number, { task, groupSize, timeoutMs }: PlanCapsule, environment: number): number {
+    const tracker = this.#tracker(environment)
+    if (task.kind === 'command' || groupSize > 1 || tracker === undefined) return groupSize
+    const { capabilities } = tracker.environment
+    return bundleSize({
+      waiting: this.#run.waiting(step),
+      callMs: this.#callMs.get(task),
+      timeoutMs,
+      capabilities,
+    })
+  }
+
   #adopt({ id, number, environment, handle, startedAt }: StoredAttempt, jobs: readonly Job[]): void {
     const tracker = this.#run.resources.trackers[environment]
     const capsule = jobs[0]?.capsule
     if (tracker === undefined || capsule === undefined) return
-    this.#run.moves.adopted(jobs, environment)
+    this.#run.moves.adopted(jobs, environment, countOf(capsule, jobs))
     const attempt = this.#makeAttempt(id, capsule, { jobs, environment, attemptNumber: number })
     const environmentJob = this.#live.get(id)
     if (environmentJob !== undefined) environmentJob.submittedAt = startedAt
@@ -181,7 +197,7 @@ export class EnvironmentJobs {
     if (this.#outlivesServer(attempt)) this.#write(attempt, state, handle, null)
     if (state !== 'running' || attempt.isRunning) return
     attempt.isRunning = true
-    this.#run.moves.running(attempt.jobs, attempt.environment)
+    this.#run.moves.running(attempt.jobs, attempt.environment, countOf(attempt.capsule, attempt.jobs))
   }
 
   async #ended(attempt: EnvironmentJob, ending: AttemptEnding): Promise<void> {
@@ -200,7 +216,7 @@ export class EnvironmentJobs {
 
   /** Nothing has started: the jobs wait again, for whichever environment has room. */
   #giveBack(attempt: EnvironmentJob, reason: string): void {
-    this.#run.moves.givenBack(attempt.jobs, attempt.environment)
+    this.#run.moves.givenBack(attempt.jobs, attempt.environment, countOf(attempt.capsule, attempt.jobs))
     this.#write(attempt, 'given-back', undefined, reason)
     this.#run.requeue(attempt.jobs)
   }
@@ -216,8 +232,17 @@ export class EnvironmentJobs {
     const texts = await this.#run.displayTexts(capsule, completed)
     const isFailed = completed.length < ends.length
     for (const { job, exitCode } of ends) job.exitCode = exitCode
-    this.#run.left(environment, 1, isFailed ? 1 : 0)
+    const untried = ends.filter(({ isUntried }) => isUntried === true).length
+    this.#run.left(
+      environment,
+      countOf(capsule, attempt.jobs),
+      isGrouped(capsule)
+        ? { done: isFailed ? 0 : 1, failed: isFailed ? 1 : 0 }
+        : { done: completed.length, failed: ends.length - completed.length - untried },
+    )
     this.#write(attempt, isFailed ? 'failed' : 'completed', undefined, describeEnding(ending))
+    const callMs = attempt.package.callMs?.()
+    if (callMs !== undefined) this.#callMs.set(capsule.task, callMs)
     this.#run.complete(completed, texts)
     for (const end of ends) this.#endBadly(end, ending.kind === 'rejected')
   }
@@ -242,9 +267,11 @@ export class EnvironmentJobs {
     }
   }
 
-  #endBadly({ job, result, exitCode, isEnvironmentsFault, isCancelled }: JobEnd, isFinal: boolean): void {
+  #endBadly(end: JobEnd, isFinal: boolean): void {
+    const { job, result, exitCode, isEnvironmentsFault, isCancelled, isUntried } = end
     if (result.kind === 'outputs') return
-    if (isCancelled && this.#run.isStopping) this.#run.abandon(job)
+    if (isUntried === true && !this.#run.isStopping) this.#run.takeBack(job)
+    else if (isCancelled && this.#run.isStopping) this.#run.abandon(job)
     else this.#run.fail([{ job, failure: { ...result, exitCode, isEnvironmentsFault, isFinal } }])
   }
 
@@ -284,6 +311,15 @@ export class EnvironmentJobs {
       ],
     ])
   }
+}
+
+/** Without `.by(n)`, that jobs go together is our own doing: each counts as an environment job. */
+function isGrouped({ groupSize }: PlanCapsule): boolean {
+  return groupSize > 1
+}
+
+function countOf(capsule: PlanCapsule, jobs: readonly Job[]): number {
+  return isGrouped(capsule) ? 1 : jobs.length
 }
 
 function describeEnding(ending: AttemptEnding): string {

@@ -78,7 +78,8 @@ export class FunctionCapsules implements FunctionSource {
         })
     }
     const displayed = await this.#run.displayTexts(capsule, completed)
-    this.#run.left(environment, environmentJobs, Math.min(failed.length, environmentJobs))
+    const failures = Math.min(failed.length, environmentJobs)
+    this.#run.left(environment, environmentJobs, { done: environmentJobs - failures, failed: failures })
     this.#run.complete(completed, displayed)
     this.#run.fail(failed)
   }

@@ -12,33 +12,33 @@ export class JobMoves {
     this.#now = now
   }
 
-  /** Jobs have been given to an environment, as one environment job. */
-  prepared(jobs: readonly Job[], environment: number): void {
+  /** Jobs have been given to an environment; they count there as so many. */
+  prepared(jobs: readonly Job[], environment: number, environmentJobs: number): void {
     const { tally } = this.#journal
     for (const job of jobs) {
       job.attempts += 1
       job.state = 'submitted'
       job.environment = environment
     }
-    count(tally.submittedTo, environment, 1)
+    count(tally.submittedTo, environment, environmentJobs)
     count(tally.waitingIn, homeOf(jobs), jobs.length)
   }
 
   /** Jobs that an environment has had since an earlier life of the server. */
-  adopted(jobs: readonly Job[], environment: number): void {
+  adopted(jobs: readonly Job[], environment: number, environmentJobs: number): void {
     const { tally } = this.#journal
     for (const job of jobs) {
       job.state = 'submitted'
       job.environment = environment
     }
-    count(tally.submittedTo, environment, 1)
+    count(tally.submittedTo, environment, environmentJobs)
     count(tally.waitingIn, homeOf(jobs), jobs.length)
   }
 
   /** An environment has not taken them: they wait again. */
-  givenBack(jobs: readonly Job[], environment: number): void {
+  givenBack(jobs: readonly Job[], environment: number, environmentJobs: number): void {
     const { tally } = this.#journal
-    count(tally.submittedTo, environment, -1)
+    count(tally.submittedTo, environment, -environmentJobs)
     count(tally.waitingIn, homeOf(jobs), -jobs.length)
     for (const job of jobs) job.state = 'ready'
   }
@@ -49,13 +49,13 @@ export class JobMoves {
   }
 
   /** The environment job that stands for these has started. */
-  running(jobs: readonly Job[], environment: number): void {
+  running(jobs: readonly Job[], environment: number, environmentJobs: number): void {
     const { tally } = this.#journal
     this.#start(jobs)
     for (const job of jobs) this.#journal.moved(job, 'running')
-    count(tally.submittedTo, environment, -1)
+    count(tally.submittedTo, environment, -environmentJobs)
     count(tally.waitingIn, homeOf(jobs), -jobs.length)
-    count(tally.runningOn, environment, 1)
+    count(tally.runningOn, environment, environmentJobs)
   }
 
   /** Jobs have started without being submitted anywhere, as function calls do. */

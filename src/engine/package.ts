@@ -8,6 +8,8 @@ export interface Package {
   readonly request: JobRequest
   /** What each of the jobs came to, read from what was collected into the attempt's directory. */
   open(ending: AttemptEnding): Promise<readonly JobEnd[]>
+  /** How long a call took on average, in milliseconds, as far as `open` has found out. */
+  readonly callMs?: () => number | undefined
 }
 
 /** What an attempt came to for one of its jobs. */
@@ -20,6 +22,8 @@ export interface JobEnd {
   readonly isCancelled: boolean
   /** Logs of the job, where there are any. */
   readonly collected: CollectedFiles | undefined
+  /** Whether the attempt ended before the job's turn came: it waits again, and this does not count as a try. */
+  readonly isUntried?: boolean
 }
 
 /** What a package is made for. */

@@ -213,16 +213,20 @@ export class Run {
     return this.#ready.take(step, limit, groupSize)
   }
 
-  /** Notes that environment jobs have ended, `failed` of them badly. */
-  left(environment: number, environmentJobs: number, failed: number): void {
+  /** Notes that an environment has so many jobs less, and what they came to. */
+  left(
+    environment: number,
+    environmentJobs: number,
+    { done, failed }: { readonly done: number; readonly failed: number },
+  ): void {
     count(this.tally.runningOn, environment, -environmentJobs)
     const totals = this.tally.totals.environments[environment]
     if (totals === undefined || this.#isOver) return
     totals.failed += failed
-    totals.done += environmentJobs - failed
+    totals.done += done
     const name = this.resources.plan.environments[environment]?.name ?? ''
     if (failed > 0) this.resources.jobsEnded(name, 'failed', failed)
-    if (failed < environmentJobs) this.resources.jobsEnded(name, 'done', environmentJobs - failed)
+    if (done > 0) this.resources.jobsEnded(name, 'done', done)
   }
 
   /** What functions of the script make of completed jobs for display hooks. */
@@ -277,6 +281,15 @@ export class Run {
   /** Notes jobs as they are, so that the next life of the server finds what stands for them. */
   keep(jobs: readonly Job[]): void {
     this.journal.record(jobs.map((job) => writeJob(job, undefined)))
+  }
+
+  /** Lets a job wait again whose turn did not come; that does not count as a try. */
+  takeBack(job: Job): void {
+    if (!this.#live.has(job)) return
+    this.moves.putBack(job)
+    job.attempts -= 1
+    this.journal.moved(job, 'ready')
+    this.requeue([job])
   }
 
   /** Lets jobs wait again that nothing has begun to run. */

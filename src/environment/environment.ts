@@ -124,6 +124,8 @@ export interface Capabilities {
   readonly resources: readonly (keyof Resources)[]
   readonly maxJobsPerSubmit: number
   readonly maxActiveJobs: number
+  /** How many jobs run at the same time, where that is known. */
+  readonly slots?: number
   /** Jobs of an environment that gave no answer for so long count as lost and run elsewhere; without it they wait. */
   readonly lostAfterOutageMs?: number
   /** Polling starts at `minMs` and slows by `stepMs` up to `maxMs` while nothing changes. */

@@ -41,8 +41,14 @@ if (run === undefined) {
 }
 for (const { job, inputs } of remote.calls) {
   const results = join(directory, callPlaces.results, String(job))
-  const outcome = await limited(Promise.resolve(caller.call(run, placed(inputs), laziness(results))))
-  writeSync(outcomes, `${encodeJson({ job, outcome: named(outcome, job, results) } as unknown as Json)}\n`)
+  const begunAtMs = performance.now()
+  const outcome = named(
+    await limited(Promise.resolve(caller.call(run, placed(inputs), laziness(results)))),
+    job,
+    results,
+  )
+  const line = { job, outcome, ms: performance.now() - begunAtMs }
+  writeSync(outcomes, `${encodeJson(line as unknown as Json)}\n`)
 }
 process.exit()
 

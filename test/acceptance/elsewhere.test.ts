@@ -8,7 +8,7 @@ import { startTestEngine, type TestEngine } from '../helpers/engine.ts'
 import { makeLastingPlugin, type LastingPlugin } from '../helpers/lasting-plugin.ts'
 
 const elsewhere = `{ kind: 'lasting', options: { slots: 2 } }`
-const patience = { timeout: 30_000 }
+const patience = { timeout: 90_000 }
 
 describe('jobs on an environment that outlives the server', () => {
   let lasting: LastingPlugin
@@ -79,7 +79,7 @@ describe('jobs on an environment that outlives the server', () => {
         ).next(read.on(${elsewhere}).hook(csv('out.csv', { values: [i, twice, back] })))
       `,
     })
-    const state = await engine.executions.ended(id, AbortSignal.timeout(25_000))
+    const state = await engine.executions.ended(id, AbortSignal.timeout(80_000))
     expect(state.error).toBeUndefined()
     const directory = engine.executions.workDirectory(id)
     const rows = (await readFile(join(directory, 'out.csv'), 'utf8')).trim().split('\n').sort()
@@ -123,12 +123,51 @@ describe('jobs on an environment that outlives the server', () => {
     expect(errors).toContain('The function ended its process.')
   })
 
+  test(
+    'short functions go together unasked, and one that ends its process ends only itself',
+    patience,
+    async () => {
+      const id = await engine.start({
+        'workflow.ts': `
+        import { csv, explore, functionTask, integer, range } from 'molehill'
+        const i = integer('i'), pid = integer('pid')
+        const f = functionTask('f', {
+          inputs: [i],
+          outputs: [pid],
+          run: ({ i }) => {
+            if (i % 50 === 7) process.exit(3)
+            return { pid: process.pid }
+          },
+        })
+        export default explore(
+          range(i, { from: 1, to: 100 }),
+          f.on(${elsewhere}).tolerate({ share: 0.1 }).hook(csv('out.csv')),
+        )
+      `,
+      })
+      const state = await engine.executions.ended(id, AbortSignal.timeout(80_000))
+      expect(state.error).toBeUndefined()
+      expect(state.counts).toMatchObject({ completed: 98, failed: 2 })
+      expect(state.environments.find(({ name }) => name === 'lasting')).toMatchObject({
+        done: 98,
+        failed: 2,
+      })
+      const rows = (await readFile(join(engine.executions.workDirectory(id), 'out.csv'), 'utf8'))
+        .trim()
+        .split('\n')
+      expect(rows).toHaveLength(99)
+      expect(new Set(rows.slice(1).map((row) => row.split(',')[1])).size).toBeLessThan(30)
+      expect(lasting.submitted.length).toBeLessThan(30)
+      expect(new Set(lasting.submitted).size).toBe(lasting.submitted.length)
+    },
+  )
+
   test('jobs go on while the server is away, and are followed again', patience, async () => {
     const id = await engine.start({ 'workflow.ts': waitingJobs() })
-    await expect.poll(marks, { timeout: 10_000 }).toHaveLength(2)
+    await expect.poll(marks, { timeout: 40_000 }).toHaveLength(2)
     engine = await engine.restart()
     await writeFile(join(scratch, 'gate'), '')
-    const state = await engine.executions.ended(id, AbortSignal.timeout(20_000))
+    const state = await engine.executions.ended(id, AbortSignal.timeout(80_000))
     expect(state.error).toBeUndefined()
     expect((await marks()).sort()).toEqual(['1', '2', '3'])
     expect(new Set(lasting.submitted).size).toBe(lasting.submitted.length)
@@ -137,10 +176,10 @@ describe('jobs on an environment that outlives the server', () => {
 
   test('a group goes on as one', patience, async () => {
     const id = await engine.start({ 'workflow.ts': waitingJobs('.by(3)') })
-    await expect.poll(marks, { timeout: 10_000 }).toHaveLength(1)
+    await expect.poll(marks, { timeout: 40_000 }).toHaveLength(1)
     engine = await engine.restart()
     await writeFile(join(scratch, 'gate'), '')
-    const state = await engine.executions.ended(id, AbortSignal.timeout(20_000))
+    const state = await engine.executions.ended(id, AbortSignal.timeout(80_000))
     expect(state.counts).toMatchObject({ completed: 3, failed: 0 })
     expect((await marks()).sort()).toEqual(['1', '2', '3'])
     expect(lasting.submitted).toHaveLength(1)
@@ -161,7 +200,7 @@ describe('jobs on an environment that outlives the server', () => {
     lasting.afterSubmit = undefined
     died.resolve()
     engine = await closing
-    const state = await engine.executions.ended(id, AbortSignal.timeout(20_000))
+    const state = await engine.executions.ended(id, AbortSignal.timeout(80_000))
     expect(state.counts).toMatchObject({ completed: 3, failed: 0 })
     expect((await marks()).sort()).toEqual(['1', '2', '3'])
   })
@@ -179,28 +218,28 @@ describe('jobs on an environment that outlives the server', () => {
 
   test('a cancel while the environment is away ends its jobs when it is back', patience, async () => {
     const id = await engine.start({ 'workflow.ts': waitingJobs() })
-    await expect.poll(marks, { timeout: 10_000 }).toHaveLength(2)
+    await expect.poll(marks, { timeout: 40_000 }).toHaveLength(2)
     lasting.outage = new Error('no route to host')
     const cancelling = engine.executions.cancel(id)
-    await expect.poll(() => engine.warnings.join(), { timeout: 10_000 }).toContain('no route to host')
+    await expect.poll(() => engine.warnings.join(), { timeout: 40_000 }).toContain('no route to host')
     lasting.outage = undefined
     await cancelling
     expect(engine.executions.state(id)).toMatchObject({ state: 'failed', isCancelled: true })
-    await expect.poll(() => lasting.discarded, { timeout: 10_000 }).toHaveLength(1)
+    await expect.poll(() => lasting.discarded, { timeout: 40_000 }).toHaveLength(1)
     expect(await marks()).toHaveLength(2)
   })
 
   test('what is left to tidy up survives the server', patience, async () => {
     await writeFile(join(scratch, 'gate'), '')
     const id = await engine.start({ 'workflow.ts': waitingJobs() })
-    await engine.executions.ended(id, AbortSignal.timeout(20_000))
-    await expect.poll(() => lasting.discarded, { timeout: 10_000 }).toHaveLength(1)
+    await engine.executions.ended(id, AbortSignal.timeout(80_000))
+    await expect.poll(() => lasting.discarded, { timeout: 40_000 }).toHaveLength(1)
     lasting.outage = new Error('no route to host')
     await engine.executions.remove(id)
     engine = await engine.restart()
     lasting.outage = undefined
     await engine.run({ 'workflow.ts': waitingJobs() })
-    await expect.poll(() => lasting.discarded, { timeout: 10_000 }).toHaveLength(3)
+    await expect.poll(() => lasting.discarded, { timeout: 40_000 }).toHaveLength(3)
   })
 
   test(
@@ -230,12 +269,12 @@ describe('jobs on an environment that outlives the server', () => {
       'workflow.ts': waitingJobs().replace(`.on(${elsewhere})`, `.on(${elsewhere}, 'local')`),
     })
     // Both environments have two slots: here are all jobs, and there those that it takes over.
-    await expect.poll(marks, { timeout: 10_000 }).toHaveLength(2)
+    await expect.poll(marks, { timeout: 40_000 }).toHaveLength(2)
     lasting.outage = new Error('no route to host')
-    await expect.poll(marks, { timeout: 15_000 }).toHaveLength(4)
+    await expect.poll(marks, { timeout: 40_000 }).toHaveLength(4)
     lasting.outage = undefined
     await writeFile(join(scratch, 'gate'), '')
-    const state = await engine.executions.ended(id, AbortSignal.timeout(20_000))
+    const state = await engine.executions.ended(id, AbortSignal.timeout(80_000))
     expect(state.counts).toMatchObject({ completed: 3, failed: 0 })
     const rows = await readFile(join(engine.executions.workDirectory(id), 'out.csv'), 'utf8')
     expect(rows.trim().split('\n').sort()).toEqual(['1', '2', '3', 'i'])
