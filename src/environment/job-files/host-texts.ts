@@ -44,9 +44,9 @@ keys=(executions/*/jobs)
 while IFS= read -r id; do
   for jobs in "\${keys[@]}"; do
     note=
-    if { IFS= read -r note <"$jobs/$id/note"; } 2>/dev/null; then
+    if { IFS= read -r note <"$jobs/$id/command"; } 2>/dev/null; then
       key=\${jobs#executions/}
-      printf '%s %s %s\\n' "$id" "\${key%/jobs}" "$note"
+      printf '%s %s %s\\n' "$id" "\${key%/jobs}" "\${note#'# '}"
     fi
   done
 done`
@@ -68,7 +68,7 @@ while IFS= read -r job; do
   [[ -d $job ]] || continue
   jobs+=("$job")
   batch=
-  { read -r batch _ <"$job/note"; } 2>/dev/null
+  { read -r _ batch _ <"$job/command"; } 2>/dev/null
   [[ $batch && $batch != */* ]] && batches[\${job%/jobs/*}/batches/$batch]=1
 done
 if (( \${#jobs[@]} > 0 )); then
@@ -135,12 +135,13 @@ bring() {
 list() {
   shopt -s nullglob dotglob
   while IFS= read -r job; do
-    [[ -f $job/outputs ]] || continue
-    printf '%s\\0' "$job/outputs"
+    [[ -f $job/command ]] || continue
+    printf '%s\\0' "$job/command"
     for log in stdout stderr; do
       [[ -f $job/$log && ! -L $job/$log && -r $job/$log ]] && printf '%s\\0' "$job/$log"
     done
     {
+      IFS= read -r -d '' command
       IFS= read -r -d '' tree
       while IFS= read -r -d '' plain && IFS= read -r -d '' path && IFS= read -r -d '' need; do
         if is_plain "$job" "$plain"; then printf '%s\\0' "$job/work/$plain"
@@ -152,7 +153,7 @@ list() {
           fi
         fi
       done
-    } <"$job/outputs"
+    } <"$job/command"
   done
 }
 printf '%s\\n' "$2"

@@ -4,8 +4,7 @@ import type { Content } from './scan-tree.ts'
 import { planView } from '../view.ts'
 import { contentPath } from './content-store.ts'
 import type { NewJob } from './job-files.ts'
-import { commandText } from './job-script.ts'
-import { outputsText } from './outputs-file.ts'
+import { commandFile } from './command-file.ts'
 import { jobPath, keyOf } from './places.ts'
 import type { TarEntry } from './tar-stream.ts'
 import type { WorkTree } from './work-trees.ts'
@@ -26,9 +25,7 @@ export function jobEntries({ request, note }: NewJob, surroundings: Surroundings
   const treePath = `${base}/${contentPath(tree.content)}`
   const entries: TarEntry[] = [
     { kind: 'directory', path: place },
-    { kind: 'text', path: `${place}/note`, text: `${note}\n` },
-    { kind: 'text', path: `${place}/command`, text: commandText(request, prologue) },
-    { kind: 'text', path: `${place}/outputs`, text: outputsText(treePath, request.outputs) },
+    { kind: 'text', path: `${place}/command`, text: commandFile(request, note, treePath, prologue) },
   ]
   const inputs = new Set(request.inputs.map(({ from }) => from))
   for (const entry of planView(request, tree.read)) {

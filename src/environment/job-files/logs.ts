@@ -1,7 +1,7 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CollectedFiles } from '../environment.ts'
-import type { DeclaredOutput } from './outputs-file.ts'
+import type { DeclaredOutput } from './command-file.ts'
 import type { JobPlace } from './places.ts'
 
 /** Where the logs of a job lie on the server from `collect` to `remove`, when they had to travel. */
@@ -17,7 +17,7 @@ export function freshLogs(directory: string): { readonly stdout: string; readonl
 }
 
 export function ensureLogs({ stdout, stderr }: { readonly stdout: string; readonly stderr: string }): void {
-  for (const log of [stdout, stderr]) writeFileSync(log, '', { flag: 'a' })
+  for (const log of [stdout, stderr]) if (!existsSync(log)) writeFileSync(log, '')
 }
 
 /** What came of each declared output. */

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CollectedFiles, JobId } from '../environment.ts'
 import { ensureLogs, freshLogs, logDirectory, sortOutputs } from './logs.ts'
-import { readOutputs, type DeclaredOutputs } from './outputs-file.ts'
+import { readCommandFile, type DeclaredOutputs } from './command-file.ts'
 import { jobPath, type JobPlace } from './places.ts'
 
 /** A wish for the outputs of one job. */
@@ -37,7 +37,7 @@ export class Receipt {
   /** Where a path of the stream goes. Only logs and what was declared are taken. */
   placeOf(path: string, kind: 'file' | 'directory'): string | undefined {
     const own = path.slice(this.#path.length).replace(/\/+$/, '')
-    if (kind === 'file' && (own === 'outputs' || own === 'stdout' || own === 'stderr'))
+    if (kind === 'file' && (own === 'command' || own === 'stdout' || own === 'stderr'))
       return join(this.#logs, own)
     const below = /^(?:work|followed)\/(.+)$/s.exec(own)?.[1]
     if (below === undefined) return undefined
@@ -54,7 +54,7 @@ export class Receipt {
 
   /** Undefined when nothing of the job was in the stream. */
   close(): CollectedFiles | undefined {
-    if (!existsSync(join(this.#logs, 'outputs'))) return undefined
+    if (!existsSync(join(this.#logs, 'command'))) return undefined
     const { outputs } = this.#outputs()
     const logs = { stdout: join(this.#logs, 'stdout'), stderr: join(this.#logs, 'stderr') }
     ensureLogs(logs)
@@ -62,7 +62,7 @@ export class Receipt {
   }
 
   #outputs(): DeclaredOutputs {
-    this.#declared ??= readOutputs(readFileSync(join(this.#logs, 'outputs'), 'utf8'))
+    this.#declared ??= readCommandFile(readFileSync(join(this.#logs, 'command'), 'utf8'))
     return this.#declared
   }
 }

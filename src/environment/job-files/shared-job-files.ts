@@ -19,9 +19,8 @@ import {
   type NewJob,
 } from './job-files.ts'
 import { markOf } from './job-mark.ts'
-import { commandText } from './job-script.ts'
+import { commandFile, readCommandFile, readNoteLine } from './command-file.ts'
 import { ensureLogs, freshLogs, logDirectory, sortOutputs } from './logs.ts'
-import { outputsText, readOutputs } from './outputs-file.ts'
 import { executionPath, jobPath, keyOf, type JobPlace } from './places.ts'
 
 /** Jobs looked after in one turn of the event loop. */
@@ -63,10 +62,15 @@ export class SharedJobFiles implements JobFiles {
     const base = await this.base()
     const refused = new Map<JobId, string>()
     const read = rememberingReader()
+    const trees = new Map<string, string>()
+    for (const workDirectory of new Set(jobs.map(({ request }) => request.workDirectory))) {
+      trees.set(workDirectory, realpathSync.native(workDirectory))
+      mkdirSync(join(base, executionPath(keyOf(workDirectory)), 'jobs'), { recursive: true, mode: 0o700 })
+    }
     await this.#each(jobs, signal, (job) => {
       const place = join(base, placeOf(job))
       try {
-        this.#prepare(job, place, read)
+        this.#prepare(job, place, trees.get(job.request.workDirectory) ?? '', read)
       } catch (error) {
         refused.set(job.request.id, `Its directory cannot be made: ${messageOf(error)}`)
         return removeTree(place)
@@ -77,21 +81,24 @@ export class SharedJobFiles implements JobFiles {
     return refused
   }
 
-  #prepare({ request, note }: NewJob, place: string, read: DirectoryReader): void {
-    mkdirSync(dirname(place), { recursive: true, mode: 0o700 })
-    // Left by an earlier try that was broken off: a job that started is not prepared again.
-    if (existsSync(join(place, 'note'))) {
-      writeFileSync(join(place, 'note'), `${note}\n`)
-      return
+  #prepare({ request, note }: NewJob, place: string, tree: string, read: DirectoryReader): void {
+    const command = join(place, 'command')
+    const text = commandFile(request, note, tree, this.#options.prologue)
+    try {
+      mkdirSync(place, { mode: 0o700 })
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error
+      // Left by an earlier try: whole where there is a command, which may have begun.
+      if (existsSync(command)) {
+        writeFileSync(command, text)
+        return
+      }
+      rmSync(place, { recursive: true, force: true })
+      mkdirSync(place, { mode: 0o700 })
     }
-    rmSync(place, { recursive: true, force: true })
-    mkdirSync(place, { mode: 0o700 })
-    const tree = realpathSync.native(request.workDirectory)
     makeView(join(place, 'work'), request, read)
-    writeFileSync(join(place, 'outputs'), outputsText(tree, request.outputs))
-    writeFileSync(join(place, 'command'), commandText(request, this.#options.prologue))
-    // Last: what has a note is whole.
-    writeFileSync(join(place, 'note'), `${note}\n`)
+    // Last: what has a command is whole.
+    writeFileSync(command, text)
   }
 
   async look(places: readonly JobPlace[], signal: AbortSignal): Promise<ReadonlyMap<JobId, JobMark>> {
@@ -114,9 +121,10 @@ export class SharedJobFiles implements JobFiles {
 
   async collect(place: JobPlace, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
     const own = join(await this.base(), jobPath(place))
-    if (!existsSync(join(own, 'outputs')))
+    const file = textOf(join(own, 'command'))
+    if (file === '')
       throw new JobFilesGone(`Nothing of the job ${place.id} can be collected: its directory ${own} is gone.`)
-    const { tree, outputs } = readOutputs(readFileSync(join(own, 'outputs'), 'utf8'))
+    const { tree, outputs } = readCommandFile(file)
     const found = new Set<string>()
     for (const { path } of outputs) {
       signal.throwIfAborted()
@@ -134,7 +142,7 @@ export class SharedJobFiles implements JobFiles {
       for (let place = waiting.pop(); place !== undefined; place = waiting.pop()) {
         signal.throwIfAborted()
         const directory = join(base, jobPath(place))
-        const [batch = ''] = textOf(join(directory, 'note')).split(/\s/)
+        const [batch = ''] = readNoteLine(textOf(join(directory, 'command'))).split(' ')
         if (batch !== '' && !batch.includes('/'))
           batches.add(join(base, executionPath(place.key), 'batches', batch))
         await removeTree(directory)
@@ -155,8 +163,8 @@ export class SharedJobFiles implements JobFiles {
     const found: FoundJob[] = []
     await this.#each(ids, signal, (id) => {
       for (const key of keys) {
-        const note = textOf(join(base, jobPath({ id, key }), 'note'))
-        if (note !== '') found.push({ id, key, note: note.trimEnd() })
+        const note = readNoteLine(textOf(join(base, jobPath({ id, key }), 'command')))
+        if (note !== '') found.push({ id, key, note })
       }
     })
     return found
@@ -226,10 +234,13 @@ function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESTALE') return ''
+    if (['ENOENT', 'ENOTDIR', 'ESTALE'].includes(codeOf(error) ?? '')) return ''
     throw error
   }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined
 }
 
 function messageOf(error: unknown): string {
