@@ -19,6 +19,7 @@ const options = z.strictObject({ host: z.string(), password: z.string().optional
 
 let directory: string
 let engine: TestEngine
+let whileMaking: () => void
 /** Those that were made, in order. */
 let made: { environment: FakeEnvironment; options: z.output<typeof options> }[]
 
@@ -30,6 +31,7 @@ const remote: EnvironmentPlugin<z.output<typeof options>> = {
   async create(name, options, context) {
     const environment = new FakeEnvironment(() => ({ outputs: {} }), { name, maxActiveJobs: 1 })
     made.push({ environment, options })
+    whileMaking()
     context.warn(`using ${options.password}`)
     return environment
   },
@@ -47,6 +49,7 @@ async function open(): Promise<TestEngine> {
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'molehill-environments-'))
   made = []
+  whileMaking = () => undefined
   engine = await open()
 })
 
@@ -148,6 +151,20 @@ test('an execution that goes on after a restart finds the environment by its nam
   engine = await engine.restart()
   await expect.poll(() => made[0]?.environment.accepted.length, { timeout: 20_000 }).toBe(1)
   expect(made[0]?.options).toEqual({ host: 'hub.example', password })
+  await engine.executions.cancel(id)
+})
+
+test('an environment that a start is about to use cannot be removed under it', async () => {
+  await environments().add(hub)
+  let removal: Promise<unknown> | undefined
+  whileMaking = () => {
+    removal ??= environments()
+      .remove('hub')
+      .catch((error: unknown) => error)
+  }
+  const id = await engine.start(onHub)
+  expect(await removal).toMatchObject({ code: 'environment-conflict' })
+  await expect.poll(async () => (await tell())?.jobs.running, { timeout: 20_000 }).toBe(1)
   await engine.executions.cancel(id)
 })
 

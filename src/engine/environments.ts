@@ -82,10 +82,16 @@ export class ServerEnvironments implements Environments {
     return this.#inTurn(async () => {
       const named = this.#named()
       if (named.find(name) === undefined) throw this.#unknown(name)
-      this.#refuseInUse(name)
-      await named.remove(name)
-      this.#checks.delete(name)
-      await this.#parts.trackers.forget(name)
+      const { trackers } = this.#parts
+      trackers.registry.leaving.add(name)
+      try {
+        this.#refuseInUse(name)
+        await named.remove(name)
+        this.#checks.delete(name)
+        await trackers.forget(name)
+      } finally {
+        trackers.registry.leaving.delete(name)
+      }
     })
   }
 
@@ -127,7 +133,7 @@ export class ServerEnvironments implements Environments {
     // Jobs under way are found again by what the environment was made of. A secret may change under them.
     if (isInUse && !isSame) this.#refuseInUse(name)
     await named.keep({ name, kind, options }, secrets)
-    if (!isInUse) await this.#parts.trackers.forget(name)
+    if (!isInUse && this.#executionsOn(name) === 0) await this.#parts.trackers.forget(name)
     this.#checks.delete(name)
     return { isInUse }
   }

@@ -69,6 +69,8 @@ class Engine implements Executions {
   readonly #queue: StartQueue
   readonly #startKeys: StartKeys
   readonly environments: ServerEnvironments
+  /** Plans of executions that are about to use their environments. */
+  readonly #opening = new Set<{ readonly plan: Plan }>()
   #isClosing = false
 
   constructor(
@@ -109,10 +111,13 @@ class Engine implements Executions {
     const id = randomUUID()
     const directory = join(this.#directory, id)
     this.#queue.reserve()
+    let opening: { readonly plan: Plan } | undefined
     try {
       await this.#settings.checkDisk?.()
       const { evaluation, workDirectory } = await this.#prepare(request, directory)
       const plan = await withInputs(evaluation.plan, request.inputs, workDirectory)
+      opening = { plan }
+      this.#opening.add(opening)
       await snapshotModules(evaluation, workDirectory, join(directory, 'modules'))
       const entry: IndexEntry = {
         id,
@@ -146,6 +151,7 @@ class Engine implements Executions {
       await removeTree(directory)
       throw toProblem(error)
     } finally {
+      if (opening !== undefined) this.#opening.delete(opening)
       this.#queue.release()
     }
   }
@@ -177,10 +183,14 @@ class Engine implements Executions {
   /** Lets an execution of the index go on where its journal says. What goes wrong is told as its end. */
   async #revive(entry: IndexEntry): Promise<void> {
     const path = join(this.#directory, entry.id, 'journal.db')
+    let opening: { readonly plan: Plan } | undefined
     try {
       await refuseDamage(path)
       const journal = await this.#openJournal(join(this.#directory, entry.id))
-      const run = await this.#open(entry, readPlan(journal.reader), journal)
+      const plan = readPlan(journal.reader)
+      opening = { plan }
+      this.#opening.add(opening)
+      const run = await this.#open(entry, plan, journal)
       if (entry.isCancelled) run.stop({ kind: 'cancelled' })
       else this.#begin(run)
     } catch (error) {
@@ -189,6 +199,8 @@ class Engine implements Executions {
       const failed = { ...entry, state: 'failed' as const, endedAt: this.#settings.now() }
       await this.#index.put(failed, { ...nothingKnown, ...failed, error: { message } })
       this.#queue.left(entry.id)
+    } finally {
+      if (opening !== undefined) this.#opening.delete(opening)
     }
   }
 
@@ -249,6 +261,7 @@ class Engine implements Executions {
       .list()
       .filter(({ state }) => state === 'running')
       .flatMap(({ id }) => usesOf(this.state(id), this.#active.get(id)?.run))
+      .concat([...this.#opening].flatMap(({ plan }) => usesToCome(plan)))
   }
 
   /** Deletes what is left of an execution elsewhere: after a crash at its end nobody else would. */
@@ -376,4 +389,9 @@ function usesOf({ environments }: ExecutionState, run: Run | undefined): Environ
     environment: run?.resources.trackers[index]?.environment,
     state,
   }))
+}
+
+function usesToCome({ environments }: Plan): EnvironmentUse[] {
+  const nothing = { ready: 0, submitted: 0, running: 0, done: 0, failed: 0, errors: [] }
+  return environments.map(({ name, kind }) => ({ environment: undefined, state: { name, kind, ...nothing } }))
 }

@@ -83,6 +83,8 @@ export class EnvironmentRegistry {
   readonly #options: RegistryOptions
   readonly #environments = new Map<string, Promise<LiveEnvironment>>()
   readonly #names = new Set<string>()
+  /** Names of definitions that are being removed: nobody begins to use one. */
+  readonly leaving = new Set<string>()
   #isClosed = false
 
   constructor(options: RegistryOptions) {
@@ -195,7 +197,7 @@ export class EnvironmentRegistry {
 
   #recipeOf(name: string): Recipe {
     const { named } = this.#options
-    const definition = named?.find(name)
+    const definition = this.leaving.has(name) ? undefined : named?.find(name)
     if (named === undefined || definition === undefined)
       throw new Problem('workflow-invalid', `There is no environment named ${JSON.stringify(name)}.`, {
         hint: hintAtNames(named),
