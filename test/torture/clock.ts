@@ -110,7 +110,7 @@ export async function torture(): Promise<Report> {
       }
       for (const each of clients)
         if ((await each.state(life, ids['fan'] ?? '')).status !== 200) counts.refusedTokens += 1
-      if (Math.round(clockOffsetMs(life) / dayMs) === Number.parseInt(jump)) counts.seen += 1
+      if (await seesJump(life, client, Number.parseInt(jump))) counts.seen += 1
       const other = new TortureClient()
       await other.login(life)
       clients.push(other)
@@ -199,10 +199,18 @@ async function check(
   }
 }
 
-/** How far the server's clock is ahead, by the last line of its log. */
-function clockOffsetMs(life: Life): number {
-  const times = [...life.log().matchAll(/"time":"([^"]+)"/g)].map(([, time]) => Date.parse(time ?? ''))
-  return (times.at(-1) ?? 0) - Date.now()
+/** Whether the last line of the server's log, of a question that it answers, soon comes so many days ahead. */
+async function seesJump(life: Life, client: TortureClient, days: number): Promise<boolean> {
+  const offsetMs = async (): Promise<number> => {
+    await client.post(life, 'list')
+    const times = [...life.log().matchAll(/"time":"([^"]+)"/g)].map(([, time]) => Date.parse(time ?? ''))
+    return (times.at(-1) ?? 0) - Date.now()
+  }
+  const isSeen = async (): Promise<boolean> => Math.round((await offsetMs()) / dayMs) === days
+  return untilTrue('the log tells the new time', isSeen, { forMs: 10_000, everyMs: 200 }).then(
+    () => true,
+    () => false,
+  )
 }
 
 function findLibrary(): string | undefined {
