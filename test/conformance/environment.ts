@@ -14,7 +14,7 @@ const awkward = 'ü ß 漢 "double" \'single\' $HOME `id` \\ * ;&|<>()#!~'
  * Jobs are small `sh` scripts.
  */
 export function describeEnvironment(name: string, make: (directory: string) => Promise<Environment>): void {
-  describe(`the environment ${name}`, () => {
+  describe(`the environment ${name}`, { timeout: 120_000 }, () => {
     let trial: Trial
     beforeEach(async () => {
       trial = new Trial(make)

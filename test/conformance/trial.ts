@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import {
   toJobId,
   type CollectedFiles,
@@ -10,6 +10,9 @@ import {
   type Observation,
 } from '../../src/environment/environment.ts'
 import { until } from './until.ts'
+
+/** Clusters on a busy machine take their time. */
+const waitMs = 60_000
 
 export const noSignal = new AbortController().signal
 
@@ -61,7 +64,8 @@ export class Trial {
   request(command: readonly string[], more: Partial<JobRequest> = {}): JobRequest {
     this.#count += 1
     return {
-      id: toJobId(`trial-${process.pid}-${this.#count}`),
+      // Never used twice, also not by another trial on the same cluster.
+      id: toJobId(`${basename(this.directory).replaceAll('_', '-')}-${this.#count}`),
       command,
       env: {},
       workDirectory: this.workDirectory,
@@ -136,6 +140,7 @@ export class Trial {
         return undefined
       },
       () => last,
+      waitMs,
     )
   }
 }
