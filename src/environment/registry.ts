@@ -9,6 +9,7 @@ import { namedKind, type EnvironmentReference } from '../workflow/environment.ts
 import type { Environment } from './environment.ts'
 import { blankSecrets, concealSecrets } from './conceal-secrets.ts'
 import type { EnvironmentPlugin, PluginContext } from './plugin.ts'
+import { SshHosts } from './ssh/ssh-hosts.ts'
 
 /**
  * The plugins in the folders of `directory`, by kind: each folder's `index.ts`, or `index.js` once built. A folder
@@ -83,12 +84,15 @@ export class EnvironmentRegistry {
   readonly #options: RegistryOptions
   readonly #environments = new Map<string, Promise<LiveEnvironment>>()
   readonly #names = new Set<string>()
+  /** Environments on the same host share its connection. */
+  readonly #hosts: SshHosts
   /** Names of definitions that are being removed: nobody begins to use one. */
   readonly leaving = new Set<string>()
   #isClosed = false
 
   constructor(options: RegistryOptions) {
     this.#options = options
+    this.#hosts = options.hosts ?? new SshHosts({ ...options, random: Math.random })
   }
 
   /** Kinds that a reference may name. */
@@ -259,6 +263,7 @@ export class EnvironmentRegistry {
       const environment = await plugin
         .create(name, options, {
           ...context,
+          hosts: this.#hosts,
           directory: own,
           warn: (message) => warn(`${name}: ${blankSecrets(message, texts)}`),
         })
