@@ -16,7 +16,7 @@ export interface Running {
   readonly pid: number
   readonly ended: Promise<Ended>
   /** Waits until stdout and stderr together match, and answers with the match. */
-  shows(pattern: RegExp): Promise<RegExpExecArray>
+  shows(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>
 }
 
 /** A place to run commands in: everything they leave behind, processes too, is looked for at the end. */
@@ -75,11 +75,12 @@ export async function openPlayground(): Promise<Playground> {
     return {
       pid: child.pid ?? 0,
       ended,
-      shows: (pattern) =>
+      shows: (pattern, timeoutMs) =>
         until(
           `${words.join(' ')} shows ${String(pattern)}`,
           () => pattern.exec(text.stdout + text.stderr) ?? undefined,
           () => text,
+          timeoutMs,
         ),
     }
   }
