@@ -27,6 +27,20 @@ beforeEach(async () => {
 })
 afterEach(() => trial.close())
 
+/** Gives its jobs ten minutes to end. */
+async function openPatient(): Promise<AsyncDisposable & { readonly trial: Trial }> {
+  const patient = new Trial((directory) =>
+    plugin.create('local', plugin.options.parse({ slots: 1, stopGraceMs: 600_000 }), {
+      directory,
+      variables: process.env,
+      now: Date.now,
+      warn: (message) => warnings.push(message),
+    }),
+  )
+  await patient.open()
+  return { trial: patient, [Symbol.asyncDispose]: async () => patient.close() }
+}
+
 function shellPids(): readonly number[] {
   if (!(trial.environment instanceof LocalEnvironment)) throw new Error('not the local environment')
   return trial.environment.shellPids
@@ -60,6 +74,17 @@ describe('processes of a job', () => {
     expect(end).toMatchObject({ kind: 'stopped', cause: 'timeout' })
     expect(stdout).toContain('both')
     expect(performance.now() - begin).toBeGreaterThanOrEqual(stopGraceMs)
+    await untilNoProcessWith(request.id)
+  })
+
+  test('have ended soon after the environment is closed, however long they may take otherwise', async () => {
+    await using patient = await openPatient()
+    const request = patient.trial.shell(family("trap '' TERM"))
+    await patient.trial.submit(request)
+    await until('its child runs', () => (processesWith(request.id).length >= 3 ? true : undefined))
+    const begin = performance.now()
+    await patient.trial.environment.close()
+    expect(performance.now() - begin).toBeLessThan(30_000)
     await untilNoProcessWith(request.id)
   })
 

@@ -47,6 +47,9 @@ const honoured = ['cpus', 'memoryBytes', 'wallTimeMs'] as const
 /** Jobs submitted and not yet released. More are deferred: each holds memory and, once started, a directory. */
 const mostKnownJobs = 10_000
 
+/** A server has ten seconds to stop in, and other things to do in them; its jobs run again. */
+const closeGraceMs = 4000
+
 const cancelled: StopWish = { cause: 'cancelled', message: 'It was cancelled.' }
 
 /** This computer as an environment. What it knows of jobs is in memory: they end with the server. */
@@ -190,12 +193,13 @@ export class LocalEnvironment implements Environment {
 
   async #close(): Promise<void> {
     const jobs = [...this.#jobs.values()].filter((job) => !job.isOver)
+    const graceMs = Math.min(this.#options.stopGraceMs, closeGraceMs)
     this.#stop(
       jobs.map((job) => job.handle),
-      this.#options.stopGraceMs,
+      graceMs,
     )
     await Promise.all(jobs.map((job) => job.over))
-    await this.#launchers.close(this.#options.stopGraceMs)
+    await this.#launchers.close(graceMs)
     await this.#directories.close()
   }
 
