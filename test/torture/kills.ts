@@ -28,6 +28,7 @@ import { untilTrue } from './until.ts'
 /** Executions that are kept going at the same time. */
 const atOnce = 3
 const longestLifeMs = 3500
+const usualStartMs = 2000
 const endMs = 240_000
 /** In so many lives the first thing is to cancel an execution. */
 const cancelShare = 0.3
@@ -118,7 +119,8 @@ class KillTrial {
    */
   async liveAndDie(kill: number): Promise<void> {
     const life = await this.#begin()
-    const lifeMs = uniformAt(this.#seed, 0, kill) * longestLifeMs
+    // On a busy computer all takes longer, and a life in which nothing happens shows nothing.
+    const lifeMs = uniformAt(this.#seed, 0, kill) * longestLifeMs * Math.max(1, life.startMs / usualStartMs)
     const busy = this.#keepBusy(life, kill)
     if (kill === 0)
       await untilTrue('a start is answered', () => this.#watched.size > 0, { forMs: firstAnswerMs })
