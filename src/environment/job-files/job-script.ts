@@ -32,12 +32,13 @@ export function commandText(request: JobRequest, prologue: readonly string[] = [
  * `molehill_directory`, the job's directory; `molehill_id`; and, where it may not run for ever, `molehill_seconds`.
  *
  * A job runs once: the file `started` is made by whoever comes first, so a scheduler that runs a script again, or has
- * got it twice, does no harm. Text that bash adds to it tells a signal from an exit code above 128. The file `exit` gets
- * its name as the last act. The text ends the shell with code 0 whatever the job did: to some schedulers other codes
+ * got it twice, does no harm. Text that bash adds to it tells a signal from an exit code above 128. The file `exit` is
+ * written as the last act, in one go: what does not end with a line break is not whole, and a program to rename it would
+ * cost as much as the shell itself. The text ends the shell with code 0 whatever the job did: to some schedulers other codes
  * are wishes (99 and 100 in SGE). After the time in seconds the job gets SIGTERM, and SIGKILL `stopGraceMs` later.
  */
 export function runJobText(stopGraceMs: number): string {
-  return `molehill_end() { printf '%s\\n' "$*" >|"$molehill_directory/exit.new" && mv -f -- "$molehill_directory/exit.new" "$molehill_directory/exit"; }
+  return `molehill_end() { printf '%s\\n' "$*" >|"$molehill_directory/exit"; }
 [[ -e $molehill_directory/cancelled ]] && exit 0
 set -o noclobber
 { printf '%s\\n' "\${HOSTNAME:-unknown}" >"$molehill_directory/started"; } 2>/dev/null || exit 0
