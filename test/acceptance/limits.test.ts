@@ -72,40 +72,44 @@ test('executions go when they were kept long enough, and left-over uploads are s
   expect((await client.post('/list', { token })).text).not.toContain('flow.ts')
 })
 
-test('the audit log tells what was done and refused, by whom, and keeps no secret', async () => {
-  const { client, dataDirectory, configuration } = await start({})
-  const token = await client.requestToken(password)
-  await client.post('/token', { password: 'guess17' })
-  await client.post('/list', { token: 'forged' })
-  const id = await client.start(token, 'flow.ts', archive())
-  await client.awaitEnd(token, id)
-  await client.post('/download', { token, id, path: 'flow.ts' })
-  await client.post('/environments/add', { token, name: 'here', kind: 'local' })
-  await client.post('/environments/remove', { token, name: 'here' })
-  await client.remove(token, id)
-  await server?.close()
-  const again = await startServer({ ...configuration, slots: 7 }, { log: silent })
-  await again.close()
-  const path = join(dataDirectory, 'audit.log')
-  const text = await readFile(path, 'utf8')
-  const events = text
-    .trim()
-    .split('\n')
-    .map((line): Record<string, unknown> => JSON.parse(line))
-  expect(events.map(({ action, outcome, object }) => [action, outcome, object])).toEqual([
-    ['password', 'ok', undefined],
-    ['login', 'ok', undefined],
-    ['login', 'password-wrong', undefined],
-    ['request', 'token-invalid', '/list'],
-    ['start', 'ok', id],
-    ['download', 'ok', `${id}/flow.ts`],
-    ['environment-add', 'ok', 'here'],
-    ['environment-remove', 'ok', 'here'],
-    ['remove', 'ok', id],
-    ['configuration', 'ok', expect.stringMatching(/^slots: \d+ -> 7$/)],
-  ])
-  expect(events[1]?.tokenId).toBe(events[4]?.tokenId)
-  expect(events[1]?.address).toBe('127.0.0.1')
-  for (const secret of [token, password, 'guess17', 'forged']) expect(text).not.toContain(secret)
-  expect(await verifyAudit(path)).toEqual({ kind: 'whole', lines: 10, first: 1 })
-})
+test(
+  'the audit log tells what was done and refused, by whom, and keeps no secret',
+  { timeout: 120_000 },
+  async () => {
+    const { client, dataDirectory, configuration } = await start({})
+    const token = await client.requestToken(password)
+    await client.post('/token', { password: 'guess17' })
+    await client.post('/list', { token: 'forged' })
+    const id = await client.start(token, 'flow.ts', archive())
+    await client.awaitEnd(token, id)
+    await client.post('/download', { token, id, path: 'flow.ts' })
+    await client.post('/environments/add', { token, name: 'here', kind: 'local' })
+    await client.post('/environments/remove', { token, name: 'here' })
+    await client.remove(token, id)
+    await server?.close()
+    const again = await startServer({ ...configuration, slots: 7 }, { log: silent })
+    await again.close()
+    const path = join(dataDirectory, 'audit.log')
+    const text = await readFile(path, 'utf8')
+    const events = text
+      .trim()
+      .split('\n')
+      .map((line): Record<string, unknown> => JSON.parse(line))
+    expect(events.map(({ action, outcome, object }) => [action, outcome, object])).toEqual([
+      ['password', 'ok', undefined],
+      ['login', 'ok', undefined],
+      ['login', 'password-wrong', undefined],
+      ['request', 'token-invalid', '/list'],
+      ['start', 'ok', id],
+      ['download', 'ok', `${id}/flow.ts`],
+      ['environment-add', 'ok', 'here'],
+      ['environment-remove', 'ok', 'here'],
+      ['remove', 'ok', id],
+      ['configuration', 'ok', expect.stringMatching(/^slots: \d+ -> 7$/)],
+    ])
+    expect(events[1]?.tokenId).toBe(events[4]?.tokenId)
+    expect(events[1]?.address).toBe('127.0.0.1')
+    for (const secret of [token, password, 'guess17', 'forged']) expect(text).not.toContain(secret)
+    expect(await verifyAudit(path)).toEqual({ kind: 'whole', lines: 10, first: 1 })
+  },
+)

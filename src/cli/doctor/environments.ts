@@ -16,6 +16,9 @@ import { createSecrets } from '../../store/secrets.ts'
 import { namedKind, type EnvironmentReference } from '../../workflow/environment.ts'
 import type { Check } from './findings.ts'
 
+/** What every server needs: jobs run here unless a script says otherwise. */
+const hereKind = 'local'
+
 /**
  * One check for each kind of environment, those that need options can only be tried with some; and one for each named
  * one. The secrets of those are opened where the server's password file is named.
@@ -82,7 +85,11 @@ async function checkKind(
   } catch (error) {
     return `is there; only a script or a name can try it: ${toProblem(error).message}`
   }
-  return checkEnvironment(reference, surroundings, signal)
+  if (reference.kind === hereKind) return checkEnvironment(reference, surroundings, signal)
+  // A computer need not have every scheduler that there is.
+  return checkEnvironment(reference, surroundings, signal).catch(
+    (error: unknown) => `is there; this computer cannot use it: ${toProblem(error).message}`,
+  )
 }
 
 async function checkEnvironment(
