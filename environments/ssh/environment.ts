@@ -67,6 +67,7 @@ export class SshEnvironment implements Environment {
       resources: honoured,
       maxJobsPerSubmit: 1000,
       maxActiveJobs: Math.max(2000, parts.slots * 4),
+      slots: parts.slots,
       pollInterval: { minMs: 2000, maxMs: 30_000, stepMs: 2000 },
     }
   }

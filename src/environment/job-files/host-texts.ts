@@ -19,7 +19,7 @@ pwd -P`
 
 export const prepareText = `cd -- "$1" || exit 1
 umask 077
-tar -x -P -m -f - --no-same-owner`
+tar -x -P -m -f - --no-same-owner || exit 1`
 
 /** For each job directory one line: \`absent\`, or whether it was cancelled, its host and its end, between tabs. */
 export const lookText = `cd -- "$1" || exit 1

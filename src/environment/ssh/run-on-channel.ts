@@ -24,7 +24,10 @@ async function feed({ process: { stdin }, ended }: Channel, input: HostCommand['
     return
   }
   let problem: Error | undefined
-  input.once('error', (error) => (problem = error))
+  // A pipeline gives the input the error of what it feeds.
+  input.once('error', (error) => {
+    if (!stdin.destroyed) problem = error
+  })
   try {
     await pipeline(input, stdin)
   } catch {

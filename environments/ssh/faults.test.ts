@@ -1,0 +1,247 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { until } from '../../test/conformance/until.ts'
+import { describeWith } from '../../test/daemons/present.ts'
+import { startSshHosts, type SshHost } from '../../test/daemons/ssh-hosts.ts'
+import { startSshd } from '../../test/daemons/sshd.ts'
+import type { SshServerOptions } from '../../test/daemons/ssh-server.ts'
+import {
+  toJobId,
+  type Environment,
+  type JobHandle,
+  type JobRequest,
+  type Observation,
+} from '../../src/environment/environment.ts'
+import { plugin } from './index.ts'
+
+const noSignal = new AbortController().signal
+const patienceMs = 60_000
+const opened: { close(): Promise<void> }[] = []
+let directory: string
+let count = 0
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'molehill-test-faults-'))
+  mkdirSync(join(directory, 'work'))
+  writeFileSync(join(directory, 'config'), '')
+})
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+async function start(hostCount: number, options: SshServerOptions = {}): Promise<readonly SshHost[]> {
+  const { hosts, stop } = await startSshHosts(hostCount, options)
+  opened.push({ close: stop })
+  return hosts
+}
+
+async function open(server: SshHost, more: Record<string, unknown> = {}): Promise<Environment> {
+  const { host, user, port, identityFile, knownHostsFile } = server
+  const account = { host, user, port, identityFile, knownHostsFile, configFile: join(directory, 'config') }
+  const times = { keepAliveMs: 1000, connectTimeoutMs: 3000, stopGraceMs: 2000, idleMs: 20_000 }
+  const environment = await plugin.create(
+    'ssh',
+    plugin.options.parse({ ...account, ...times, slots: 2, ...more }),
+    {
+      directory: join(directory, 'environment'),
+      variables: process.env,
+      now: Date.now,
+      warn: () => undefined,
+    },
+  )
+  opened.push(environment)
+  return environment
+}
+
+function shell(script: string, more: Partial<JobRequest> = {}): JobRequest {
+  count += 1
+  return {
+    id: toJobId(`fault-${process.pid}-${count}`),
+    command: ['sh', '-c', script],
+    env: {},
+    workDirectory: join(directory, 'work'),
+    inputs: [],
+    outputs: [],
+    resources: {},
+    ...more,
+  }
+}
+
+async function submit(
+  environment: Environment,
+  requests: readonly JobRequest[],
+): Promise<readonly JobHandle[]> {
+  const outcomes = await environment.submit(requests, noSignal)
+  return requests.map(({ id }) => {
+    const outcome = outcomes.get(id)
+    if (outcome?.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(outcome)}`)
+    return outcome.handle
+  })
+}
+
+/** Goes on asking over errors, as the engine does. */
+async function end(environment: Environment, handle: JobHandle): Promise<Observation> {
+  let last: unknown
+  return until(
+    `${handle.id} is over`,
+    async () => {
+      const seen = await environment
+        .observe([handle], noSignal)
+        .catch((error: unknown) => void (last = String(error)))
+      const observation = seen?.get(handle.id)
+      last = observation ?? last
+      return observation?.kind === 'queued' || observation?.kind === 'running' ? undefined : observation
+    },
+    () => last,
+    patienceMs,
+  )
+}
+
+async function insist<T>(work: () => Promise<T>): Promise<T> {
+  let last: unknown
+  return until(
+    'it works again',
+    async () => work().catch((error: unknown) => void (last = String(error))),
+    () => last,
+    patienceMs,
+  )
+}
+
+const runs = async (server: SshHost, mark: string) =>
+  (await server.run(['cat', mark])).stdout.split('\n').filter(Boolean).length
+
+describeWith('ssh-hosts', 'jobs behind SSH when things break', () => {
+  test('a host that cannot be reached for a while: its jobs go on, and each ran once', async () => {
+    const [server] = await start(1)
+    const environment = await open(server!)
+    const mark = `${server!.home}/mark`
+    const handles = await submit(
+      environment,
+      Array.from({ length: 6 }, () => shell(`echo x >> ${mark}; sleep 1; echo done`)),
+    )
+    await server!.drop()
+    const silence = await environment.check(noSignal).catch((error: unknown) => error)
+    expect(String(silence)).toMatch(/EnvironmentError.*(cannot be reached|cut off)/)
+    const allRan = async () => ((await runs(server!, mark)) === 6 ? true : undefined)
+    await until('the jobs went on meanwhile', allRan, undefined, patienceMs)
+    await server!.heal()
+    for (const handle of handles)
+      expect(await end(environment, handle)).toMatchObject({ kind: 'exited', exitCode: 0 })
+    const collected = await insist(() => environment.collect(handles[0]!, join(directory, 'out'), noSignal))
+    expect(readFileSync(collected.stdout, 'utf8')).toBe('done\n')
+    expect(await runs(server!, mark)).toBe(6)
+  }, 150_000)
+
+  test('cut off in the upload: nothing is half there, and the same jobs then run once', async () => {
+    const [server] = await start(1)
+    const environment = await open(server!)
+    await environment.check(noSignal)
+    writeFileSync(join(directory, 'work', 'large'), Buffer.alloc(8_000_000, 'x'))
+    const mark = `${server!.home}/mark`
+    const requests = Array.from({ length: 3 }, () => shell(`wc -c < large; echo x >> ${mark}`))
+    await server!.narrow('8mbit')
+    const failing = environment.submit(requests, noSignal).catch((error: unknown) => error)
+    await until('the upload is under way', async () =>
+      (await server!.processes('tar')).length > 0 ? true : undefined,
+    )
+    await server!.drop()
+    expect(String(await failing)).toMatch(/EnvironmentError/)
+    await server!.heal()
+    const handles = await insist(() => submit(environment, requests))
+    for (const handle of handles) expect(await end(environment, handle)).toMatchObject({ exitCode: 0 })
+    const collected = await environment.collect(handles[0]!, join(directory, 'out'), noSignal)
+    expect(readFileSync(collected.stdout, 'utf8').trim()).toBe('8000000')
+    expect(await runs(server!, mark)).toBe(3)
+  }, 150_000)
+
+  test('cut off while outputs come: collecting again brings them whole', async () => {
+    const [server] = await start(1)
+    const environment = await open(server!)
+    const [handle] = await submit(environment, [
+      shell('head -c 8000000 /dev/zero | tr "\\0" x > large', { outputs: [{ path: 'large' }] }),
+    ])
+    expect(await end(environment, handle!)).toMatchObject({ exitCode: 0 })
+    await server!.narrow('8mbit')
+    const failing = environment
+      .collect(handle!, join(directory, 'out'), noSignal)
+      .catch((error: unknown) => error)
+    await until('outputs are under way', async () =>
+      (await server!.processes('tar')).length > 0 ? true : undefined,
+    )
+    await server!.cut()
+    expect(String(await failing)).toMatch(/EnvironmentError/)
+    await server!.heal()
+    const collected = await insist(() => environment.collect(handle!, join(directory, 'out'), noSignal))
+    expect(collected).toMatchObject({ files: ['large'], missing: [] })
+    expect(readFileSync(join(directory, 'out', 'large')).equals(Buffer.alloc(8_000_000, 'x'))).toBe(true)
+  }, 150_000)
+
+  test('the SSH server is started anew: nobody notices but for a moment', async () => {
+    const [server] = await start(1)
+    const environment = await open(server!)
+    const [handle] = await submit(environment, [shell('sleep 3; exit 5')])
+    await server!.revive()
+    expect(await end(environment, handle!)).toMatchObject({ kind: 'exited', exitCode: 5 })
+  }, 120_000)
+
+  test('a host that died takes its jobs with it: they end with a word, later ones run', async () => {
+    const [server] = await start(1)
+    const environment = await open(server!)
+    const handles = await submit(environment, [
+      shell('exec sleep 600'),
+      shell('exec sleep 600'),
+      shell('exit 3'),
+    ])
+    await until('two run', async () => ((await server!.processes('sleep')).length >= 2 ? true : undefined))
+    await server!.die()
+    await server!.revive()
+    for (const handle of handles.slice(0, 2)) {
+      const ended = await end(environment, handle)
+      expect(ended).toMatchObject({ kind: 'stopped', cause: 'unknown' })
+      expect(ended).toHaveProperty('message', expect.stringContaining('was killed'))
+    }
+    expect(await end(environment, handles[2]!)).toMatchObject({ kind: 'exited', exitCode: 3 })
+  }, 120_000)
+
+  test('a full disk: jobs wait or fail with a word, and the next ones run when there is room', async () => {
+    const [server] = await start(1)
+    const place = `${server!.home}/small`
+    await server!.run(['sh', '-c', `mkdir ${place} && mount -t tmpfs -o size=2m,mode=777 tmpfs ${place}`])
+    const environment = await open(server!, { workDirectory: `${place}/jobs` })
+    const [first] = await submit(environment, [shell('sleep 2; exit 4')])
+    await until('it runs', async () => ((await server!.processes('sleep')).length >= 2 ? true : undefined))
+    await server!.run(['sh', '-c', `cat /dev/zero > ${place}/fill`])
+    await expect(environment.submit([shell('true')], noSignal)).rejects.toThrow(/No space left/)
+    await server!.run(['rm', `${place}/fill`])
+    expect(await end(environment, first!)).toMatchObject({ kind: 'exited', exitCode: 4 })
+    const [later] = await insist(() => submit(environment, [shell('exit 6')]))
+    expect(await end(environment, later!)).toMatchObject({ kind: 'exited', exitCode: 6 })
+  }, 120_000)
+
+  test('a work directory that cannot be written is told with its name', async () => {
+    const [server] = await start(1)
+    const environment = await open(server!, { workDirectory: '/proc/molehill' })
+    await expect(environment.check(noSignal)).rejects.toThrow(/\/proc\/molehill/)
+    await expect(environment.submit([shell('true')], noSignal)).rejects.toThrow(/\/proc\/molehill/)
+  }, 60_000)
+
+  test('runs jobs on a host behind another one', async () => {
+    const [server] = await start(1)
+    const gateway = await startSshd()
+    opened.push({ close: () => gateway.stop() })
+    // One key and one file of known hosts for both.
+    writeFileSync(gateway.authorizedKeysFile, readFileSync(`${server!.identityFile}.pub`))
+    const knownHostsFile = join(directory, 'known_hosts')
+    writeFileSync(knownHostsFile, `${gateway.hostKey}\n${server!.hostKey}\n`)
+    const jump = `${gateway.user}@${gateway.host}:${gateway.port}`
+    const environment = await open(server!, { jump, knownHostsFile })
+    const [handle] = await submit(environment, [shell('hostname')])
+    expect(await end(environment, handle!)).toMatchObject({ exitCode: 0 })
+    const { stdout } = await environment.collect(handle!, join(directory, 'out'), noSignal)
+    expect(readFileSync(stdout, 'utf8')).toBe('node1\n')
+    expect(await gateway.log()).toContain('Accepted publickey')
+  }, 60_000)
+})
