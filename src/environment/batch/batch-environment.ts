@@ -19,9 +19,9 @@ import { keyOf } from '../job-files/places.ts'
 import { refusalOf } from '../refusal.ts'
 import { findJobs } from './find-jobs.ts'
 import { readHandle, type FollowedJob } from './handle.ts'
-import { listedJobs, type ListedJobs } from './listed-jobs.ts'
+import { asked, listedJobs, type ListedJobs } from './listed-jobs.ts'
 import type { BatchQueue } from './queue.ts'
-import type { Scheduler } from './scheduler.ts'
+import { SchedulerOutputError, type Listing, type Scheduler } from './scheduler.ts'
 import { Submitter } from './submitter.ts'
 import { judge, type VerdictLimits } from './verdict.ts'
 
@@ -89,6 +89,8 @@ class BatchEnvironment implements Environment {
   readonly #cancelTogether: (jobs: readonly FollowedJob[]) => Promise<void>
   readonly #removeTogether: (jobs: readonly FollowedJob[]) => Promise<void>
   #closing: Promise<void> | undefined
+  /** What was wrong with the accounting when it was last asked. */
+  #accountingFault: string | undefined
 
   constructor(name: string, surroundings: BatchSurroundings, options: BatchEnvironmentOptions) {
     this.name = name
@@ -207,7 +209,7 @@ class BatchEnvironment implements Environment {
       if (verdict.isStuck === true) stuck.push(job)
       observations.set(job.place.id, verdict.observation)
     }
-    if (stuck.length > 0) await queue.cancel(nativeIdsOf(stuck, listed), signal)
+    if (stuck.length > 0) await asked(queue.cancel(nativeIdsOf(stuck, listed), signal))
     return observations
   }
 
@@ -297,10 +299,22 @@ class BatchEnvironment implements Environment {
     return job
   }
 
-  async #account(jobs: readonly FollowedJob[], signal: AbortSignal) {
-    const { queue } = this.#surroundings
+  /** An accounting that is broken has no word, and holds up nobody whose list and files can be asked. */
+  async #account(jobs: readonly FollowedJob[], signal: AbortSignal): Promise<ReadonlyMap<string, Listing>> {
+    const { queue, warn } = this.#surroundings
     const nativeIds = jobs.map(({ nativeId }) => nativeId).filter((id) => id !== '')
-    return queue.hasAccounting && nativeIds.length > 0 ? queue.account(nativeIds, signal) : new Map()
+    if (!queue.hasAccounting || nativeIds.length === 0) return new Map()
+    try {
+      const listings = await queue.account(nativeIds, signal)
+      this.#accountingFault = undefined
+      return listings
+    } catch (error) {
+      if (!(error instanceof SchedulerOutputError)) throw error
+      if (this.#accountingFault !== error.message)
+        warn(`${this.name}: the accounting gives no answer: ${error.message}`)
+      this.#accountingFault = error.message
+      return new Map()
+    }
   }
 
   async #cancel(jobs: readonly FollowedJob[]): Promise<void> {
@@ -314,7 +328,7 @@ class BatchEnvironment implements Environment {
     const isAllKnown = jobs.every(({ nativeId }) => nativeId !== '')
     const listed = isAllKnown ? undefined : await listedJobs(queue, signal)
     const nativeIds = nativeIdsOf(jobs, listed)
-    if (nativeIds.length > 0) await queue.cancel(nativeIds, signal)
+    if (nativeIds.length > 0) await asked(queue.cancel(nativeIds, signal))
   }
 
   async #remove(jobs: readonly FollowedJob[]): Promise<void> {

@@ -44,15 +44,16 @@ export function fakeScheduler(state: string): Scheduler {
       return rows
     },
     account: (ids) => command('account', ...ids),
-    readAccount: ({ stdout }) =>
-      new Map(
-        stdout.split('\n').flatMap((line) => {
-          const [native, word, code] = line.split('|')
-          return native === undefined || word === undefined
-            ? []
-            : [[native, word === 'ended' ? { kind: 'ended', exitCode: Number(code) } : listingOf(word)]]
-        }),
-      ),
+    readAccount(result) {
+      requireSuccess('queue.sh', result)
+      const listings = new Map<string, Listing>()
+      for (const line of result.stdout.split('\n')) {
+        const [native, word, code] = line.split('|')
+        if (native === undefined || word === undefined) continue
+        listings.set(native, word === 'ended' ? { kind: 'ended', exitCode: Number(code) } : listingOf(word))
+      }
+      return listings
+    },
     cancel: (ids) => command('cancel', ...ids),
     readCancelled: (result) => requireSuccess('queue.sh', result),
     check: () => command('list'),

@@ -135,6 +135,17 @@ describe('no answer is no news', () => {
     })
   })
 
+  test('an accounting that is broken holds nobody up, and is told once', async () => {
+    fault = async (command, run) => {
+      const answer = await run()
+      if (verbOf(command) !== 'account') return answer
+      return { ...answer, stdout: answer.stdout.replace(/-end 0\n$/, '-end 1\n'), stderr: 'no database' }
+    }
+    const { end } = await trial.run(trial.shell('kill -KILL $$'))
+    expect(end).toMatchObject({ kind: 'stopped', cause: 'signal' })
+    expect(warnings.filter((text) => text.includes('no database'))).toHaveLength(1)
+  })
+
   test('a login that talks is not listened to', async () => {
     fault = async (_, run) => {
       const { exitCode, stdout, stderr } = await run()
