@@ -19,11 +19,12 @@ import { keyOf } from '../job-files/places.ts'
 import { refusalOf } from '../refusal.ts'
 import { findJobs } from './find-jobs.ts'
 import { readHandle, type FollowedJob } from './handle.ts'
-import { asked, listedJobs, type ListedJobs } from './listed-jobs.ts'
+import { asked, listedJobs, nativeIdsOf } from './listed-jobs.ts'
 import type { BatchQueue } from './queue.ts'
-import { SchedulerOutputError, type Listing, type Scheduler } from './scheduler.ts'
+import { Observer } from './observer.ts'
+import type { Scheduler } from './scheduler.ts'
 import { Submitter } from './submitter.ts'
-import { judge, type VerdictLimits } from './verdict.ts'
+import type { VerdictLimits } from './verdict.ts'
 
 /** What of a scheduler is needed beside its queue. */
 export type SchedulerFacts = Pick<
@@ -85,12 +86,11 @@ class BatchEnvironment implements Environment {
   readonly #surroundings: BatchSurroundings
   readonly #jobs = new Map<JobId, FollowedJob>()
   readonly #submitter: Submitter
+  readonly #observer: Observer
   readonly #life = new AbortController()
   readonly #cancelTogether: (jobs: readonly FollowedJob[]) => Promise<void>
   readonly #removeTogether: (jobs: readonly FollowedJob[]) => Promise<void>
   #closing: Promise<void> | undefined
-  /** What was wrong with the accounting when it was last asked. */
-  #accountingFault: string | undefined
 
   constructor(name: string, surroundings: BatchSurroundings, options: BatchEnvironmentOptions) {
     this.name = name
@@ -107,6 +107,7 @@ class BatchEnvironment implements Environment {
       maxActiveJobs: options.maxQueued,
       pollInterval: options.pollInterval,
     }
+    this.#observer = new Observer(surroundings, options)
     this.#submitter = new Submitter(surroundings, options, this.#jobs)
     this.#cancelTogether = gather(async (calls) => this.#cancel(calls.flat()), gathering)
     this.#removeTogether = gather(async (calls) => this.#remove(calls.flat()), gathering)
@@ -168,48 +169,8 @@ class BatchEnvironment implements Environment {
         observations.set(handle.id, { kind: 'lost', message: 'The handle is not one of this environment.' })
     }
     if (jobs.length === 0) return observations
-    const { files, queue } = this.#surroundings
-    // First the list, then the files: a job that is not listed any more has written its exit file before.
-    const listed = await listedJobs(queue, signal)
-    const waiting = new Map<FollowedJob, Observation>()
-    for (const job of jobs) {
-      const listing = listed.listingOf(job)
-      if (listing?.kind === 'queued' && job.isProven) waiting.set(job, listing)
-    }
-    const looked = jobs.filter((job) => !waiting.has(job))
-    const marks = await files.look(
-      looked.map(({ place }) => place),
-      signal,
-    )
-    const unexplained = looked.filter((job) => {
-      const mark = marks.get(job.place.id)
-      if (mark === undefined || mark.kind === 'absent' || listed.listingOf(job) !== undefined) return false
-      return mark.kind !== 'ended' || needsCause(mark)
-    })
-    const accounted = await this.#account(unexplained, signal)
-    const stuck: FollowedJob[] = []
-    const now = this.#surroundings.now()
-    for (const [job, listing] of waiting) {
-      job.missingSince = undefined
-      observations.set(job.place.id, listing)
-    }
-    for (const job of looked) {
-      const verdict = judge({
-        mark: marks.get(job.place.id) ?? { kind: 'absent' },
-        listing: listed.listingOf(job),
-        accounted: accounted.get(job.nativeId),
-        mayBeAccounted: queue.hasAccounting && job.nativeId !== '',
-        missingMs: job.missingSince === undefined ? 0 : now - job.missingSince,
-        limits: this.#options,
-      })
-      job.isProven = marks.get(job.place.id)?.kind !== 'absent'
-      job.missingSince = verdict.isMissing ? (job.missingSince ?? now) : undefined
-      const { kind } = verdict.observation
-      job.hasEnded = kind === 'exited' || kind === 'stopped'
-      if (verdict.isStuck === true) stuck.push(job)
-      observations.set(job.place.id, verdict.observation)
-    }
-    if (stuck.length > 0) await asked(queue.cancel(nativeIdsOf(stuck, listed), signal))
+    for (const [id, observation] of await this.#observer.observe(jobs, signal))
+      observations.set(id, observation)
     return observations
   }
 
@@ -299,24 +260,6 @@ class BatchEnvironment implements Environment {
     return job
   }
 
-  /** An accounting that is broken has no word, and holds up nobody whose list and files can be asked. */
-  async #account(jobs: readonly FollowedJob[], signal: AbortSignal): Promise<ReadonlyMap<string, Listing>> {
-    const { queue, warn } = this.#surroundings
-    const nativeIds = jobs.map(({ nativeId }) => nativeId).filter((id) => id !== '')
-    if (!queue.hasAccounting || nativeIds.length === 0) return new Map()
-    try {
-      const listings = await queue.account(nativeIds, signal)
-      this.#accountingFault = undefined
-      return listings
-    } catch (error) {
-      if (!(error instanceof SchedulerOutputError)) throw error
-      if (this.#accountingFault !== error.message)
-        warn(`${this.name}: the accounting gives no answer: ${error.message}`)
-      this.#accountingFault = error.message
-      return new Map()
-    }
-  }
-
   async #cancel(jobs: readonly FollowedJob[]): Promise<void> {
     const { files, queue } = this.#surroundings
     const { signal } = this.#life
@@ -340,15 +283,4 @@ class BatchEnvironment implements Environment {
     )
     for (const { place } of jobs) this.#jobs.delete(place.id)
   }
-}
-
-/** Whether the scheduler is asked why it ended so. */
-function needsCause(mark: { readonly end: { readonly kind: string; readonly exitCode?: number } }): boolean {
-  return mark.end.kind === 'signalled' || mark.end.exitCode === 137
-}
-
-/** What the scheduler calls these jobs: also where one was submitted twice because the first answer was lost. */
-function nativeIdsOf(jobs: readonly FollowedJob[], listed: ListedJobs | undefined): readonly string[] {
-  const ids = jobs.flatMap((job) => [job.nativeId, ...(listed?.nativeIdsOf(job) ?? [])])
-  return [...new Set(ids)].filter((id) => id !== '')
 }

@@ -1,4 +1,4 @@
-import type { BatchPosition } from './handle.ts'
+import type { BatchPosition, FollowedJob } from './handle.ts'
 import type { BatchQueue } from './queue.ts'
 import { SchedulerOutputError, type Listed, type Listing } from './scheduler.ts'
 import { EnvironmentError } from '../environment.ts'
@@ -45,4 +45,10 @@ export async function asked<Answer>(answer: Promise<Answer>): Promise<Answer> {
     if (error instanceof SchedulerOutputError) throw new EnvironmentError(error.message, { cause: error })
     throw error
   }
+}
+
+/** What the scheduler calls these jobs: also where one was submitted twice because the first answer was lost. */
+export function nativeIdsOf(jobs: readonly FollowedJob[], listed: ListedJobs | undefined): readonly string[] {
+  const ids = jobs.flatMap((job) => [job.nativeId, ...(listed?.nativeIdsOf(job) ?? [])])
+  return [...new Set(ids)].filter((id) => id !== '')
 }

@@ -28,6 +28,8 @@ export class Submitter {
   readonly #pace: Pace
   /** Jobs of submissions that were broken off: the scheduler may have got them. */
   readonly #doubtful = new Set<JobId>()
+  /** Deferred although nobody knows whether the scheduler got them. */
+  readonly #stillDoubtful = new Set<JobId>()
 
   constructor(surroundings: BatchSurroundings, options: BatchEnvironmentOptions, jobs: FollowedJobs) {
     this.#surroundings = surroundings
@@ -73,9 +75,6 @@ export class Submitter {
     await this.#tidy(batches, outcomes, written, signal)
     return outcomes
   }
-
-  /** Deferred although nobody knows whether the scheduler got them. */
-  readonly #stillDoubtful = new Set<JobId>()
 
   async #clearDoubts(
     requests: readonly JobRequest[],

@@ -1,0 +1,90 @@
+import type { JobId, Observation } from '../environment.ts'
+import type { BatchEnvironmentOptions, BatchSurroundings } from './batch-environment.ts'
+import type { FollowedJob } from './handle.ts'
+import { asked, listedJobs, nativeIdsOf } from './listed-jobs.ts'
+import { SchedulerOutputError, type Listing } from './scheduler.ts'
+import { judge } from './verdict.ts'
+
+/** Looks at many jobs at once: one list, one look at their files, and the accounting where these do not suffice. */
+export class Observer {
+  readonly #surroundings: BatchSurroundings
+  readonly #options: BatchEnvironmentOptions
+  /** What was wrong with the accounting when it was last asked. */
+  #accountingFault: string | undefined
+
+  constructor(surroundings: BatchSurroundings, options: BatchEnvironmentOptions) {
+    this.#surroundings = surroundings
+    this.#options = options
+  }
+
+  /** An observation for every job. Throws EnvironmentError when the scheduler or the host cannot be asked. */
+  async observe(jobs: readonly FollowedJob[], signal: AbortSignal): Promise<ReadonlyMap<JobId, Observation>> {
+    const { files, queue, now } = this.#surroundings
+    const observations = new Map<JobId, Observation>()
+    // First the list, then the files: a job that is not listed any more has written its exit file before.
+    const listed = await listedJobs(queue, signal)
+    const waiting = new Map<FollowedJob, Observation>()
+    for (const job of jobs) {
+      const listing = listed.listingOf(job)
+      if (listing?.kind === 'queued' && job.isProven) waiting.set(job, listing)
+    }
+    const looked = jobs.filter((job) => !waiting.has(job))
+    const marks = await files.look(
+      looked.map(({ place }) => place),
+      signal,
+    )
+    const unexplained = looked.filter((job) => {
+      const mark = marks.get(job.place.id)
+      if (mark === undefined || mark.kind === 'absent' || listed.listingOf(job) !== undefined) return false
+      return mark.kind !== 'ended' || needsCause(mark)
+    })
+    const accounted = await this.#account(unexplained, signal)
+    const stuck: FollowedJob[] = []
+    const at = now()
+    for (const [job, listing] of waiting) {
+      job.missingSince = undefined
+      observations.set(job.place.id, listing)
+    }
+    for (const job of looked) {
+      const verdict = judge({
+        mark: marks.get(job.place.id) ?? { kind: 'absent' },
+        listing: listed.listingOf(job),
+        accounted: accounted.get(job.nativeId),
+        mayBeAccounted: queue.hasAccounting && job.nativeId !== '',
+        missingMs: job.missingSince === undefined ? 0 : at - job.missingSince,
+        limits: this.#options,
+      })
+      job.isProven = marks.get(job.place.id)?.kind !== 'absent'
+      job.missingSince = verdict.isMissing ? (job.missingSince ?? at) : undefined
+      const { kind } = verdict.observation
+      job.hasEnded = kind === 'exited' || kind === 'stopped'
+      if (verdict.isStuck === true) stuck.push(job)
+      observations.set(job.place.id, verdict.observation)
+    }
+    if (stuck.length > 0) await asked(queue.cancel(nativeIdsOf(stuck, listed), signal))
+    return observations
+  }
+
+  /** An accounting that is broken has no word, and holds up nobody whose list and files can be asked. */
+  async #account(jobs: readonly FollowedJob[], signal: AbortSignal): Promise<ReadonlyMap<string, Listing>> {
+    const { queue, warn } = this.#surroundings
+    const nativeIds = jobs.map(({ nativeId }) => nativeId).filter((id) => id !== '')
+    if (!queue.hasAccounting || nativeIds.length === 0) return new Map()
+    try {
+      const listings = await queue.account(nativeIds, signal)
+      this.#accountingFault = undefined
+      return listings
+    } catch (error) {
+      if (!(error instanceof SchedulerOutputError)) throw error
+      if (this.#accountingFault !== error.message)
+        warn(`${queue.name}: the accounting gives no answer: ${error.message}`)
+      this.#accountingFault = error.message
+      return new Map()
+    }
+  }
+}
+
+/** Whether the scheduler is asked why it ended so. */
+function needsCause(mark: { readonly end: { readonly kind: string; readonly exitCode?: number } }): boolean {
+  return mark.end.kind === 'signalled' || mark.end.exitCode === 137
+}
