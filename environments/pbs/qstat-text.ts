@@ -6,11 +6,12 @@ export interface QstatJob {
 
 /**
  * The jobs in the text of `qstat -f`. Both flavours print it, whole, while the JSON of older versions of PBS Pro breaks
- * on variables with quotes. Long values go on in lines that begin with a tab.
+ * on variables with quotes. Long values go on in lines that begin with a tab; wrappers over Slurm begin every
+ * attribute with one.
  */
 export function readQstatText(text: string): readonly QstatJob[] {
   const jobs: { id: string; attributes: Record<string, string> }[] = []
-  for (const line of text.replaceAll(/\r?\n\t/g, '').split('\n')) {
+  for (const line of text.replaceAll(/\r?\n\t(?![A-Za-z_][\w.]* = )/g, '').split('\n')) {
     const id = /^Job Id:\s*(\S+)/.exec(line)?.[1]
     if (id !== undefined) {
       jobs.push({ id: withoutServer(id), attributes: {} })

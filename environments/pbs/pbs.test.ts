@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll } from 'vitest'
+import { describeEnvironment } from '../../test/conformance/environment.ts'
+import { describeWith } from '../../test/daemons/present.ts'
+import { startTorque, torqueTree } from '../../test/daemons/torque.ts'
+import { plugin } from './index.ts'
+
+/** What the wrappers lack: qselect, and the option -t of qstat. */
+const shims = {
+  qselect: '#!/bin/sh\nexec squeue --noheader --format=%A\n',
+  qstat:
+    '#!/bin/bash\nwords=(); for word; do [ "$word" = -t ] || words+=("$word"); done\nexec "$TORQUE_QSTAT" "${words[@]}"\n',
+}
+
+/** No real PBS: Torque's commands as wrappers over Slurm, which lack arrays, accounting, exit codes and more. */
+describeWith('torque', "Torque's commands over Slurm", () => {
+  let torque: Awaited<ReturnType<typeof startTorque>>
+  let programs: string
+  beforeAll(async () => {
+    torque = await startTorque()
+    programs = mkdtempSync(join(tmpdir(), 'molehill-test-pbs-'))
+    for (const [name, text] of Object.entries(shims))
+      writeFileSync(join(programs, name), text.replace('"$TORQUE_QSTAT"', `${torqueTree}/usr/bin/qstat`), {
+        mode: 0o755,
+      })
+  }, 60_000)
+  afterAll(async () => {
+    rmSync(programs, { recursive: true, force: true })
+    await torque.stop()
+  })
+
+  describeEnvironment('pbs: wrappers over slurm', (directory) => {
+    // One by one: the wrappers do not list the jobs of an array apart.
+    const how = { flavour: 'torque', submissionsPerMinute: 60_000, stopGraceMs: 2000, maxArraySize: 1 }
+    return plugin.create('pbs', plugin.options.parse(how), {
+      directory,
+      variables: {
+        ...process.env,
+        ...torque.variables,
+        PATH: `${programs}:${torque.variables['PATH']}`,
+      },
+      now: Date.now,
+      warn: () => undefined,
+    })
+  })
+})
