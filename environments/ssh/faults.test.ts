@@ -28,14 +28,14 @@ beforeEach(() => {
   writeFileSync(join(directory, 'config'), '')
 })
 afterEach(async () => {
-  for (const each of opened.splice(0).reverse()) await each.close()
+  for (const each of opened.splice(0).toReversed()) await each.close()
   rmSync(directory, { recursive: true, force: true })
 })
 
 async function start(hostCount: number, options: SshServerOptions = {}): Promise<readonly SshHost[]> {
-  const { hosts, stop } = await startSshHosts(hostCount, options)
-  opened.push({ close: stop })
-  return hosts
+  const started = await startSshHosts(hostCount, options)
+  opened.push({ close: () => started.stop() })
+  return started.hosts
 }
 
 async function open(server: SshHost, more: Record<string, unknown> = {}): Promise<Environment> {

@@ -140,7 +140,8 @@ reap() {
     finish "$path" "$end"
   done
 }
-# Bash says of a job that a signal ended it, and nothing of one that ended with a code above 128.
+# Bash says of a job that a signal ended it, but for SIGINT, SIGTERM and SIGPIPE, and nothing of one that ended with a
+# code above 128.
 is_noticed() {
   local line
   while read -r line; do [[ $line == *" $1 "* ]] && return 0; done <"$here/notices"
@@ -165,9 +166,10 @@ if [[ -z $deadline ]]; then
   now time; printf '%s\\n' "$time" >"$here/beat"
   bury "$1" "$2"
 fi
-quiet=$SECONDS tick=
+quiet=$SECONDS due=1
 while :; do
-  if [[ ! $isLost ]]; then take_lists; fill; fi
+  if [[ $due && ! $isLost ]]; then take_lists; fi
+  fill
   (( \${#path_of[@]} > 0 || head < \${#queue[@]} )) && quiet=$SECONDS
   if (( SECONDS - quiet >= idle )) || [[ $isFull && \${#path_of[@]} == 0 ]]; then
     [[ $deadline ]] && break
@@ -195,9 +197,12 @@ while :; do
   if [[ ! $woken ]]; then
     if (( BASH_VERSINFO[0] > 4 || BASH_VERSINFO[1] >= 3 )); then wait -n; else wait "$ticker"; fi
   fi
+  # Most times it was a job that ended: then there is nothing to look for.
+  due=$woken
   woken=
+  kill -0 "$ticker" 2>/dev/null || due=1
   reap
-  stop_some
+  [[ $due ]] && stop_some
 done
 kill "$ticker" 2>/dev/null
 exit 0
