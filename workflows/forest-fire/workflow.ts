@@ -7,8 +7,10 @@ import {
   explore,
   file,
   functionTask,
+  input,
   integer,
   number,
+  output,
   range,
   replicate,
   type ContextOf,
@@ -19,10 +21,12 @@ import { drawBurned } from './plot.ts'
 // How dense may a forest be before a fire at its edge runs through all of it? We burn many random forests of each
 // density. There is a threshold: the share of trees that burn jumps near a density of 0.5927.
 
-// Make these larger for a longer run; the time grows with the square of the size.
-const size = 200
-const forestsPerDensity = 101
-const densities = { from: 0.5, to: 0.7, step: 0.01 }
+// What may be given at the start. The time grows with the square of the size.
+const size = integer('size', { default: 200 })
+const forestsPerDensity = integer('forestsPerDensity', { default: 101 })
+const lowestDensity = number('lowestDensity', { default: 0.5 })
+const highestDensity = number('highestDensity', { default: 0.7 })
+const densityStep = number('densityStep', { default: 0.01 })
 
 const density = number('density')
 const seed = integer('seed')
@@ -31,10 +35,10 @@ const medianBurned = number('medianBurned')
 const plot = file('plot')
 
 const burn = functionTask('burn', {
-  inputs: [density, seed],
+  inputs: [size, density, seed],
   outputs: [burned],
-  run: ({ density, seed }) => ({ burned: burnForest(size, density, seed) }),
-}).hook(csv('burned.csv'))
+  run: ({ size, density, seed }) => ({ burned: burnForest(size, density, seed) }),
+}).hook(csv('burned.csv', { values: [density, seed, burned] }))
 
 const summary = [density, medianBurned] as const
 const summarise = functionTask('summarise', {
@@ -50,9 +54,9 @@ const summarise = functionTask('summarise', {
 )
 
 const draw = functionTask('draw', {
-  inputs: [density.array, burned.array.array, medianBurned.array],
+  inputs: [size, density.array, burned.array.array, medianBurned.array],
   outputs: [plot],
-  async run({ density, burned, medianBurned }, job) {
+  async run({ size, density, burned, medianBurned }, job) {
     const plot = join(job.directory, 'burned.svg')
     await writeFile(plot, drawBurned({ densities: density, burned, medians: medianBurned, size }))
     return { plot }
@@ -61,6 +65,7 @@ const draw = functionTask('draw', {
   copyFile(plot, 'burned.svg'),
   display(({ density, medianBurned }: { density: number[]; medianBurned: number[] }) => {
     const first = medianBurned.findIndex((share) => share > 0.5)
+    if (first < 0) return 'At none of these densities more than half of the trees burn.'
     return `From a density of ${density[first]?.toFixed(2)} on, more than half of the trees burn. Percolation threshold: 0.5927.`
   }),
 )
@@ -68,4 +73,30 @@ const draw = functionTask('draw', {
 // For each density the same seeds: neighbouring densities differ by some trees, not by luck.
 const forests = explore(replicate(seed, forestsPerDensity, { seed: 1 }), burn).aggregate(summarise)
 
-export default explore(range(density, densities), forests).aggregate(draw)
+const densities = range(density, { from: lowestDensity, to: highestDensity, step: densityStep })
+
+export default explore(densities, forests)
+  .aggregate(draw)
+  .describe({
+    title: 'Forest fire',
+    description:
+      'Burns random forests of several densities and finds where a fire runs through all of the forest.',
+    category: 'complex systems',
+    inputs: [
+      input(size, { title: 'Length of a side, in cells', minimum: 2, maximum: 2000 }),
+      input(forestsPerDensity, { title: 'Forests of each density', minimum: 1, maximum: 100_000 }),
+      input(lowestDensity, { title: 'Lowest density of trees', minimum: 0, maximum: 1 }),
+      input(highestDensity, { title: 'Highest density of trees', minimum: 0, maximum: 1 }),
+      input(densityStep, {
+        title: 'From one density to the next',
+        minimum: 0.0001,
+        maximum: 1,
+        advanced: true,
+      }),
+    ],
+    outputs: [
+      output('medians.csv', { title: 'Median share of burnt trees, by density', role: 'table' }),
+      output('burned.csv', { title: 'Share of burnt trees, forest by forest', role: 'details' }),
+      output('burned.svg', { title: 'All forests and the medians', role: 'preview' }),
+    ],
+  })

@@ -43,13 +43,25 @@ export function simulate({ beta, gamma }: Rates, days: number): number[] {
   return infected
 }
 
-/** How far the model is from the record: the root of the mean squared difference, in boys. */
-export function rootMeanSquareError(infected: readonly number[], confined: readonly number[]): number {
+/** Ways to tell how far the model is from the record, in boys. */
+export const distances = { 'root mean square': rootMeanSquareError, 'mean absolute': meanAbsoluteError }
+export type Distance = keyof typeof distances
+
+/** The root of the mean squared difference. */
+function rootMeanSquareError(infected: readonly number[], confined: readonly number[]): number {
   const squares = confined.map((count, index) => {
     const simulated = infected[(index + 1) * stepsPerDay] ?? 0
     return (simulated - count) ** 2
   })
   return Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / squares.length)
+}
+
+/** The mean of the differences, whatever their sign. */
+function meanAbsoluteError(infected: readonly number[], confined: readonly number[]): number {
+  const differences = confined.map((count, index) =>
+    Math.abs((infected[(index + 1) * stepsPerDay] ?? 0) - count),
+  )
+  return differences.reduce((sum, difference) => sum + difference, 0) / differences.length
 }
 
 /** Susceptible and infected boys; the rest has recovered. */

@@ -7,21 +7,29 @@ import {
   display,
   file,
   functionTask,
+  input,
   integer,
   jsonLines,
   lhs,
   number,
+  output,
   string,
   type ContextOf,
 } from 'molehill'
-import { parseRecord, rootMeanSquareError, simulate } from './model.ts'
+import { distances, parseRecord, simulate, type Distance } from './model.ts'
 import { drawFit } from './plot.ts'
 
 // How infectious was the influenza in an English boarding school in January 1978? We look for the rates of an SIR
 // model that come closest to the record: at first everywhere, then where the best samples of the first round lie.
 
-const samplesPerRound = 2000
-const kept = 20
+// What may be given at the start.
+const samples = integer('samples', { default: 2000 })
+const kept = integer('kept', { default: 20 })
+const lowestBeta = number('lowestBeta', { default: 0.5 })
+const highestBeta = number('highestBeta', { default: 4 })
+const lowestGamma = number('lowestGamma', { default: 0.1 })
+const highestGamma = number('highestGamma', { default: 1 })
+const distance = string('distance', { default: 'root mean square' })
 
 // The record: boys confined to bed, day by day.
 const record = file('record', { default: 'data/record.csv' })
@@ -42,6 +50,7 @@ const betaHigh = number('betaHigh')
 const gammaLow = number('gammaLow')
 const gammaHigh = number('gammaHigh')
 const bounds = [betaLow, betaHigh, gammaLow, gammaHigh] as const
+const narrowing = [...bounds, kept, samples] as const
 
 const plot = file('plot')
 
@@ -59,18 +68,18 @@ const readRecord = functionTask('readRecord', {
 )
 
 const evaluate = functionTask('evaluate', {
-  inputs: [round, beta, gamma, confined.array],
+  inputs: [round, beta, gamma, confined.array, distance],
   outputs: [r0, error],
-  run: ({ beta, gamma, confined }) => ({
+  run: ({ beta, gamma, confined, distance }) => ({
     r0: beta / gamma,
-    error: rootMeanSquareError(simulate({ beta, gamma }, confined.length), confined),
+    error: distances[distance as Distance](simulate({ beta, gamma }, confined.length), confined),
   }),
 }).hook(csv('fits.csv', { values: [round, ...fit] }))
 
 const narrow = functionTask('narrow', {
-  inputs: [beta.array, gamma.array, error.array],
+  inputs: [beta.array, gamma.array, error.array, samples, kept],
   outputs: [round, ...bounds],
-  run({ beta, gamma, error }) {
+  run({ beta, gamma, error, kept }) {
     const best = error.map((error, index) => ({ error, index })).sort((a, b) => a.error - b.error)
     const indices = best.slice(0, kept).map(({ index }) => index)
     const betas = indices.map((index) => beta[index] ?? NaN)
@@ -84,9 +93,9 @@ const narrow = functionTask('narrow', {
     }
   },
 }).hook(
-  display(({ betaLow, betaHigh, gammaLow, gammaHigh }: ContextOf<typeof bounds>) => {
+  display(({ betaLow, betaHigh, gammaLow, gammaHigh, kept, samples }: ContextOf<typeof narrowing>) => {
     const betas = `beta ${betaLow.toFixed(2)} to ${betaHigh.toFixed(2)}`
-    return `The best ${kept} of ${samplesPerRound} samples: ${betas}, gamma ${gammaLow.toFixed(2)} to ${gammaHigh.toFixed(2)}.`
+    return `The best ${kept} of ${samples} samples: ${betas}, gamma ${gammaLow.toFixed(2)} to ${gammaHigh.toFixed(2)}.`
   }),
 )
 
@@ -121,12 +130,18 @@ const draw = functionTask('draw', {
   },
 }).hook(copyFile(plot, 'fit.svg'))
 
-const everywhere = lhs([between(beta, 0.5, 4), between(gamma, 0.1, 1)], {
-  samples: samplesPerRound,
+const rates = [
+  { value: lowestBeta, title: 'Lowest infections a day by one infected person' },
+  { value: highestBeta, title: 'Highest infections a day by one infected person' },
+  { value: lowestGamma, title: 'Lowest share that recovers a day' },
+  { value: highestGamma, title: 'Highest share that recovers a day' },
+]
+const everywhere = lhs([between(beta, lowestBeta, highestBeta), between(gamma, lowestGamma, highestGamma)], {
+  samples,
   seed: 1978,
 })
 const aroundTheBest = lhs([between(beta, betaLow, betaHigh), between(gamma, gammaLow, gammaHigh)], {
-  samples: samplesPerRound,
+  samples,
   seed: 763,
 })
 
@@ -136,3 +151,31 @@ export default readRecord
   .explore(aroundTheBest, evaluate.named('refine'))
   .aggregate(choose)
   .next(draw)
+  .describe({
+    title: 'Influenza',
+    description:
+      'Finds the rates of an SIR model of an epidemic that come closest to a record of it, in two rounds.',
+    category: 'epidemiology',
+    inputs: [
+      input(record, {
+        title: 'Record',
+        description: 'Lines of a date and how many were confined to bed, below a header; of 763 people.',
+        formats: ['csv'],
+      }),
+      input(samples, { title: 'Samples in a round', minimum: 10, maximum: 1_000_000 }),
+      input(kept, { title: 'Best samples that bound the second round', minimum: 2, maximum: 1000 }),
+      input(distance, {
+        title: 'Distance of model and record',
+        description: 'The mean absolute one gives less weight to single days.',
+        values: Object.keys(distances),
+      }),
+      ...rates.map(({ value, title }) =>
+        input(value, { title, category: 'first round', minimum: 0.001, maximum: 100 }),
+      ),
+    ],
+    outputs: [
+      output('best.json', { title: 'The best rates', role: 'result' }),
+      output('fits.csv', { title: 'All samples', role: 'details' }),
+      output('fit.svg', { title: 'Record and model', role: 'preview' }),
+    ],
+  })
