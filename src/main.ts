@@ -16,6 +16,8 @@ import { createApi, type Api } from './api/app.ts'
 import type { ObservedRequest } from './api/observe.ts'
 import { openmoleDialect } from './api/openmole/dialect.ts'
 import { operationsDialect } from './api/operations/dialect.ts'
+import { openCatalog } from './catalog/catalog.ts'
+import type { Catalog } from './catalog/contract.ts'
 import { capConnections } from './api/connection-cap.ts'
 import { listen } from './api/server.ts'
 import { loadTls, type TlsIdentity } from './api/tls.ts'
@@ -105,6 +107,8 @@ export async function startServer(
   const parts = { isolation, disk, metrics, named, plugins }
   const executions = await openEngine(configuration, parts, now, log)
   started.defer(() => executions.close())
+  const catalog = await openServerCatalog(configuration, isolation, now)
+  started.defer(() => catalog.close())
   const uploads = await openIncoming(configuration, { isolation, disk })
   const clockWork = await openHousekeeping(
     configuration,
@@ -116,6 +120,7 @@ export async function startServer(
   const api = await openApi(configuration, {
     ...access,
     executions,
+    catalog,
     isolation,
     uploads,
     disk,
@@ -282,6 +287,22 @@ function openIncoming(
   )
 }
 
+function openServerCatalog(
+  { dataDirectory, scriptTimeMs, scriptMemoryBytes }: Configuration,
+  isolation: Isolation,
+  now: () => number,
+): Promise<Catalog> {
+  return openCatalog({
+    shippedDirectory: join(findInstallation().directory, 'workflows'),
+    directory: join(dataDirectory, 'catalog'),
+    scriptTimeMs,
+    scriptMemoryBytes,
+    isolation,
+    variables: processVariables,
+    now,
+  })
+}
+
 function openHousekeeping(
   { retentionMs, maxFinished, housekeepingMs }: Configuration,
   rooms: Pick<ApiRooms, 'executions' | 'uploads' | 'disk' | 'audit' | 'metrics' | 'log'>,
@@ -309,6 +330,7 @@ function openHousekeeping(
 
 interface ApiRooms extends Pick<Awaited<ReturnType<typeof openAccess>>, 'login' | 'tokens'> {
   readonly executions: Executions
+  readonly catalog: Catalog
   readonly isolation: Isolation
   readonly uploads: Uploads
   readonly disk: DiskReserve
@@ -320,10 +342,11 @@ interface ApiRooms extends Pick<Awaited<ReturnType<typeof openAccess>>, 'login' 
 
 async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<Api> {
   const { dataDirectory, uploadBytes, gzipDownloads, requestsPerSecond, requestBurst } = configuration
-  const { executions, isolation, uploads, disk, audit, login, tokens, metrics, log, stopping } = rooms
+  const { executions, catalog, isolation, uploads, disk, audit, login, tokens, metrics, log, stopping } =
+    rooms
   const elapsedMs = () => performance.now()
   const auditRequest = createRequestAudit(audit, elapsedMs)
-  const openmole = openmoleDialect({ executions, login, gzipByDefault: gzipDownloads })
+  const openmole = openmoleDialect({ executions, catalog, login, gzipByDefault: gzipDownloads })
   const operations = operationsDialect({
     version: findInstallation().version,
     routes: openmole.routes,

@@ -54,7 +54,7 @@ function describeRoute(route: Route): JsonObject {
   }
 }
 
-function describeBody({ parameters, archive, access }: Route): JsonObject {
+function describeBody({ parameters, archive, access, insteadOfArchive, filePrefix }: Route): JsonObject {
   const fields = jsonSchema(parameters, 'input')
   const token = { type: 'string', description: 'Unless it comes as a bearer token.' }
   const properties = { ...(access === 'token' ? { token } : {}), ...asObject(fields.properties) }
@@ -66,20 +66,27 @@ function describeBody({ parameters, archive, access }: Route): JsonObject {
         content: { 'application/x-www-form-urlencoded': { schema }, 'multipart/form-data': { schema } },
       },
     }
+  const file = { type: 'string', format: 'binary' }
+  const isMandatory = insteadOfArchive === undefined
+  const withFiles = {
+    ...schema,
+    properties: { ...properties, [archive]: { ...file, description: 'The work directory as tar.gz.' } },
+    ...(filePrefix !== undefined && {
+      patternProperties: {
+        [`^${filePrefix.replaceAll('.', '[.]')}`]: {
+          ...file,
+          description: 'A file for the input whose name follows the dot; several for an array of files.',
+        },
+      },
+    }),
+    ...(isMandatory && { required: [...required, archive] }),
+  }
   return {
     requestBody: {
-      required: true,
+      required: isMandatory,
       content: {
-        'multipart/form-data': {
-          schema: {
-            ...schema,
-            properties: {
-              ...properties,
-              [archive]: { type: 'string', format: 'binary', description: 'The work directory as tar.gz.' },
-            },
-            required: [...required, archive],
-          },
-        },
+        'multipart/form-data': { schema: withFiles },
+        ...(!isMandatory && { 'application/x-www-form-urlencoded': { schema } }),
       },
     },
   }

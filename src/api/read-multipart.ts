@@ -10,7 +10,15 @@ export interface MultipartReader {
   /** Told of each text field. What it throws ends the reading. */
   readonly onField: (name: string, value: string) => void
   /** Told of each file; the next part is read once the stream is consumed. What it throws ends the reading. */
-  readonly onFile: (name: string, stream: Readable, signal: AbortSignal) => Promise<void>
+  readonly onFile: (name: string, file: ReceivedPart, signal: AbortSignal) => Promise<void>
+  /** More files than this are refused. */
+  readonly mostFiles: number
+}
+
+export interface ReceivedPart {
+  readonly stream: Readable
+  /** As the client calls it; empty where it does not. */
+  readonly fileName: string
 }
 
 /**
@@ -32,7 +40,7 @@ export async function readMultipart(
   failed.catch(() => undefined)
   const { promise: parsed, resolve: finish } = Promise.withResolvers<void>()
   const files: Promise<void>[] = []
-  const parser = createParser(contentType, limits)
+  const parser = createParser(contentType, limits, reader.mostFiles)
     .on('field', (name, value, _, isTruncated) => {
       try {
         if (isTruncated) throw bodyTooLarge(limits.textBytes)
@@ -41,13 +49,13 @@ export async function readMultipart(
         fail(error)
       }
     })
-    .on('file', (name, stream) => {
+    .on('file', (name, stream, fileName) => {
       stream.on('error', (cause) => fail(malformed(cause)))
-      files.push(reader.onFile(name, stream, failure.signal).catch(fail))
+      files.push(reader.onFile(name, { stream, fileName: fileName ?? '' }, failure.signal).catch(fail))
     })
-    .on('partsLimit', () => fail(tooManyParts()))
-    .on('fieldsLimit', () => fail(tooManyParts()))
-    .on('filesLimit', () => fail(tooManyParts()))
+    .on('partsLimit', () => fail(tooManyParts(reader.mostFiles)))
+    .on('fieldsLimit', () => fail(tooManyParts(reader.mostFiles)))
+    .on('filesLimit', () => fail(tooManyParts(reader.mostFiles)))
     .on('error', (cause) => fail(malformed(cause)))
     .on('finish', finish)
   const watch = watchBody(body, limitBytes, limits.idleMs)
@@ -64,7 +72,7 @@ export async function readMultipart(
   }
 }
 
-function createParser(contentType: string, limits: BodyLimits): BusboyInstance {
+function createParser(contentType: string, limits: BodyLimits, mostFiles: number): BusboyInstance {
   try {
     return new Busboy({
       headers: { 'content-type': contentType },
@@ -75,8 +83,9 @@ function createParser(contentType: string, limits: BodyLimits): BusboyInstance {
       limits: {
         fieldSize: limits.textBytes,
         fields: mostFields,
-        files: 2,
-        parts: mostFields + 2,
+        // One more than may come, so that the one too many is told by its name.
+        files: mostFiles + 1,
+        parts: mostFields + mostFiles + 1,
         headerPairs: 32,
         headerSize: mostHeaderBytes,
       },
@@ -93,6 +102,7 @@ function malformed(cause: unknown): Problem {
   })
 }
 
-function tooManyParts(): Problem {
-  return new Problem('body-invalid', `Expected at most ${mostFields} fields and one file in the request.`)
+function tooManyParts(mostFiles: number): Problem {
+  const files = mostFiles === 1 ? 'one file' : `${mostFiles} files`
+  return new Problem('body-invalid', `Expected at most ${mostFields} fields and ${files} in the request.`)
 }

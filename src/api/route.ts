@@ -17,6 +17,10 @@ interface RouteBase<Parameters extends z.ZodObject> {
   readonly audit?: AuditAction
   /** Name of the multipart file that must come along: a work directory as tar.gz. */
   readonly archive?: string
+  /** The parameter that may come instead of the archive. */
+  readonly insteadOfArchive?: string
+  /** Other multipart files that may come along have names that begin with this. */
+  readonly filePrefix?: string
   /** What can go wrong here besides what can go wrong everywhere. */
   readonly problems: readonly ProblemCode[]
 }
@@ -30,6 +34,8 @@ export type AuditAction =
   | 'environment-add'
   | 'environment-check'
   | 'environment-remove'
+  | 'catalog-add'
+  | 'catalog-remove'
 
 /** A route that answers with JSON. */
 export interface JsonRoute<
@@ -60,6 +66,8 @@ export interface Call<Parameters = unknown> {
   readonly tokenId: string
   /** The unpacked work directory, at routes with `archive`. */
   readonly archive: ReceivedArchive | undefined
+  /** Files that came along, in the order in which they came, at routes with `filePrefix`. */
+  readonly files: readonly ReceivedFile[]
   readonly header: (name: string) => string | undefined
   /** Tells log and audit what only the handler knows. */
   readonly note: (known: {
@@ -88,6 +96,18 @@ export interface ReceivedArchive {
   /** Moves the files into an empty directory of the same file system. */
   readonly place: (directory: string) => Promise<void>
   /** SHA-256 of the archive as it came. */
+  readonly digest: string
+}
+
+/** An uploaded file, on the disk but not yet where it belongs. */
+export interface ReceivedFile {
+  /** What follows the prefix in the name of its part. */
+  readonly field: string
+  /** As the client calls it: anything may stand in it. */
+  readonly fileName: string
+  /** Moves the file to a path of the same file system. What is there is replaced. */
+  readonly place: (path: string) => Promise<void>
+  /** SHA-256 of its content. */
   readonly digest: string
 }
 

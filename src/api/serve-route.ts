@@ -6,9 +6,9 @@ import { addressKey, type RequestLimiter } from './access/request-limiter.ts'
 import type { Tokens } from './access/tokens.ts'
 import { collectParameters, readParameters, type ParameterTexts } from './parameters.ts'
 import { bodyTooLarge, readText, type BodyLimits } from './read-body.ts'
-import { readMultipart } from './read-multipart.ts'
-import type { AuditAction, Call, Route } from './route.ts'
-import type { Upload, Uploads } from './uploads.ts'
+import { readMultipart, type ReceivedPart } from './read-multipart.ts'
+import type { AuditAction, Call, ReceivedFile, Route } from './route.ts'
+import type { FileUpload, Upload, Uploads } from './uploads.ts'
 
 export interface ApiEnvironment {
   /** Empty where no connection is behind a request. */
@@ -44,7 +44,7 @@ export async function serveRoute(context: ApiContext, route: Route, parts: Serve
   // Probes and the page cost nothing, and monitoring must not be refused.
   if (route.method !== 'GET' || route.access !== 'open')
     parts.limiter?.take(addressKey(context.env.incoming?.socket.remoteAddress ?? ''))
-  const received: { isBegun: boolean; upload?: Upload } = { isBegun: false }
+  const received: Received = { isBegun: false, files: [] }
   const texts = collectParameters()
   for (const [name, text] of new URL(context.req.url).searchParams) texts.add(name, text)
   const findToken = () => texts.get('token') ?? bearerToken(context.req.header('authorization'))
@@ -59,29 +59,44 @@ export async function serveRoute(context: ApiContext, route: Route, parts: Serve
   // A token that came ahead of the body is checked first: a large body is then not even sent.
   if (findToken() !== undefined) await identify()
   try {
-    await readBody(context, route, parts, texts, async (file, signal) => {
-      if (received.isBegun) throw new Problem('body-invalid', 'Expected one archive, got two.')
-      received.isBegun = true
-      await identify().catch(explainOrder)
-      received.upload = await parts.uploads.receive(file, signal)
+    await readBody(context, route, parts, texts, {
+      async archive({ stream }, signal) {
+        if (received.isBegun) throw new Problem('body-invalid', 'Expected one archive, got two.')
+        received.isBegun = true
+        await identify().catch(explainOrder)
+        received.upload = await parts.uploads.receive(stream, signal)
+      },
+      async file({ stream, fileName }, field, signal) {
+        await identify().catch(explainOrder)
+        received.files.push({ field, fileName, ...(await parts.uploads.receiveFile(stream, signal)) })
+      },
     })
     const tokenId = await identify()
-    if (route.archive !== undefined && received.upload === undefined)
-      throw archiveMissing(route.archive, texts.get(route.archive) !== undefined)
+    refuseMissingArchive(route, received, texts)
     const execution = texts.get('id')
     if (execution !== undefined) context.set('executionId', execution)
     const parameters = readParameters(route.parameters, texts)
-    return await callHandler(context, route, parts, { parameters, tokenId, archive: received.upload })
+    const { upload: archive, files } = received
+    return await callHandler(context, route, parts, { parameters, tokenId, archive, files })
   } finally {
-    await received.upload?.discard()
+    const all = [received.upload, ...received.files]
+    await Promise.all(all.map(async (each) => each?.discard()))
   }
+}
+
+/** What has come of a request so far. */
+interface Received {
+  /** Whether an archive has begun to come. */
+  isBegun: boolean
+  upload?: Upload
+  readonly files: (FileUpload & ReceivedFile)[]
 }
 
 async function callHandler(
   context: ApiContext,
   route: Route,
   parts: ServeParts,
-  checked: Pick<Call<Record<string, unknown>>, 'parameters' | 'tokenId' | 'archive'>,
+  checked: Pick<Call<Record<string, unknown>>, 'parameters' | 'tokenId' | 'archive' | 'files'>,
 ): Promise<Response> {
   const call: Call<Record<string, unknown>> = {
     ...checked,
@@ -111,7 +126,7 @@ async function readBody(
   route: Route,
   { limits }: ServeParts,
   texts: ParameterTexts,
-  onArchive: (file: Readable, signal: AbortSignal) => Promise<void>,
+  onFile: FileReceivers,
 ): Promise<void> {
   const body = openBody(context)
   if (body === undefined) return
@@ -121,7 +136,8 @@ async function readBody(
       'body-invalid',
       `Expected a request without Content-Encoding, got ${encoding.slice(0, 40)}.`,
     )
-  const limitBytes = (route.archive === undefined ? 0 : limits.uploadBytes) + limits.textBytes
+  const takesFiles = route.archive !== undefined || route.filePrefix !== undefined
+  const limitBytes = (takesFiles ? limits.uploadBytes : 0) + limits.textBytes
   if (Number(context.req.header('content-length') ?? 0) > limitBytes) throw bodyTooLarge(limitBytes)
 
   const contentType = context.req.header('content-type') ?? ''
@@ -139,11 +155,23 @@ async function readBody(
   }
   await readMultipart(body, contentType, limits, limitBytes, {
     onField: (name, text) => texts.add(name, text),
-    onFile: async (name, file, signal) => {
-      if (name !== route.archive) throw fileUnexpected(name, route)
-      await onArchive(file, AbortSignal.any([signal, context.req.raw.signal]))
+    onFile: async (name, file, failed) => {
+      const signal = AbortSignal.any([failed, context.req.raw.signal])
+      if (name === route.archive) await onFile.archive(file, signal)
+      else if (route.filePrefix !== undefined && name.startsWith(route.filePrefix))
+        await onFile.file(file, name.slice(route.filePrefix.length), signal)
+      else throw fileUnexpected(name, route)
     },
+    mostFiles: route.filePrefix === undefined ? 1 : mostFiles,
   })
+}
+
+/** At routes that take more than an archive. */
+const mostFiles = 64
+
+interface FileReceivers {
+  archive(file: ReceivedPart, signal: AbortSignal): Promise<void>
+  file(file: ReceivedPart, field: string, signal: AbortSignal): Promise<void>
 }
 
 const mediaTypes = new Set(['application/x-www-form-urlencoded', 'multipart/form-data'])
@@ -171,6 +199,16 @@ function explainOrder(error: unknown): never {
   throw new Problem('token-invalid', error.message, {
     hint: 'The token must come before the file: as an earlier field, in the query string or as "Authorization: Bearer".',
   })
+}
+
+function refuseMissingArchive(
+  { archive, insteadOfArchive }: Route,
+  { upload }: Received,
+  texts: ParameterTexts,
+): void {
+  if (archive === undefined || upload !== undefined) return
+  if (insteadOfArchive === undefined || texts.get(insteadOfArchive) === undefined)
+    throw archiveMissing(archive, texts.get(archive) !== undefined)
 }
 
 function archiveMissing(name: string, isText: boolean): Problem {

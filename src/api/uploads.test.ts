@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -45,4 +46,34 @@ test('while the disk is nearly full nothing of an upload is read or written', as
   expect(await readdir(directory)).toEqual([])
   expect(uploads.underWay).toBe(0)
   body.destroy()
+})
+
+test('a plain file comes to the disk byte by byte, and goes where it is placed', async () => {
+  const uploads = await openUploads(directory, limits)
+  const content = 'plain bytes '.repeat(100_000)
+  const upload = await uploads.receiveFile(Readable.from([Buffer.from(content)]), AbortSignal.timeout(20_000))
+  expect(upload.digest).toBe(createHash('sha256').update(content).digest('hex'))
+  expect(uploads.underWay).toBe(1)
+  await upload.place(join(directory, 'placed'))
+  await upload.discard()
+  expect(await readFile(join(directory, 'placed'), 'utf8')).toBe(content)
+  expect(await readdir(directory)).toEqual(['placed'])
+})
+
+test('nothing is left of a plain file that breaks off, or that nobody waits for any more', async () => {
+  const uploads = await openUploads(directory, limits)
+  const broken = Readable.from(
+    (async function* () {
+      yield Buffer.from('beginning')
+      throw new Error('cut off')
+    })(),
+  )
+  await expect(uploads.receiveFile(broken, AbortSignal.timeout(20_000))).rejects.toThrow('cut off')
+  const endless = new Readable({ read: () => undefined })
+  const leaving = new AbortController()
+  const receiving = uploads.receiveFile(endless, leaving.signal)
+  leaving.abort(new Error('went away'))
+  await expect(receiving).rejects.toMatchObject({ name: 'AbortError' })
+  expect(await readdir(directory)).toEqual([])
+  expect(uploads.underWay).toBe(0)
 })

@@ -1,17 +1,23 @@
-import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, rename } from 'node:fs/promises'
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdir, open, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import type { ArchiveLimits } from '../files/archive-limits.ts'
 import { removeTree } from '../files/remove-tree.ts'
 import { unpackArchive } from '../files/unpack.ts'
 import type { Isolation } from '../isolation/isolation.ts'
-import type { ReceivedArchive } from './route.ts'
+import type { ReceivedArchive, ReceivedFile } from './route.ts'
 
 /** Work directories on their way in: unpacked, but not yet any execution's. */
 export interface Uploads {
   /** Unpacks a tar.gz as it comes in. Throws what `unpackArchive` throws; then nothing is left. */
   receive(archive: Readable, signal: AbortSignal): Promise<Upload>
+  /**
+   * Writes a file to the disk as it comes in; it is synced when this returns. Whoever gives the stream bounds it. Throws
+   * the error of the stream and that of the disk; then nothing is left.
+   */
+  receiveFile(file: Readable, signal: AbortSignal): Promise<FileUpload>
   /** How many are under way: coming in, or not yet placed or discarded. */
   readonly underWay: number
   /** Deletes what no upload under way owns: left where deleting has failed. Answers with how many there were. */
@@ -19,6 +25,11 @@ export interface Uploads {
 }
 
 export interface Upload extends ReceivedArchive {
+  /** Deletes what was not placed. */
+  discard(): Promise<void>
+}
+
+export interface FileUpload extends Pick<ReceivedFile, 'place' | 'digest'> {
   /** Deletes what was not placed. */
   discard(): Promise<void>
 }
@@ -45,28 +56,60 @@ export async function openUploads(
       for (const name of left) await removeTree(join(directory, name))
       return left.length
     },
-    async receive(archive, signal) {
-      await checkDisk()
-      // Owned before it is there: a sweep never sees it as left over.
-      const name = `upload-${randomUUID()}`
-      names.add(name)
-      const own = join(directory, name)
-      const files = join(own, 'work')
-      const discard = async () => {
-        try {
-          await removeTree(own)
-        } finally {
-          names.delete(name)
-        }
-      }
-      try {
-        await mkdir(own, { mode: 0o700 })
+    receive: (archive, signal) =>
+      take(async (own) => {
+        const files = join(own, 'work')
         const { digest } = await unpackArchive(archive, files, limits, signal, isolation)
-        return { digest, place: (target) => rename(files, target), discard }
-      } catch (error) {
-        await discard()
-        throw error
+        return { digest, place: (target: string) => rename(files, target) }
+      }),
+    receiveFile: (stream, signal) =>
+      take(async (own) => {
+        const file = join(own, 'file')
+        const digest = await writeFile(stream, file, signal)
+        return { digest, place: (target: string) => rename(file, target) }
+      }),
+  }
+
+  /** Gives each upload a directory of its own, which is gone when it fails. */
+  async function take<Received>(
+    receive: (own: string) => Promise<Received>,
+  ): Promise<Received & { discard(): Promise<void> }> {
+    await checkDisk()
+    // Owned before it is there: a sweep never sees it as left over.
+    const name = `upload-${randomUUID()}`
+    names.add(name)
+    const own = join(directory, name)
+    const discard = async () => {
+      try {
+        await removeTree(own)
+      } finally {
+        names.delete(name)
+      }
+    }
+    try {
+      await mkdir(own, { mode: 0o700 })
+      return { ...(await receive(own)), discard }
+    } catch (error) {
+      await discard()
+      throw error
+    }
+  }
+}
+
+/** Writes and syncs a stream; answers with the SHA-256 of what came. */
+async function writeFile(stream: Readable, path: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  const file = await open(path, 'wx', 0o600)
+  await pipeline(
+    stream,
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        hash.update(chunk)
+        yield chunk
       }
     },
-  }
+    file.createWriteStream({ flush: true }),
+    { signal },
+  )
+  return hash.digest('hex')
 }

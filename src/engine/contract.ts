@@ -9,7 +9,7 @@ export interface Executions {
    * Throws Problem: idempotency-busy, idempotency-conflict, whatever `fill` throws, script-missing, script-invalid, workflow-invalid, inputs-invalid, disk-full.
    */
   start(request: StartRequest): Promise<string>
-  /** Evaluates a script as `start` does, answers with its plan, and runs nothing. */
+  /** Evaluates a script as `start` does, checks inputs that are given, answers with the plan, and runs nothing. */
   validate(request: StartRequest): Promise<Plan>
   /** Where an execution stands. Costs the same however many jobs there are. Throws Problem execution-unknown. */
   state(id: string): ExecutionState
@@ -44,6 +44,8 @@ export type StartRequest = {
   /** Path of the script in the work directory. */
   readonly script: string
   readonly signal: AbortSignal
+  /** What the execution is called; else after the script. */
+  readonly name?: string
   /** The named environment for jobs that the script leaves on this machine. */
   readonly environment?: string
   /** What a described workflow is started with, by name; files as paths in the work directory. */

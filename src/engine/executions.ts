@@ -159,7 +159,9 @@ class Engine implements Executions {
   async validate(request: StartRequest): Promise<Plan> {
     const directory = join(this.#directory, `validation-${randomUUID()}`)
     try {
-      return (await this.#prepare(request, directory)).evaluation.plan
+      const { evaluation, workDirectory } = await this.#prepare(request, directory)
+      const { plan } = evaluation
+      return request.inputs === undefined ? plan : await withInputs(plan, request.inputs, workDirectory)
     } catch (error) {
       throw toProblem(error)
     } finally {

@@ -34,8 +34,9 @@ export async function prepareExecution(
     ...(isolation !== undefined && { isolation }),
     signal: request.signal,
   })
-  const { environment } = request
-  const plan =
+  const { environment, name = evaluation.plan.name } = request
+  const placed =
     environment === undefined ? evaluation.plan : withDefaultEnvironment(evaluation.plan, named(environment))
+  const plan = { ...placed, name }
   return { evaluation: { ...evaluation, plan }, workDirectory }
 }

@@ -9,6 +9,7 @@ import { operationsDialect } from '../../src/api/operations/dialect.ts'
 import type { BodyLimits } from '../../src/api/read-body.ts'
 import { listen } from '../../src/api/server.ts'
 import { openUploads } from '../../src/api/uploads.ts'
+import { openCatalog } from '../../src/catalog/catalog.ts'
 import { defaultArchiveLimits } from '../../src/files/archive-limits.ts'
 import { Problem } from '../../src/problem.ts'
 import { createFakeExecutions, type FakeExecutions } from './fake-executions.ts'
@@ -44,8 +45,17 @@ export async function createTestApi({
   const reported: unknown[] = []
   const stopping = new AbortController()
   const bodyLimits = { uploadBytes: 2 ** 30, textBytes: 2 ** 20, idleMs: 10_000, ...limits }
+  const catalog = await openCatalog({
+    shippedDirectory: join(directory, 'shipped'),
+    directory: join(directory, 'catalog'),
+    scriptTimeMs: 30_000,
+    scriptMemoryBytes: 512 * 2 ** 20,
+    variables: process.env,
+    now: Date.now,
+  })
   const openmole = openmoleDialect({
     executions,
+    catalog,
     gzipByDefault,
     async login(password) {
       if (password === undefined) throw new Problem('password-missing', 'No password sent with request')
@@ -93,7 +103,10 @@ export async function createTestApi({
     directory,
     post: async (path, parameters = {}, headers = {}) =>
       await api.request(path, { method: 'POST', body: new URLSearchParams(parameters), headers }, {}),
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+    async [Symbol.asyncDispose]() {
+      await catalog.close()
+      await rm(directory, { recursive: true, force: true })
+    },
   }
 }
 

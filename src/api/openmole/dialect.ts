@@ -1,7 +1,9 @@
+import type { Catalog } from '../../catalog/contract.ts'
 import type { Executions } from '../../engine/contract.ts'
 import type { Login } from '../access/login.ts'
 import { answerProblem } from '../problem-answer.ts'
 import type { Dialect } from '../route.ts'
+import { catalogRoutes } from './catalog.ts'
 import { controlRoutes } from './control.ts'
 import { environmentRoutes } from './environments.ts'
 import { eventRoutes } from './events.ts'
@@ -14,19 +16,20 @@ import { tokenRoutes } from './token.ts'
 
 export interface OpenmoleParts {
   readonly executions: Executions
+  readonly catalog: Catalog
   readonly login: Login
   /** Whether files are downloaded as gzip bytes when the client does not say. */
   readonly gzipByDefault: boolean
 }
 
 /** The POST API of OpenMOLE 6.0 to 9.2, and what Molehill adds to it. */
-export function openmoleDialect({ executions, login, gzipByDefault }: OpenmoleParts): Dialect {
+export function openmoleDialect({ executions, catalog, login, gzipByDefault }: OpenmoleParts): Dialect {
   return {
     name: 'openmole',
     tellProblem: answerProblem,
     routes: [
       ...tokenRoutes(login),
-      ...startRoutes(executions),
+      ...startRoutes(executions, catalog),
       ...stateRoutes(executions),
       ...fileRoutes(executions, gzipByDefault),
       ...jobRoutes(executions),
@@ -34,6 +37,7 @@ export function openmoleDialect({ executions, login, gzipByDefault }: OpenmolePa
       ...eventRoutes(executions),
       ...explainRoutes(executions),
       ...environmentRoutes(executions),
+      ...catalogRoutes(catalog),
     ],
   }
 }

@@ -1,14 +1,19 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
+import type { Catalog } from '../../catalog/contract.ts'
 import type { Executions, StartRequest } from '../../engine/contract.ts'
 import { Problem } from '../../problem.ts'
 import { jsonRoute, type Call, type Route } from '../route.ts'
 import { describePlan, graphSchema } from './graph.ts'
+import { assignFiles } from './input-files.ts'
 
 const parameters = z.object({
-  script: z
-    .string('Missing mandatory script parameter.')
-    .meta({ description: 'Path of the workflow script in the work directory.' }),
+  script: z.string().optional().meta({
+    description: 'Path of the workflow script in the work directory. Mandatory with a work directory.',
+  }),
+  workflow: z.string().optional().meta({
+    description: 'A workflow of the catalog, instead of a script and its work directory.',
+  }),
   inputs: z.string().optional().meta({
     description:
       'What a described workflow is started with: a JSON object of values by name. Files are paths in the work directory.',
@@ -18,14 +23,17 @@ const parameters = z.object({
   }),
 })
 
-export function startRoutes(executions: Executions): readonly Route[] {
+export function startRoutes(executions: Executions, catalog: Catalog): readonly Route[] {
   const shared = {
     method: 'POST',
     access: 'token',
     parameters,
     archive: 'workDirectory',
+    insteadOfArchive: 'workflow',
+    filePrefix: 'input.',
     problems: [
       'parameter-missing',
+      'parameter-invalid',
       'archive-missing',
       'archive-invalid',
       'archive-unsafe',
@@ -33,6 +41,8 @@ export function startRoutes(executions: Executions): readonly Route[] {
       'script-missing',
       'script-invalid',
       'workflow-invalid',
+      'workflow-unknown',
+      'workflow-conflict',
       'inputs-invalid',
       'disk-full',
       'idempotency-busy',
@@ -44,10 +54,10 @@ export function startRoutes(executions: Executions): readonly Route[] {
       ...shared,
       path: '/start',
       audit: 'start',
-      summary: 'Start a workflow: unpacks the work directory, reads the script, and answers when it runs.',
+      summary: 'Start a workflow, a posted one or one of the catalog, and answer when it runs.',
       answer: { status: 200, description: 'The execution.', schema: z.object({ id: z.string() }) },
       async handle(call) {
-        const id = await executions.start(startRequest(call))
+        const id = await executions.start(await startRequest(call, catalog))
         call.note({ executionId: id })
         return { id }
       },
@@ -57,36 +67,85 @@ export function startRoutes(executions: Executions): readonly Route[] {
       path: '/validate',
       summary: 'Read a script as /start does, and answer with its workflow instead of running it.',
       answer: { status: 200, description: 'The workflow.', schema: graphSchema },
-      handle: async (call) => describePlan(await executions.validate(startRequest(call))),
+      handle: async (call) => describePlan(await executions.validate(await startRequest(call, catalog))),
     }),
   ]
 }
 
 type StartCall = Call<z.output<typeof parameters>>
 
-function startRequest({
-  parameters: { script, environment, inputs },
-  archive,
-  signal,
-  header,
-}: StartCall): StartRequest {
-  if (archive === undefined)
-    throw new Problem('archive-missing', 'Missing mandatory workDirectory parameter.')
-  const request = {
-    script,
-    fill: archive.place,
-    signal,
-    ...(environment !== undefined && { environment }),
-    ...(inputs !== undefined && { inputs: readInputsText(inputs) }),
+/** What is started, and what tells it from something else that is started. */
+interface StartSource {
+  readonly request: Pick<StartRequest, 'script' | 'inputs' | 'name'> & {
+    readonly fill: (workDirectory: string) => Promise<void>
   }
-  const key = header('Idempotency-Key')
-  if (key === undefined) return request
+  readonly identity: readonly string[]
+}
+
+async function startRequest(call: StartCall, catalog: Catalog): Promise<StartRequest> {
+  const { environment, workflow } = call.parameters
+  const { request, identity } =
+    workflow === undefined ? postedSource(call) : await catalogSource(call, workflow, catalog)
+  const whole = { ...request, signal: call.signal, ...(environment !== undefined && { environment }) }
+  const key = call.header('Idempotency-Key')
+  if (key === undefined) return whole
   if (!/^[\x21-\x7e]{1,255}$/.test(key))
     throw new Problem('parameter-invalid', 'The Idempotency-Key has to be 1 to 255 visible ASCII characters.')
-  const digest = createHash('sha256')
-    .update(`${script}\0${environment ?? ''}\0${inputs ?? ''}\0${archive.digest}`)
-    .digest('hex')
-  return { ...request, idempotency: { key, digest } }
+  const digest = createHash('sha256').update(identity.join('\0')).digest('hex')
+  return { ...whole, idempotency: { key, digest } }
+}
+
+function postedSource({ parameters, archive, files }: StartCall): StartSource {
+  const { script, environment, inputs } = parameters
+  if (archive === undefined)
+    throw new Problem('archive-missing', 'Missing mandatory workDirectory parameter.')
+  if (script === undefined) throw new Problem('parameter-missing', 'Missing mandatory script parameter.')
+  if (files.length > 0)
+    throw new Problem('parameter-invalid', 'Files of inputs may only come with a workflow of the catalog.', {
+      hint: 'Put them into the work directory, and name their paths in it: inputs={"image":"data/m51.fits"}',
+    })
+  return {
+    request: {
+      script,
+      fill: archive.place,
+      ...(inputs !== undefined && { inputs: readInputsText(inputs) }),
+    },
+    identity: [script, environment ?? '', inputs ?? '', archive.digest],
+  }
+}
+
+async function catalogSource(
+  { parameters, archive, files }: StartCall,
+  workflow: string,
+  catalog: Catalog,
+): Promise<StartSource> {
+  const { script: given, environment, inputs } = parameters
+  if (archive !== undefined || given !== undefined)
+    throw new Problem(
+      'parameter-invalid',
+      'Expected either the parameter "workflow", or "script" and a work directory; got some of both.',
+    )
+  const { name, script, description } = await catalog.find(workflow)
+  const values = readInputsText(inputs ?? '{}')
+  const uploaded = assignFiles(files, description, values)
+  return {
+    request: {
+      script,
+      name,
+      inputs: { ...values, ...uploaded.inputs },
+      async fill(workDirectory) {
+        await catalog.fill(name, workDirectory)
+        await uploaded.place(workDirectory)
+      },
+    },
+    identity: [
+      'workflow',
+      name,
+      environment ?? '',
+      inputs ?? '',
+      ...files.flatMap(({ field, fileName, digest }) => [field, fileName, digest]),
+    ],
+  }
 }
 
 function readInputsText(text: string): Readonly<Record<string, unknown>> {
