@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { toJobId, type Environment, type JobHandle, type JobId } from '../../src/environment/environment.ts'
+import { untilNoProcessWith } from './processes.ts'
 import { noSignal, Trial } from './trial.ts'
 import { until } from './until.ts'
 
@@ -194,6 +195,8 @@ export function describeEnvironment(name: string, make: (directory: string) => P
       await trial.environment.cancel([handle], noSignal)
       expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'stopped', cause: 'cancelled' })
       expect((await trial.collect(handle)).collected.missing).toEqual([])
+      // Wherever its processes can be seen from here.
+      await untilNoProcessWith(`MOLEHILL_JOB_ID=${handle.id}\0`)
     })
 
     test('cancels jobs right after submit, whatever state they are in', async () => {
