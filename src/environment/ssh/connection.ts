@@ -25,7 +25,8 @@ export interface ConnectionSurroundings {
 const mostAgents = 2
 const mostStreams = 2
 const defaultTimeoutMs = 60_000
-const triesWhenBusy = 5
+const triesWhenBusy = 8
+const longestBusyWaitMs = 3000
 const triesOfChannel = 3
 /** How long no channel is asked for after some were refused. */
 const refusalMs = 60_000
@@ -316,7 +317,8 @@ export class SshConnection {
       } catch (error) {
         if (!(error instanceof ConnectError)) throw error
         if (error.kind === 'busy' && attempt < triesWhenBusy) {
-          await delay(200 * 2 ** attempt * (0.5 + random()), undefined, { signal: this.#stop.signal })
+          const waitMs = Math.min(longestBusyWaitMs, 200 * 2 ** attempt) * (0.5 + random())
+          await delay(waitMs, undefined, { signal: this.#stop.signal })
           continue
         }
         this.#failure = error

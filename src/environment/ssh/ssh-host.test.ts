@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { until } from '../../../test/conformance/until.ts'
 import { describeWith } from '../../../test/daemons/present.ts'
 import { startSshd, type Sshd } from '../../../test/daemons/sshd.ts'
@@ -23,6 +23,7 @@ beforeEach(() => {
   writeFileSync(join(directory, 'config'), '')
 })
 afterEach(async () => {
+  vi.unstubAllEnvs()
   for (const each of opened.splice(0)) await each.close()
   rmSync(directory, { recursive: true, force: true })
 })
@@ -187,11 +188,13 @@ describeWith('sshd', 'a host behind SSH', () => {
 
   test('leaves no process and no file behind', async () => {
     const server = await start()
-    const before = readdirSync(tmpdir()).filter((name) => name.startsWith('molehill-ssh-'))
+    // Other tests use the common directory for temporary files at the same time.
+    vi.stubEnv('TMPDIR', directory)
     const host = open(optionsFor(server))
     await say(host, 'true')
+    expect(readdirSync(directory)).toHaveLength(2)
     await host.close()
-    expect(readdirSync(tmpdir()).filter((name) => name.startsWith('molehill-ssh-'))).toEqual(before)
+    expect(readdirSync(directory)).toEqual(['config'])
     await until('its shells are gone', async () =>
       (await server.processes('bash')).length === 0 ? true : undefined,
     )
