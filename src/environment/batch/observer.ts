@@ -86,5 +86,6 @@ export class Observer {
 
 /** Whether the scheduler is asked why it ended so. */
 function needsCause(mark: { readonly end: { readonly kind: string; readonly exitCode?: number } }): boolean {
-  return mark.end.kind === 'signalled' || mark.end.exitCode === 137
+  const { kind, exitCode } = mark.end
+  return kind === 'signalled' || exitCode === 137 || exitCode === 143
 }

@@ -52,6 +52,13 @@ describe('the exit file of a job counts', () => {
     expect(judged(exited(137), { listing: noMemory }).observation).toEqual(noMemory)
     expect(judged(exited(137)).observation).toMatchObject({ kind: 'exited', exitCode: 137 })
   })
+
+  test('and 143 of a job that the scheduler ended in time is the end of its time', () => {
+    const late = { kind: 'stopped', cause: 'timeout', message: 'too long' } as const
+    expect(judged(exited(143), { listing: late }).observation).toEqual(late)
+    expect(judged(exited(143), { listing: { kind: 'ended' } }).observation).toMatchObject({ exitCode: 143 })
+    expect(judged(exited(3), { listing: late }).observation).toMatchObject({ exitCode: 3 })
+  })
 })
 
 describe('a signal is explained by the scheduler', () => {

@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import type { Observation } from '../environment.ts'
+import type { Observation, StopCause } from '../environment.ts'
 import type { JobMark } from '../job-files/job-files.ts'
 import type { Listing } from './scheduler.ts'
 
@@ -50,15 +50,15 @@ function judgeEnded(evidence: Evidence, mark: Extract<JobMark, { kind: 'ended' }
   if (mark.isCancelled) return certain(cancelled)
   const word = wordOf(evidence)
   if (end.kind === 'exited') {
-    // What a shell says of its child that was killed.
-    if (end.exitCode === 137 && word?.kind === 'stopped' && word.cause === 'out-of-memory')
-      return certain(word)
+    // What a shell says of its child that was ended by SIGKILL or SIGTERM: of a job that the scheduler stopped.
+    const isOfSignal = end.exitCode === 137 || end.exitCode === 143
+    if (isOfSignal && word?.kind === 'stopped' && isCause(word.cause)) return certain(word)
     return certain({ kind: 'exited', exitCode: end.exitCode, ...(host !== undefined && { host }) })
   }
   if (end.kind === 'timeout')
     return certain({ kind: 'stopped', cause: 'timeout', message: 'It ran longer than its wall time.' })
   if (end.kind === 'failed') return certain({ kind: 'stopped', cause: 'unknown', message: end.message })
-  if (word?.kind === 'stopped' && word.cause !== 'unknown' && word.cause !== 'signal') return certain(word)
+  if (word?.kind === 'stopped' && isCause(word.cause)) return certain(word)
   const mayHearMore = evidence.listing?.kind === 'running' || (word === undefined && evidence.mayBeAccounted)
   if (mayHearMore && evidence.missingMs < evidence.limits.causeGraceMs)
     return { observation: running(host), isMissing: true }
@@ -115,6 +115,11 @@ function certain(observation: Observation): Verdict {
 
 function running(host: string | undefined): Observation {
   return { kind: 'running', ...(host !== undefined && { host }) }
+}
+
+/** Whether it explains a signal. */
+function isCause(cause: StopCause): boolean {
+  return cause !== 'unknown' && cause !== 'signal'
 }
 
 /** What the scheduler says of a job that is over. */
