@@ -47,10 +47,18 @@ test('its owner may write what could only be read', async () => {
   expect(await readFile(join(root, 'to/data/x'), 'utf8')).toBe('x')
 })
 
+test('an empty directory may be there already', async () => {
+  await writeFile(join(root, 'from/data/x'), 'x')
+  await mkdir(join(root, 'to'), { mode: 0o755 })
+  await copyTree(join(root, 'from'), join(root, 'to'))
+  expect(await readFile(join(root, 'to/data/x'), 'utf8')).toBe('x')
+  expect((await stat(join(root, 'to'))).mode & 0o777).toBe(0o700)
+})
+
 test('nothing that is there is written over', async () => {
   await writeFile(join(root, 'from/x'), 'new')
   await mkdir(join(root, 'to'))
   await writeFile(join(root, 'to/x'), 'old')
-  await expect(copyTree(join(root, 'from'), join(root, 'to'))).rejects.toThrow()
+  await expect(copyTree(join(root, 'from'), join(root, 'to'))).rejects.toThrow(/already exists/)
   expect(await readFile(join(root, 'to/x'), 'utf8')).toBe('old')
 })

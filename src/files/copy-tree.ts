@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { chmod, cp, lstat, opendir } from 'node:fs/promises'
+import { chmod, cp, lstat, mkdir, opendir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const ownerMay = 0o600
@@ -10,14 +10,16 @@ const ownerMay = 0o600
  * write everything, whatever the source says. Throws the system error; what was copied by then stays.
  */
 export async function copyTree(source: string, target: string): Promise<void> {
-  await cp(source, target, {
+  await mkdir(target, { recursive: true })
+  await chmod(target, 0o700)
+  const options = {
     recursive: true,
     verbatimSymlinks: true,
     errorOnExist: true,
     force: false,
     mode: constants.COPYFILE_FICLONE,
-  })
-  await chmod(target, 0o700)
+  }
+  for (const name of await readdir(source)) await cp(join(source, name), join(target, name), options)
   await openUp(target)
 }
 
