@@ -30,6 +30,16 @@ export const commands: readonly CommandEntry[] = [
     summary: 'keep, check and list places where jobs run',
     load: () => import('./environment.ts'),
   },
+  {
+    name: 'catalog',
+    summary: 'install workflows that are started by name',
+    load: () => import('./catalog.ts'),
+  },
+  {
+    name: 'describe',
+    summary: 'show what a workflow of the catalog takes',
+    load: () => import('./describe.ts'),
+  },
   { name: 'doctor', summary: 'check what a server needs to run well', load: () => import('./doctor.ts') },
   { name: 'config', summary: 'show the options of the server in effect', load: () => import('./config.ts') },
 ]

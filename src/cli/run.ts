@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
 import { setTimeout } from 'node:timers/promises'
 import type { Executions, ExecutionState } from '../engine/contract.ts'
+import { Problem } from '../problem.ts'
 import { addExamples, type CommonOptions } from './command.ts'
+import { collectInputs, inputOption, inputsHelp, readInputs } from './inputs.ts'
 import { openLocalEngine } from './local-engine.ts'
 import { follow, type Watched } from './screen/follow.ts'
 import { interruptible } from './screen/interrupts.ts'
@@ -11,6 +13,7 @@ import { defaultScript, findWorkDirectory } from './work-directory.ts'
 
 interface RunOptions extends CommonOptions {
   readonly script: string
+  readonly input: readonly string[]
   readonly slots?: string
 }
 
@@ -21,28 +24,38 @@ export function define(command: Command, terminal: Terminal): void {
   command
     .argument('[directory]', 'the work directory; hooks write into it', '.')
     .option('--script <path>', 'the script, relative to the directory', defaultScript)
+    .option(inputOption, 'an input; may be repeated. Files are paths in the directory', collectInputs, [])
     .option('--slots <number>', 'how many jobs run at the same time; else as many as there are cores')
     .action(async (directory: string, options: RunOptions) => run(directory, options, terminal))
   addExamples(command, [
     'molehill run                              run workflow.ts of this directory',
     'molehill run sandpile --script sweep.ts   another directory, another script',
+    'molehill run sandpile --input size=50     with another input than its default',
     'molehill run sandpile --json > run.json   counts and output as JSON',
   ])
   command.addHelpText(
     'after',
-    '\nCtrl-C asks the execution to stop; a second one leaves at once.' +
+    `${inputsHelp}\n` +
+      '\nCtrl-C asks the execution to stop; a second one leaves at once.' +
       '\nExit codes: 0 finished, 1 failed, 2 something is missing, 3 the script gives no workflow, 130 Ctrl-C.',
   )
 }
 
-async function run(named: string, { script, slots, json }: RunOptions, terminal: Terminal): Promise<void> {
+async function run(named: string, options: RunOptions, terminal: Terminal): Promise<void> {
+  const { script, slots, json } = options
   const directory = await findWorkDirectory(named, terminal)
+  const { values: inputs, files } = await readInputs(options.input, terminal.currentDirectory)
+  const [file] = files
+  if (file !== undefined)
+    throw new Problem('parameter-invalid', 'Expected a path in the directory, got a file to send.', {
+      hint: `Copy it into ${directory}, and name it there: --input ${file.name}=FILE, without the @.`,
+    })
   let dataDirectory = ''
   const work = async (signal: AbortSignal) => {
     await using engine = await openLocalEngine(terminal, { slots })
     const { executions } = engine
     ;({ dataDirectory } = engine)
-    const id = await executions.start({ script, directory, signal })
+    const id = await executions.start({ script, directory, inputs, signal })
     await using _cancelling = cancelWhenAborted(executions, id, signal)
     const end = await follow(terminal, watch(executions, id), { output: !json })
     const state = executions.state(id)

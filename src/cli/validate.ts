@@ -69,7 +69,7 @@ async function validateThere(
 ): Promise<Validated> {
   const source = await openArchiveSource(named, terminal)
   using session = await connectServer(options, terminal)
-  const makeForm = () => ({ fields: { script: options.script }, file: source() })
+  const makeForm = () => ({ fields: { script: options.script }, files: [source()] })
   const graph = await session.post('validate', makeForm, graphAnswer, signal)
   return { workflow: graph, table: tableOfGraph(graph) }
 }

@@ -126,6 +126,47 @@ export const graphAnswer = z.looseObject({
 
 export type GraphAnswer = z.infer<typeof graphAnswer>
 
+const words = z.string().default('')
+
+export const catalogAnswer = z.looseObject({
+  workflows: z.array(
+    z.looseObject({
+      name: z.string(),
+      origin: words,
+      title: words,
+      category: words,
+      error: z.string().optional(),
+    }),
+  ),
+})
+
+export const workflowAnswer = z.looseObject({
+  name: z.string(),
+  title: words,
+  description: words,
+  inputs: z
+    .array(
+      z.looseObject({
+        name: z.string(),
+        type: words,
+        title: words,
+        description: words,
+        mandatory: z.boolean().default(false),
+        default: z.unknown().optional(),
+        values: z.array(z.unknown()).optional(),
+        minimum: z.number().optional(),
+        maximum: z.number().optional(),
+        formats: z.array(z.string()).default([]),
+      }),
+    )
+    .default([]),
+  outputs: z
+    .array(z.looseObject({ path: z.string(), title: words, description: words, role: words }))
+    .default([]),
+})
+
+export type WorkflowAnswer = z.infer<typeof workflowAnswer>
+
 const problemAnswer = z.object({
   message: z.string().optional(),
   detail: z.string().optional(),

@@ -6,13 +6,13 @@ import { Problem } from '../../problem.ts'
 import { oneLine } from '../screen/table.ts'
 import { say, type Terminal } from '../screen/terminal.ts'
 import { kindOf } from '../work-directory.ts'
-import type { Form } from './multipart.ts'
+import type { FormFile } from './multipart.ts'
 
 /**
  * What is sent as a work directory: a directory, packed on the way, or a tar.gz file as it is. Each call of what comes
  * back begins anew. Throws Problem('file-missing').
  */
-export async function openArchiveSource(named: string, terminal: Terminal): Promise<() => Form['file']> {
+export async function openArchiveSource(named: string, terminal: Terminal): Promise<() => FormFile> {
   const path = resolve(terminal.currentDirectory, named)
   const kind = await kindOf(path)
   if (kind === 'nothing')
@@ -23,6 +23,7 @@ export async function openArchiveSource(named: string, terminal: Terminal): Prom
     return () => ({
       field: 'workDirectory',
       name: basename(path),
+      contentType: 'application/gzip',
       content: createReadStream(path, { highWaterMark: 256 * 1024 }),
     })
   const directory = await realpath(path)
@@ -30,6 +31,7 @@ export async function openArchiveSource(named: string, terminal: Terminal): Prom
   return () => ({
     field: 'workDirectory',
     name: `${basename(directory)}.tar.gz`,
+    contentType: 'application/gzip',
     content: packDirectory(directory, undefined, { onLeftOut }),
   })
 }

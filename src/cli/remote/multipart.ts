@@ -1,17 +1,20 @@
 import { randomUUID } from 'node:crypto'
 
-/** A form with text fields and one file behind them, as multipart/form-data (RFC 7578). */
+/** A form with text fields and files behind them, as multipart/form-data (RFC 7578). */
 export interface Form {
   readonly fields: Readonly<Record<string, string>>
-  readonly file: {
-    readonly field: string
-    readonly name: string
-    readonly content: AsyncIterable<Uint8Array>
-  }
+  readonly files: readonly FormFile[]
 }
 
-/** The form as a stream; nothing of the file is held. */
-export function encodeForm({ fields, file }: Form): {
+export interface FormFile {
+  readonly field: string
+  readonly name: string
+  readonly contentType: string
+  readonly content: AsyncIterable<Uint8Array>
+}
+
+/** The form as a stream; nothing of the files is held. */
+export function encodeForm({ fields, files }: Form): {
   readonly contentType: string
   readonly body: AsyncIterable<Uint8Array>
 } {
@@ -24,12 +27,15 @@ export function encodeForm({ fields, file }: Form): {
       yield encoder.encode(
         `--${boundary}\r\nContent-Disposition: form-data; name="${quote(name)}"\r\n\r\n${value}\r\n`,
       )
-    yield encoder.encode(
-      `--${boundary}\r\nContent-Disposition: form-data; name="${quote(file.field)}"; filename="${quote(file.name)}"\r\n` +
-        'Content-Type: application/gzip\r\n\r\n',
-    )
-    yield* file.content
-    yield encoder.encode(`\r\n--${boundary}--\r\n`)
+    for (const { field, name, contentType, content } of files) {
+      yield encoder.encode(
+        `--${boundary}\r\nContent-Disposition: form-data; name="${quote(field)}"; filename="${quote(name)}"\r\n` +
+          `Content-Type: ${contentType}\r\n\r\n`,
+      )
+      yield* content
+      yield encoder.encode('\r\n')
+    }
+    yield encoder.encode(`--${boundary}--\r\n`)
   }
 }
 

@@ -169,11 +169,14 @@ function answerToken(_request: IncomingMessage, response: ServerResponse): void 
 function form(content: AsyncIterable<Uint8Array> | readonly string[]) {
   return {
     fields: { script: 'workflow.ts' },
-    file: {
-      field: 'workDirectory',
-      name: 'w.tar.gz',
-      content: Symbol.asyncIterator in content ? content : encode(content),
-    },
+    files: [
+      {
+        field: 'workDirectory',
+        name: 'w.tar.gz',
+        contentType: 'application/gzip',
+        content: Symbol.asyncIterator in content ? content : encode(content),
+      },
+    ],
   }
 }
 

@@ -26,7 +26,7 @@ export interface Session extends Disposable {
     parameters: Readonly<Record<string, string | undefined>>,
     signal?: AbortSignal,
   ): Promise<IncomingMessage>
-  /** Posts a form with a file; `makeForm` is called again when the token had to be renewed. */
+  /** Posts a form with files; `makeForm` is called again when the token had to be renewed. */
   post<Schema extends z.ZodType>(
     route: string,
     makeForm: () => Form,
