@@ -318,7 +318,8 @@ class Engine implements Executions {
     for (const { run } of active) run.stop({ kind: 'suspended' })
     // With a full disk, what is not committed was told to nobody, and is done again in the next life.
     this.#writer.waitNoMore()
-    await Promise.all(active.map(async ({ over }) => over))
+    // An end that cannot be kept has been warned of, and comes again in the next life.
+    await Promise.allSettled(active.map(async ({ over }) => over))
     await this.#trackers.close()
     await this.#index.close()
     await this.#writer.close()
@@ -365,7 +366,7 @@ class Engine implements Executions {
     { host, journal }: Pick<ActiveExecution, 'host' | 'journal'>,
   ): Promise<void> {
     await host.close()
-    if (ending.kind !== 'suspended') {
+    if (ending.kind !== 'suspended' && !stopsOnFullDisk(journal)) {
       const known = this.#index.get(id)
       // A cancel that was answered wins over an end that came meanwhile.
       const decided: RunEnding = known.isCancelled ? { kind: 'cancelled' } : ending
@@ -377,12 +378,17 @@ class Engine implements Executions {
       for (const tracker of run.resources.trackers) await tracker.discard(run.resources.paths.workDirectory)
       const last = await writeEnd(entry, run, decided)
       this.environments.ended(usesOf(last, run))
-      await this.#index.put({ ...entry, state: last.state }, last)
+      if (!stopsOnFullDisk(journal)) await this.#index.put({ ...entry, state: last.state }, last)
     }
     // From here on questions are answered from what is stored: nobody meets a journal that is being closed.
     this.#active.delete(id)
     await journal.close()
   }
+}
+
+/** Whether the server stops while its disk is full. Nobody was told of an end, and the next life comes to it again. */
+function stopsOnFullDisk(journal: Database): boolean {
+  return journal.failure?.code === 'disk-full'
 }
 
 /** The environments of an execution's plan, with those that there are for them. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { FullDisk } from '../../test/helpers/full-disk.ts'
 import { DatabaseWriter } from './database.ts'
 import { journalSchema, journalVersion } from './journal-schema.ts'
 
@@ -113,7 +114,10 @@ describe('a database', () => {
       database.write([['setFact', 'a', '2']])
       const flushed = database.flushed()
       full.waitNoMore()
-      await expect(flushed).rejects.toThrow('database or disk is full')
+      await expect(flushed).rejects.toMatchObject({
+        code: 'disk-full',
+        message: expect.stringContaining('is full'),
+      })
       expect(database.reader.prepare('SELECT value FROM facts').get()).toEqual({ value: '1' })
     } finally {
       await database.close()
@@ -129,18 +133,3 @@ describe('a database', () => {
     await expect(writer.open(path, journalSchema, journalVersion)).rejects.toThrow('version 99')
   })
 })
-
-class FullDisk extends DatabaseWriter {
-  isFull = false
-  readonly #refused = Promise.withResolvers<void>()
-
-  get refused(): Promise<void> {
-    return this.#refused.promise
-  }
-
-  override async ask(request: Parameters<DatabaseWriter['ask']>[0]): ReturnType<DatabaseWriter['ask']> {
-    if (!this.isFull || request.kind !== 'write') return super.ask(request)
-    this.#refused.resolve()
-    return { request: 0, kind: 'failed', message: 'database or disk is full', isOutOfSpace: true }
-  }
-}

@@ -114,6 +114,14 @@ export class Database {
     this.#whenFailed = listener
   }
 
+  /**
+   * Why nothing can be written any more. `disk-full` only where the server stops and does not wait for space: what is
+   * committed holds, and the next life of the server goes on from there.
+   */
+  get failure(): Problem | undefined {
+    return this.#failure
+  }
+
   /** How many changes wait for the disk. Whoever can make more should look here first. */
   get backlog(): number {
     return this.#gathered.length
@@ -174,7 +182,7 @@ export class Database {
       const { patience } = this.#writer
       if (!reply.isOutOfSpace || this.#isClosed || patience.aborted) {
         this.#failure = new Problem(
-          'internal',
+          reply.isOutOfSpace ? 'disk-full' : 'internal',
           `The journal ${this.path} cannot be written: ${reply.message}`,
         )
         this.#whenFailed?.(this.#failure)

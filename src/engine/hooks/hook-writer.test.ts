@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { FullDisk } from '../../../test/helpers/full-disk.ts'
 import { OutputLog } from '../../files/output-log.ts'
 import { DatabaseWriter } from '../../store/database.ts'
 import { journalSchema, journalVersion } from '../../store/journal-schema.ts'
@@ -109,4 +110,31 @@ it('says so when the output cannot be written', async () => {
   await journal.close()
   await writer.close()
   expect(failures).toEqual(['A hook cannot write the output: no space left'])
+})
+
+it('leaves what it cannot note as done to the next life, where the server stops with a full disk', async () => {
+  const disk = new FullDisk()
+  const journal = await disk.open(join(directory, 'journal.db'), journalSchema, journalVersion)
+  const log = await OutputLog.open(directory, { headBytes: 40, tailBytes: 200 })
+  const failures: string[] = []
+  const hooks = new HookWriter(journal, {
+    paths: { workDirectory: directory, filesDirectory: directory },
+    display: { openedBytes: 0, append: async (text, placed) => log.appendAt(text, placed) },
+    failed: ({ message }) => failures.push(message),
+  })
+  journal.write(
+    hooks.note([{ kind: 'append', path: 'rows.csv', text: '1\n', header: 'x\n', keepsOld: false }]),
+  )
+  await journal.flushed()
+  disk.isFull = true
+  hooks.committed()
+  await disk.refused
+  disk.waitNoMore()
+  await hooks.idle()
+  await journal.close()
+  await disk.close()
+  expect(failures).toEqual([expect.stringContaining('disk is full')])
+
+  await live([])
+  expect(await readFile(join(directory, 'rows.csv'), 'utf8')).toBe('x\n1\n')
 })

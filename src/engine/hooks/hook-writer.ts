@@ -166,6 +166,10 @@ export class HookWriter {
             entries.filter((entry) => entry.path === path),
           )
       }
+    } catch (error) {
+      // The journal cannot be written: what it has noted is seen to in the next life of the server.
+      this.#committed = []
+      this.#failed(error instanceof Error ? error : new Error(String(error)))
     } finally {
       this.#running = undefined
     }
