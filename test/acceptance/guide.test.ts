@@ -26,6 +26,8 @@ interface Block {
 interface Example {
   readonly name: string
   readonly script: string
+  /** What it is started with. */
+  readonly inputs: Readonly<Record<string, unknown>> | undefined
   readonly output: string | undefined
   readonly error: string | undefined
   readonly results: ReadonlyMap<string, string>
@@ -49,6 +51,7 @@ function findExamples(): Example[] {
     const following = blocks.slice(index + 1, end === -1 ? undefined : end)
     const labelled = (label: string): string | undefined =>
       following.find((other) => other.language === 'text' && other.label === label)?.content
+    const given = following.find(({ language, label }) => language === 'json' && label === 'inputs')
     const results = following.filter(({ label }) => label.startsWith('result='))
     const before = blocks
       .slice(0, index)
@@ -57,6 +60,7 @@ function findExamples(): Example[] {
       {
         name: `${block.heading}, example ${before.length + 1}`,
         script: block.content,
+        inputs: given && (JSON.parse(given.content) as Readonly<Record<string, unknown>>),
         output: labelled(''),
         error: labelled('error'),
         results: new Map(results.map(({ label, content }) => [label.slice('result='.length), content])),
@@ -81,34 +85,33 @@ describe('the guide', () => {
     await engine[Symbol.asyncDispose]()
   })
 
-  async function run(script: string): Promise<{ id: string; error: string | undefined }> {
+  async function run({ script, inputs }: Example): Promise<{ id: string; error: string | undefined }> {
     try {
-      const { id, error } = await engine.run({ ...shared, 'workflow.ts': script })
+      const files = { ...shared, 'workflow.ts': script }
+      const started = await engine.start(files, inputs === undefined ? {} : { inputs })
+      const { id, error } = await engine.executions.ended(started, AbortSignal.timeout(60_000))
       return { id, error: error?.message }
     } catch (error) {
       return { id: '', error: error instanceof Error ? error.message : String(error) }
     }
   }
 
-  it.for(examples)(
-    'tells what comes of: $name',
-    { timeout: 60_000 },
-    async ({ script, output, error, results }) => {
-      const ran = await run(script)
-      if (error !== undefined) {
-        expect(ran.error).toContain(error.trimEnd())
-        return
-      }
-      expect(ran.error).toBeUndefined()
-      expect(sortLines(await engine.executions.output(ran.id))).toEqual(sortLines(output ?? ''))
-      for (const [path, content] of results) {
-        const written = await readFile(join(engine.executions.workDirectory(ran.id), path), 'utf8')
-        expect(path.endsWith('.csv') ? sortLines(written) : written).toEqual(
-          path.endsWith('.csv') ? sortLines(content) : content,
-        )
-      }
-    },
-  )
+  it.for(examples)('tells what comes of: $name', { timeout: 60_000 }, async (example) => {
+    const { output, error, results } = example
+    const ran = await run(example)
+    if (error !== undefined) {
+      expect(ran.error).toContain(error.trimEnd())
+      return
+    }
+    expect(ran.error).toBeUndefined()
+    expect(sortLines(await engine.executions.output(ran.id))).toEqual(sortLines(output ?? ''))
+    for (const [path, content] of results) {
+      const written = await readFile(join(engine.executions.workDirectory(ran.id), path), 'utf8')
+      expect(path.endsWith('.csv') ? sortLines(written) : written).toEqual(
+        path.endsWith('.csv') ? sortLines(content) : content,
+      )
+    }
+  })
 
   it('says of every example what comes of it', () => {
     expect(examples.length).toBeGreaterThan(30)
@@ -116,7 +119,7 @@ describe('the guide', () => {
       return output === undefined && error === undefined && results.size === 0
     })
     expect(silent.map(({ name }) => name)).toEqual([])
-    const unknown = blocks.filter(({ label }) => !/^(fragment|error|(file|result)=\S+|)$/.test(label))
+    const unknown = blocks.filter(({ label }) => !/^(fragment|error|inputs|(file|result)=\S+|)$/.test(label))
     expect(unknown).toEqual([])
   })
 
