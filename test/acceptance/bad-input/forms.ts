@@ -219,6 +219,71 @@ export const formRows: readonly FormRow[] = [
     417,
   ),
   row('an urlencoded form with two scripts', /"script" was sent twice/, 'script=a&script=b', urlencoded),
+  row(
+    'a file for an input with an archive',
+    /^Files of inputs may only come with a workflow of the catalog.*Put them into/,
+    form(text('script'), file(), file('input.x', 'x')),
+  ),
+  row(
+    'a workflow with an archive',
+    /^Expected either the parameter "workflow"/,
+    form(text('workflow', 'influenza'), file()),
+  ),
+  row(
+    'a file for an input that there is not',
+    /^\w*: there is no such input/,
+    form(text('workflow', 'influenza'), file('input.__proto__', 'x')),
+    multipart,
+    417,
+  ),
+  row(
+    'a file for an input without a name',
+    /^: there is no such input/,
+    form(text('workflow', 'influenza'), file('input.', 'x')),
+    multipart,
+    417,
+  ),
+  row(
+    'a file of another ending for an input',
+    /^record: expected a file that ends in \.csv/,
+    form(text('workflow', 'influenza'), file('input.record', 'x')),
+    multipart,
+    417,
+  ),
+  row(
+    'files for an input that is a number',
+    /^samples: it is no file input/,
+    form(text('workflow', 'influenza'), file('input.samples', '10')),
+    multipart,
+    417,
+  ),
+  row(
+    'an input as text with the name of a file',
+    /Missing mandatory workDirectory/,
+    form(text('input.record', 'x')),
+    multipart,
+    417,
+  ),
+  row(
+    '65 files for inputs',
+    /at most 32 fields and 64 files/,
+    form(text('workflow', 'influenza'), ...Array.from({ length: 70 }, () => file('input.record', 'x'))),
+  ),
+  row(
+    'a file for an input that breaks off',
+    cut,
+    form(text('workflow', 'influenza'), file('input.record', 'x'.repeat(1000))).subarray(0, -60),
+  ),
+  {
+    ...row(
+      'a token after a file for an input',
+      /requires a valid token.*must come before the file/,
+      form(text('workflow', 'influenza'), file('input.record', 'x')),
+      multipart,
+      401,
+    ),
+    isAnonymous: true,
+  },
   {
     ...row(
       'a token after the archive',

@@ -46,6 +46,46 @@ function badValues(path: string, name: string, values: readonly string[]): reado
 
 const numbers = ['-1', '1.5', 'many', 'NaN', 'Infinity', '1e99', '9007199254740993', '1,000', '\u0661', '[1]']
 
+/** Names of workflows that there cannot be. */
+const names = [
+  '',
+  '.',
+  '..',
+  '../../workflows/influenza',
+  'influenza/../influenza',
+  'influenza/',
+  '/etc',
+  'influenza\0',
+  'a\r\nb\u001b[31m',
+  '__proto__',
+  'constructor',
+  'INFLUENZA',
+  '.adding-x',
+  'x'.repeat(4000),
+]
+
+const badInputs: readonly (readonly [string, RegExp])[] = [
+  ['{"samples":9}', /^samples: expected at least 10, got 9/],
+  ['{"samples":1e9}', /^samples: expected at most 1000000/],
+  ['{"samples":10.5}', /^samples: expected a whole number, got 10.5/],
+  ['{"samples":"100"}', /^samples: expected a whole number, got "100"/],
+  ['{"samples":null}', /^samples: expected a whole number, got null/],
+  ['{"samples":1e999}', /^samples: expected a whole number, got Infinity/],
+  ['{"samples":[100]}', /^samples: expected a whole number, got an array of 1/],
+  ['{"distance":"cosine"}', /^distance: expected one of "root mean square", "mean absolute", got "cosine"/],
+  ['{"distance":"__proto__"}', /^distance: expected one of /],
+  ['{"record":"data/record.txt"}', /^record: expected a file that ends in \.csv/],
+  ['{"record":"data/none.csv"}', /^record: "data\/none.csv" is not in the work directory/],
+  ['{"record":"../../../outside/secret.csv"}', /^record: .* is no path inside the work directory/],
+  ['{"record":"/etc/passwd.csv"}', /^record: .* is no path inside the work directory/],
+  ['{"other":1}', /^other: there is no such input/],
+  ['{"__proto__":{"polluted":true}}', /^__proto__: there is no such input/],
+  [
+    '{"constructor":1,"toString":2}',
+    /^constructor: there is no such input[^]*toString: there is no such input/,
+  ],
+]
+
 export const parameterRows: readonly ParameterRow[] = [
   ...ofExecutions.flatMap((path) =>
     ids.map(([what, id, status, sentence]) =>
@@ -72,7 +112,72 @@ export const parameterRows: readonly ParameterRow[] = [
       417,
     ),
   ]),
-  ...['/token', '/start', ...ofExecutions].map((path) => ({
+  ...['/start', '/validate'].flatMap((path) => [
+    ...names.map((name) =>
+      bad(
+        `${path} with the workflow ${JSON.stringify(name).slice(0, 40)}`,
+        `${path}?token=TOKEN&workflow=${encodeURIComponent(name)}`,
+        /^There is no workflow named ".*catalog list/,
+        404,
+      ),
+    ),
+    ...['', '{', '[]', 'null', '1', '"a"', '{"a":}', "{'a':1}"].map((inputs) =>
+      bad(
+        `${path} with the inputs ${inputs}`,
+        `${path}?token=TOKEN&workflow=influenza&inputs=${encodeURIComponent(inputs)}`,
+        /^The inputs have to be a JSON object/,
+      ),
+    ),
+    ...badInputs.map(([inputs, sentence]) =>
+      bad(
+        `${path} of influenza with ${inputs.slice(0, 40)}`,
+        `${path}?token=TOKEN&workflow=influenza&inputs=${encodeURIComponent(inputs)}`,
+        sentence,
+        417,
+      ),
+    ),
+    bad(
+      `${path} with a workflow and a script`,
+      `${path}?token=TOKEN&workflow=influenza&script=Pi.ts`,
+      /^Expected either the parameter "workflow", or "script"/,
+    ),
+    bad(
+      `${path} with two workflows`,
+      `${path}?token=TOKEN&workflow=a&workflow=b`,
+      /"workflow" was sent twice/,
+    ),
+  ]),
+  ...names.map((name) =>
+    bad(
+      `/describe of ${JSON.stringify(name).slice(0, 40)}`,
+      `/describe?token=TOKEN&workflow=${encodeURIComponent(name)}`,
+      /^There is no workflow named "/,
+      404,
+    ),
+  ),
+  ...names.map((name) =>
+    bad(
+      `/catalog/remove of ${JSON.stringify(name).slice(0, 40)}`,
+      `/catalog/remove?token=TOKEN&name=${encodeURIComponent(name)}`,
+      /^There is no workflow named "/,
+      404,
+    ),
+  ),
+  bad('/describe of nothing', '/describe?token=TOKEN', /^workflow is missing/, 417),
+  bad('/catalog/remove of nothing', '/catalog/remove?token=TOKEN', /^name is missing/, 417),
+  bad(
+    '/catalog/remove of a shipped one',
+    '/catalog/remove?token=TOKEN&name=influenza',
+    /^influenza comes with Molehill/,
+    409,
+  ),
+  bad(
+    '/catalog/add without files',
+    '/catalog/add?token=TOKEN&name=a',
+    /^Missing mandatory workDirectory/,
+    417,
+  ),
+  ...['/token', '/start', '/catalog', '/describe', ...ofExecutions].map((path) => ({
     ...bad(`GET ${path}`, `${path}?token=TOKEN&id=ID`, /^Expected POST for .*, got GET/, 405),
     method: 'GET',
   })),
