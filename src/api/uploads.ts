@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ArchiveLimits } from '../files/archive-limits.ts'
 import { removeTree } from '../files/remove-tree.ts'
+import { StartTurns } from '../files/start-turns.ts'
 import { unpackArchive } from '../files/unpack.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import type { ReceivedArchive, ReceivedFile } from './route.ts'
@@ -34,6 +35,9 @@ export interface FileUpload extends Pick<ReceivedFile, 'place' | 'digest'> {
   discard(): Promise<void>
 }
 
+/** So many readers of archives start at once; once they read, they may be as many as there are uploads. */
+const mostStarting = 2
+
 /**
  * Uploads in a directory of their own, which is emptied first: what it holds was left by a server that was killed.
  * It must lie on the file system of the executions. `checkDisk` may refuse an upload before anything of it is written.
@@ -47,6 +51,7 @@ export async function openUploads(
   await removeTree(directory)
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const names = new Set<string>()
+  const turns = new StartTurns(mostStarting)
   return {
     get underWay() {
       return names.size
@@ -59,7 +64,7 @@ export async function openUploads(
     receive: (archive, signal) =>
       take(async (own) => {
         const files = join(own, 'work')
-        const { digest } = await unpackArchive(archive, files, limits, signal, isolation)
+        const { digest } = await unpackArchive(archive, files, limits, signal, isolation, turns)
         return { digest, place: (target: string) => rename(files, target) }
       }),
     receiveFile: (stream, signal) =>

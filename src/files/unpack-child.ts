@@ -1,5 +1,6 @@
 /**
- * The process that reads an uploaded archive: tar.gz on standard input, one JSON line on standard output. It can write
+ * The process that reads an uploaded archive: tar.gz on standard input, one JSON line on standard output,
+ * after an empty one when it begins. It can write
  * wherever its user can, so only `quarantine.ts` opens files; its parent gives it the directory and ends it.
  */
 import { rmSync } from 'node:fs'
@@ -19,6 +20,8 @@ async function answer(): Promise<object> {
 }
 
 process.umask(0o022)
+// White space before the answer says that it reads from here on.
+process.stdout.write('\n')
 const line = `${JSON.stringify(await answer())}\n`
 // The source may still be sending after a refusal: leave without reading on.
 process.stdout.write(line, () => process.exit(0))

@@ -5,11 +5,13 @@ import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { tarGzip, type TarMember } from '../../test/helpers/tar.ts'
 import { noIsolation } from '../isolation/isolation.ts'
 import { Problem, type ProblemCode } from '../problem.ts'
 import { defaultArchiveLimits, type ArchiveLimits } from './archive-limits.ts'
+import { StartTurns } from './start-turns.ts'
 import { unpackArchive } from './unpack.ts'
 
 let home: string
@@ -147,6 +149,37 @@ describe('the process that unpacks', () => {
     await expect(result).rejects.toThrow('the client went away')
     expect(await readdir(home)).toEqual([])
     expect(source.destroyed).toBe(false)
+    source.destroy()
+  })
+
+  test('starts when it is its turn, and ends its turn when it reads', async () => {
+    const turns = new StartTurns(1)
+    const endTurn = await turns.take()
+    const source = new PassThrough()
+    const result = unpackArchive(source, target, defaultArchiveLimits, undefined, noIsolation, turns)
+    const next = turns.take()
+    source.write(tarGzip([sound]).subarray(0, 30))
+    await nextTurn()
+    expect(await readdir(home)).toEqual([])
+    endTurn()
+    // Nothing more comes to it, and still it is the next one's turn.
+    const endNext = await next
+    endNext()
+    source.end(tarGzip([sound]).subarray(30))
+    await expect(result).resolves.toMatchObject({ entries: 1 })
+  })
+
+  test('leaves its turn to others when its client goes away', async () => {
+    const turns = new StartTurns(1)
+    const endTurn = await turns.take()
+    const abort = new AbortController()
+    const source = new PassThrough()
+    const result = unpackArchive(source, target, defaultArchiveLimits, abort.signal, noIsolation, turns)
+    abort.abort(new Error('the client went away'))
+    await expect(result).rejects.toThrow('the client went away')
+    expect(await readdir(home)).toEqual([])
+    endTurn()
+    await expect(turns.take()).resolves.toBeTypeOf('function')
     source.destroy()
   })
 

@@ -15,6 +15,7 @@ import { feed } from './feed.ts'
 import type { Unpacked } from './quarantine.ts'
 import { archiveTooLarge } from './refusal.ts'
 import { removeTree } from './remove-tree.ts'
+import { StartTurns } from './start-turns.ts'
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>
 
@@ -46,6 +47,7 @@ export interface UnpackedArchive extends Unpacked {
  * The bytes go to a process of their own, which checks every entry before it writes it into a quarantine beside the
  * target; the quarantine becomes the target at the end. On any refusal nothing is left behind.
  * A reader that is isolated sees the target's parent and nothing else of what users have sent.
+ * Its start waits for one of the `turns`, which processes that start at the same time share.
  * A source that is refused early is left open and paused; its owner drains or closes it.
  *
  * @throws Problem `archive-invalid`, `archive-unsafe`, `archive-too-large`, `disk-full`, `body-invalid` when the
@@ -57,34 +59,45 @@ export async function unpackArchive(
   limits: ArchiveLimits = defaultArchiveLimits,
   signal?: AbortSignal,
   isolation: Isolation = noIsolation,
+  turns: StartTurns = new StartTurns(1),
 ): Promise<UnpackedArchive> {
   const readable = source instanceof Readable ? source : Readable.from(source, { objectMode: false })
   // It may fail before anybody else listens; then `feed` finds it destroyed.
   readable.on('error', () => undefined)
   signal?.throwIfAborted()
-  const quarantine = await mkdtemp(join(dirname(target), `.${basename(target)}.`))
+  const endTurn = await turns.take(signal)
+  let quarantine: string | undefined
   try {
-    const unpacked = await runChild(readable, quarantine, limits, signal, isolation)
+    quarantine = await mkdtemp(join(dirname(target), `.${basename(target)}.`))
+    const unpacked = await runChild(readable, quarantine, { limits, signal, isolation, started: endTurn })
     signal?.throwIfAborted()
     await rename(quarantine, target)
     return unpacked
   } catch (error) {
-    await removeTree(quarantine)
+    if (quarantine !== undefined) await removeTree(quarantine)
     throw error
   } finally {
+    endTurn()
     if (readable !== source) readable.destroy()
   }
+}
+
+interface ReaderOptions {
+  readonly limits: ArchiveLimits
+  readonly signal: AbortSignal | undefined
+  readonly isolation: Isolation
+  /** Told when the reader has begun to read. */
+  readonly started: () => void
 }
 
 async function runChild(
   source: Readable,
   quarantine: string,
-  limits: ArchiveLimits,
-  signal: AbortSignal | undefined,
-  isolation: Isolation,
+  { limits, signal, isolation, started }: ReaderOptions,
 ): Promise<UnpackedArchive> {
   const child = startChild(await realpath(quarantine), limits, isolation)
   const output = keepText(child.stdout)
+  child.stdout.once('data', started)
   const complaints = keepText(child.stderr)
   const closed = awaitEnd(child)
   const interruption = Promise.withResolvers<never>()
