@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, realpath, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { copyTree } from '../files/copy-tree.ts'
+import { makeReadable } from '../files/readable-tree.ts'
 import { removeTree } from '../files/remove-tree.ts'
 import { syncPath, syncTree } from '../files/sync-tree.ts'
 import { Problem } from '../problem.ts'
@@ -102,6 +103,8 @@ class FolderCatalog implements Catalog {
     try {
       await this.#refuseTaken(name)
       await place(beside)
+      // A server that root runs may read scripts as another user.
+      if (this.#settings.isolation?.isRoot === true) await makeReadable(beside)
       const { script, description } = await this.#readings.read(beside, signal)
       if (description === undefined) throw undescribed(script)
       await syncTree(beside)
