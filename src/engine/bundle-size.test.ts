@@ -16,11 +16,12 @@ const size = (waiting: number, callMs: number | undefined, more: object = {}): n
   bundleSize({ waiting, callMs, timeoutMs: null, capabilities: cluster, ...more })
 
 test.each<[string, number, number]>([
-  ['few calls go alone', size(100, 10), 1],
-  ['many short calls go together, and leave work for every slot', size(12_800, 10), 100],
-  ['where slots are known, they count', size(800, 10, { capabilities: host }), 100],
+  ['few calls of some seconds go alone', size(100, 5000), 1],
+  ['many short calls go together, and leave work for every slot', size(51_200, 50), 400],
+  ['but for the sake of other slots no job is made of less than two seconds', size(128, 10), 200],
+  ['where slots are known, they count', size(4000, 10, { capabilities: host }), 500],
   ['calls of a minute go alone however many there are', size(1_000_000, 60_000), 1],
-  ['calls of unknown length go in small numbers', size(1_000_000, undefined), 8],
+  ['calls of unknown length go alone', size(1_000_000, undefined), 1],
   [
     'calls with a limit go together as far as their limits add up to minutes',
     size(1_000_000, 1, { timeoutMs: 60_000 }),

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import type { CollectedFiles, JobHandle, JobId } from '../environment/environment.ts'
 import type { Attempt, AttemptEnding, AttemptSource } from '../job/attempt-source.ts'
 import type { EnvironmentTracker } from '../job/tracker.ts'
-import type { PlanCapsule, PlanTask } from '../workflow/plan.ts'
+import type { PlanCapsule } from '../workflow/plan.ts'
 import { bundleSize } from './bundle-size.ts'
+import { CallTimes } from './call-times.ts'
 import { packCalls } from './call-jobs.ts'
 import { packCommands } from './command-jobs.ts'
 import { isHosted } from './hosted.ts'
@@ -37,14 +38,14 @@ interface EnvironmentJob {
 export class EnvironmentJobs {
   readonly #run: Run
   readonly #live = new Map<JobId, EnvironmentJob>()
-  /** How long calls of a function take, as last seen. */
-  readonly #callMs = new Map<PlanTask, number>()
+  readonly #callTimes: CallTimes
   readonly #stored: StoredAttempts
   #attemptsOver: (() => void) | undefined
 
   constructor(run: Run) {
     this.#run = run
     this.#stored = new StoredAttempts(run.journal)
+    this.#callTimes = new CallTimes(() => run.attemptEnded())
   }
 
   /** What an environment of the plan takes its work from. Downstream first: what is begun is finished before more is. */
@@ -75,6 +76,7 @@ export class EnvironmentJobs {
 
   /** Ends every attempt under way. Resolves when they are over, or left to the environment to end. */
   async end(): Promise<void> {
+    this.#callTimes.close()
     const { trackers } = this.#run.resources
     for (const { environment, handle } of this.#stored.unclaimed())
       if (handle !== undefined) await trackers[environment]?.endHandles([handle])
@@ -110,6 +112,7 @@ export class EnvironmentJobs {
     for (const step of steps) {
       const capsule = this.#run.capsuleAt(step)
       while (attempts.length < limit) {
+        if (!isGrouped(capsule) && this.#callTimes.isEnough(capsule.task)) break
         const jobs = this.#run.takeJobs(step, this.#most(step, capsule, environment), capsule.groupSize)
         if (jobs.length === 0) break
         this.#run.moves.prepared(jobs, environment, countOf(capsule, jobs))
@@ -128,7 +131,7 @@ export class EnvironmentJobs {
     const { capabilities } = tracker.environment
     return bundleSize({
       waiting: this.#run.waiting(step),
-      callMs: this.#callMs.get(task),
+      callMs: this.#callTimes.of(task),
       timeoutMs,
       capabilities,
     })
@@ -162,6 +165,7 @@ export class EnvironmentJobs {
       isRunning: false,
     }
     this.#live.set(id, environmentJob)
+    if (capsule.task.kind === 'function') this.#callTimes.made(capsule.task)
     return {
       request: environmentJob.package.request,
       directory,
@@ -197,6 +201,7 @@ export class EnvironmentJobs {
     if (this.#outlivesServer(attempt)) this.#write(attempt, state, handle, null)
     if (state !== 'running' || attempt.isRunning) return
     attempt.isRunning = true
+    if (attempt.capsule.task.kind === 'function') this.#callTimes.running(attempt.capsule.task)
     this.#run.moves.running(attempt.jobs, attempt.environment, countOf(attempt.capsule, attempt.jobs))
   }
 
@@ -218,6 +223,7 @@ export class EnvironmentJobs {
   #giveBack(attempt: EnvironmentJob, reason: string): void {
     this.#run.moves.givenBack(attempt.jobs, attempt.environment, countOf(attempt.capsule, attempt.jobs))
     this.#write(attempt, 'given-back', undefined, reason)
+    if (attempt.capsule.task.kind === 'function') this.#callTimes.note(attempt.capsule.task, undefined)
     this.#run.requeue(attempt.jobs)
   }
 
@@ -241,8 +247,7 @@ export class EnvironmentJobs {
         : { done: completed.length, failed: ends.length - completed.length - untried },
     )
     this.#write(attempt, isFailed ? 'failed' : 'completed', undefined, describeEnding(ending))
-    const callMs = attempt.package.callMs?.()
-    if (callMs !== undefined) this.#callMs.set(capsule.task, callMs)
+    if (capsule.task.kind === 'function') this.#callTimes.note(capsule.task, attempt.package.callMs?.())
     this.#run.complete(completed, texts)
     for (const end of ends) this.#endBadly(end, ending.kind === 'rejected')
   }

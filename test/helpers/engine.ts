@@ -29,6 +29,8 @@ export interface TestEngineOptions {
   readonly scriptTimeMs?: number
   readonly limits?: EngineLimits
   readonly named?: NamedEnvironments
+  /** The server's own environment variables; those of the tests without. */
+  readonly variables?: Readonly<Record<string, string | undefined>>
   readonly plugins?: ReadonlyMap<string, EnvironmentPlugin>
 }
 
@@ -44,7 +46,7 @@ export async function startTestEngine(options: TestEngineOptions = {}): Promise<
     ...(options.limits !== undefined && { limits: options.limits }),
     ...(options.named !== undefined && { named: options.named }),
     ...(options.plugins !== undefined && { plugins: options.plugins }),
-    variables: process.env,
+    variables: options.variables ?? process.env,
     now: Date.now,
     warn: (message) => warnings.push(message),
   })
