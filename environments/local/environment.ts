@@ -84,7 +84,7 @@ export class LocalEnvironment implements Environment {
       slots: options.slots,
       pollInterval: { minMs: 200, maxMs: 5000, stepMs: 200 },
     }
-    this.#directories = new JobDirectories(surroundings.directory, surroundings.warn)
+    this.#directories = new JobDirectories(surroundings.directory, surroundings.warn, surroundings.boxes)
     this.#launchers = new Launchers({
       count: options.slots,
       directory: surroundings.directory,

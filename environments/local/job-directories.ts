@@ -8,9 +8,11 @@ import {
   unlinkSync,
   type Dirent,
 } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { removeTree } from '../../src/files/remove-tree.ts'
 import type { JobRequest } from '../../src/environment/environment.ts'
+import type { JobBoxes } from '../../src/environment/plugin.ts'
+import { makeBoxedView } from './boxed-view.ts'
 import { processCount, subdirectoriesInUse } from './processes.ts'
 import { makeView, type DirectoryReader, type Links } from '../../src/environment/view.ts'
 
@@ -34,6 +36,8 @@ const mostNames = 256
 export class JobDirectories {
   readonly #directory: string
   readonly #warn: (message: string) => void
+  /** Where each job has a box of its own. */
+  readonly #boxes: JobBoxes | undefined
   /** Tidied, but perhaps still in use by a process that left its job's group. */
   #resting: Spare[] = []
   readonly #spares: Spare[] = []
@@ -42,9 +46,11 @@ export class JobDirectories {
   /** Mode of a `work` directory that no job has changed. */
   #mode: number | undefined
 
-  constructor(directory: string, warn: (message: string) => void) {
+  /** @param boxes those of the jobs */
+  constructor(directory: string, warn: (message: string) => void, boxes?: JobBoxes) {
     this.#directory = directory
     this.#warn = warn
+    this.#boxes = boxes?.isPerJob === true ? boxes : undefined
   }
 
   /** A directory with a view of the request's work directory. */
@@ -53,7 +59,8 @@ export class JobDirectories {
     const spare = this.#spares.pop()
     const directory = spare?.directory ?? this.#new()
     try {
-      makeView(join(directory, 'work'), request, read, spare?.links)
+      if (this.#boxes === undefined) makeView(join(directory, 'work'), request, read, spare?.links)
+      else makeBoxedView(directory, this.#boxes, request, read, spare?.links)
     } catch (error) {
       void this.#remove(directory)
       throw error
@@ -86,7 +93,7 @@ export class JobDirectories {
 
   async #remove(directory: string): Promise<void> {
     try {
-      await rm(directory, { recursive: true, force: true, maxRetries: 3 })
+      await removeTree(directory)
     } catch (error) {
       this.#warn(`A job left something in ${directory} that cannot be deleted: ${String(error)}`)
     }

@@ -11,8 +11,11 @@ export function jobText(
 ): string {
   const { memoryBytes } = request.resources
   const isBoxed = boxes?.isPerJob === true
-  const command = isBoxed ? boxed(request, jobDirectory, boxes) : request.command
-  const words = execText(command, { ...env, ...request.env })
+  const variables = { ...env, ...request.env }
+  // In the box only: some variables are orders to whatever program is started with them.
+  const words = isBoxed
+    ? execText(boxed(request, jobDirectory, variables, boxes), {})
+    : execText(request.command, variables)
   const before = [
     ...(memoryBytes === undefined ? [] : [`ulimit -d ${Math.ceil(memoryBytes / 1024)}`]),
     // The box would end at once, and the job with it, without having been asked.
@@ -21,10 +24,16 @@ export function jobText(
   return before.length === 0 ? words : `{ ${[...before, words].join('; ')}; }`
 }
 
-function boxed(request: JobRequest, jobDirectory: string, boxes: JobBoxes): readonly string[] {
+function boxed(
+  request: JobRequest,
+  jobDirectory: string,
+  variables: Readonly<Record<string, string>>,
+  boxes: JobBoxes,
+): readonly string[] {
   const { command, workDirectory, inputs, shared = [] } = request
   const directory = `${jobDirectory}/work`
-  return boxes.command(['/usr/bin/env', '--default-signal=TERM', '--', ...command], {
+  const assignments = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
+  return boxes.command(['/usr/bin/env', '--default-signal=TERM', '--', ...assignments, ...command], {
     directory,
     readOnly: [...inputs, ...shared]
       .map(({ from }) => from)

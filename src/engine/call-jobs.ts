@@ -3,6 +3,9 @@ import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FileTransfer } from '../environment/environment.ts'
 import type { ExecutionPaths } from '../job/command.ts'
+import { handOverFor } from '../files/hand-over.ts'
+import { openWay } from '../files/open-way.ts'
+import { removeTree } from '../files/remove-tree.ts'
 import type { AttemptEnding } from '../job/attempt-source.ts'
 import type { FunctionOutcome } from '../script/contract.ts'
 import { callPlaces, type RemoteCalls } from '../script/remote-calls.ts'
@@ -163,13 +166,19 @@ function readLine(line: string): OutcomeLine | undefined {
 }
 
 async function bringResults(from: string, job: Job, { filesDirectory }: ExecutionPaths): Promise<void> {
-  const to = join(filesDirectory, String(job.id))
   await mkdir(filesDirectory, { recursive: true })
-  await rm(to, { recursive: true, force: true })
-  await rename(from, to).catch((error: unknown) => {
+  const { handle, path } = await openWay(filesDirectory, [])
+  try {
+    const to = join(path, String(job.id))
+    await removeTree(to)
+    await handOverFor(from, handle)
+    await rename(from, to)
+  } catch (error) {
     // Most calls leave no files.
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-  })
+  } finally {
+    await handle.close()
+  }
 }
 
 function mapTexts(value: Json, change: (text: string) => string): Json {

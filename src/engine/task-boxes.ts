@@ -34,16 +34,33 @@ export async function jobBoxes(settings: EngineSettings): Promise<JobBoxes | und
   const isPerJob = isolation.wish === 'required'
   const shared = ['executions', 'environments'].map((name) => join(dataDirectory, name))
   for (const directory of shared) await mkdir(directory, { recursive: true, mode: 0o700 })
+  const { taskUser } = isolation
+  const placeOf = (path: string): string => placeIn(join(dataDirectory, 'executions'), path)
   return {
     isPerJob,
+    ...(taskUser !== undefined && { owner: taskUser }),
+    placeOf,
     command: (command, { directory, readOnly, readWrite }) =>
       boxCommand(isolation, command, {
         ...taskView(
           { ...settings, dataDirectory },
-          { readOnly, readWrite: isPerJob ? readWrite : [...shared, ...readWrite] },
+          {
+            readOnly: [...new Set(readOnly.map((path) => placeOf(path)))],
+            readWrite: isPerJob ? readWrite : [...shared, ...readWrite],
+          },
         ),
         directory,
         ...(processes !== undefined && { limits: { processes } }),
       }),
   }
+}
+
+/**
+ * Of a path in an execution, the directory that the server has made for its kind: `executions/ID/files`. What lies in it
+ * tasks may have exchanged for a link, and whoever makes the box would show them where it leads.
+ */
+function placeIn(executions: string, path: string): string {
+  if (!path.startsWith(`${executions}/`)) return path
+  const [id = '', kind = ''] = path.slice(executions.length + 1).split('/')
+  return join(executions, id, kind)
 }

@@ -1,6 +1,7 @@
 import { constants, linkSync, lstatSync, mkdirSync, readdirSync, realpathSync, type Stats } from 'node:fs'
-import { copyFile, rm } from 'node:fs/promises'
+import { copyFile, open, rm } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
+import { handlePath, realPathOf } from '../files/safe-open.ts'
 import { segmentsOf } from './view.ts'
 
 /** The directories that an output may come from. Both without symbolic links in their paths. */
@@ -36,6 +37,21 @@ async function bringFile(source: string, target: string, mayLink: boolean): Prom
   await copyFile(source, target, constants.COPYFILE_FICLONE)
 }
 
+/**
+ * Copies a file of the work directory, where other jobs may put a link in its place at any time: the check is made on
+ * the open file.
+ */
+async function copyHeld(path: string, target: string, root: string): Promise<boolean> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    const isStill = (await file.stat()).isFile() && isInside(await realPathOf(file, path), root)
+    if (isStill) await copyFile(handlePath(file, path), target, constants.COPYFILE_FICLONE)
+    return isStill
+  } finally {
+    await file.close()
+  }
+}
+
 async function bring(
   source: string,
   target: string,
@@ -48,7 +64,8 @@ async function bring(
   const entry = lstatSync(real)
   // A file of the work directory must not share its content with a result.
   if (entry.isFile()) {
-    await bringFile(real, target, isOwn && isPlain(entry))
+    if (isOwn) await bringFile(real, target, isPlain(entry))
+    else return copyHeld(real, target, roots.workDirectory)
     return true
   }
   if (!entry.isDirectory() || above.includes(real)) return false

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { Owner } from '../files/hand-over.ts'
 import type { Environment } from './environment.ts'
 import type { SshHosts } from './ssh/ssh-hosts.ts'
 
@@ -23,6 +24,10 @@ export interface JobBoxes {
    * it keeps them apart from the server, but not from one another.
    */
   readonly isPerJob: boolean
+  /** The directory, which the server itself has made, that a file of an execution lies in; other paths as they are. */
+  readonly placeOf: (path: string) => string
+  /** Whom what jobs write must belong to, where they run as another user than the server. */
+  readonly owner?: Owner
   /**
    * The command that runs `command` in a box, where the standard streams and other open files stay as they are. Kills
    * all that runs in it when its own process is killed.

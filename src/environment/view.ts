@@ -61,9 +61,15 @@ export function planView(request: JobRequest, read: DirectoryReader): readonly V
 
 /**
  * Makes `target` the view of the request. Where `present` is given, `target` is there already and holds exactly these
- * links: those that fit stay.
+ * links: those that fit stay. Inputs that the job changes in place are copied by `copy`, links and all without.
  */
-export function makeView(target: string, request: JobRequest, read: DirectoryReader, present?: Links): void {
+export function makeView(
+  target: string,
+  request: JobRequest,
+  read: DirectoryReader,
+  present?: Links,
+  copy: (from: string, to: string) => void = copyAll,
+): void {
   const entries = planView(request, read)
   if (present !== undefined) {
     const wanted = new Map(entries.map((entry) => [entry.path, entry.kind === 'link' ? entry.to : undefined]))
@@ -71,11 +77,15 @@ export function makeView(target: string, request: JobRequest, read: DirectoryRea
   }
   for (const entry of entries) {
     const place = entry.path === '' ? target : `${target}/${entry.path}`
-    if (entry.kind === 'copy') cpSync(entry.from, place, { recursive: true })
+    if (entry.kind === 'copy') copy(entry.from, place)
     else if (entry.kind === 'directory') {
       if (entry.path !== '' || present === undefined) mkdirSync(place)
     } else if (present?.get(entry.path) !== entry.to) symlinkSync(entry.to, place)
   }
+}
+
+function copyAll(from: string, to: string): void {
+  cpSync(from, to, { recursive: true })
 }
 
 function planDirectory(

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { boxCommand } from '../isolation/box-command.ts'
 import { awaitEnd } from '../isolation/box-end.ts'
-import { noIsolation, type BoxView, type Isolation } from '../isolation/isolation.ts'
+import { asServer, noIsolation, type BoxView, type Isolation } from '../isolation/isolation.ts'
 import { packagePaths } from '../isolation/package-paths.ts'
 import { Problem, problems, type ProblemCode } from '../problem.ts'
 import { defaultArchiveLimits, type ArchiveLimits } from './archive-limits.ts'
@@ -153,7 +153,8 @@ export function readerView(directory: string, limits: ArchiveLimits): BoxView {
 function startChild(quarantine: string, limits: ArchiveLimits, isolation: Isolation): Child {
   const directory = dirname(quarantine)
   const [program = '', ...words] = boxCommand(
-    isolation,
+    // What it writes belongs to the server until all of it was good.
+    asServer(isolation),
     [
       process.execPath,
       `--max-old-space-size=${childHeapMegabytes}`,

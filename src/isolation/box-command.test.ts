@@ -47,6 +47,33 @@ describe('the command that makes a box', () => {
     )
   })
 
+  it('lets another user in only once root has made it, and forbids that user more of its kind', () => {
+    const taskUser = { name: 'low', userId: 7, groupId: 8, setpriv: '/usr/bin/setpriv' }
+    const view: BoxView = { ...script, base: 'system', readOnly: ['/opt'], readWrite: ['/data/work'] }
+    const boxed: Isolation = { ...isolation, taskUser, canForbidNamespaces: true }
+    const way = (path: string): string => `--perms 0755 --dir ${path}`
+    expect(boxCommand(boxed, ['true'], view).join(' ')).toBe(
+      [
+        '/usr/bin/bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --unshare-net',
+        '--die-with-parent --new-session --cap-drop ALL --cap-add CAP_SETUID --cap-add CAP_SETGID --cap-add CAP_SETPCAP',
+        `${way('/')} --ro-bind /usr /usr --symlink usr/bin /bin ${way('/')} --ro-bind /etc /etc`,
+        '--ro-bind /dev/null /etc/shadow --tmpfs /etc/ssl/private',
+        '--proc /proc --dev /dev --perms 1777 --size 1073741824 --tmpfs /tmp --perms 1777 --tmpfs /dev/shm',
+        '--ro-bind /proc/sys /proc/sys --bind /proc/sys/user /proc/sys/user',
+        `${way('/')} --ro-bind-try /opt /opt ${way('/data')} --bind /data/work /data/work`,
+        '--remount-ro / --setenv HOME /tmp --setenv TMPDIR /tmp --setenv USER low --setenv LOGNAME low',
+        '--chdir /data/executions/e/work --',
+        '/usr/bin/setpriv --reuid=7 --regid=8 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs --',
+        '/usr/bin/bwrap --unshare-user --disable-userns --die-with-parent --cap-drop ALL --bind / / --dev-bind /dev /dev --',
+        `/usr/bin/prlimit ${limits} --nproc=50 -- true`,
+      ].join(' '),
+    )
+    // Without a namespace of users around it, all processes of that user would count.
+    const plain = boxCommand({ ...boxed, canForbidNamespaces: false }, ['true'], view).join(' ')
+    expect(plain).toMatch(/--no-new-privs -- \/usr\/bin\/prlimit .* -- true$/)
+    expect(plain).not.toContain('nproc')
+  })
+
   it('shows a task the programs of the system, but not what others of the computer may not read', () => {
     const view: BoxView = { base: 'system', readOnly: ['/opt'], readWrite: ['/data/work'], network: true }
     expect(boxCommand(isolation, ['true'], view).join(' ')).toBe(

@@ -14,6 +14,8 @@ export interface Isolation {
   readonly canForbidNamespaces: boolean
   /** Whether the server's user is root, whose processes keep no rights in the box that its files do not need. */
   readonly isRoot: boolean
+  /** As whom scripts and tasks run in their boxes; as the server's user without. */
+  readonly taskUser?: TaskUser
   /** Where programs lie: what every box has of the computer. */
   readonly system: readonly SystemPath[]
   /** Paths below `system` that others of this computer may not read: no box shows them. */
@@ -22,6 +24,15 @@ export interface Isolation {
   readonly report: string
   /** Whether there is less than was asked for. */
   readonly isWeaker: boolean
+}
+
+/** A user of this computer that may do less than the server's, and what changes to it. */
+export interface TaskUser {
+  readonly name: string
+  readonly userId: number
+  readonly groupId: number
+  /** Absolute path of setpriv. */
+  readonly setpriv: string
 }
 
 /** A path that is shown as it is, or as the link that it is. */
@@ -72,6 +83,12 @@ export const noIsolation: Isolation = {
   masked: [],
   report: 'What users send runs as the server does: isolation is switched off.',
   isWeaker: false,
+}
+
+/** The same for programs of ours that handle what users send: they run as the server's user. */
+export function asServer(isolation: Isolation): Isolation {
+  const { taskUser: _, ...others } = isolation
+  return others
 }
 
 /** Whether programs of users are put into a box. */

@@ -4,9 +4,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Problem } from '../problem.ts'
 import { boxCommand } from './box-command.ts'
+import { packagePaths } from './package-paths.ts'
+import { findTaskUser } from './task-user.ts'
 import {
+  asServer,
   noIsolation,
   type BoxView,
+  type TaskUser,
   type Isolation,
   type IsolationWish,
   type SystemPath,
@@ -21,11 +25,15 @@ const maskedDepth = 3
  * Finds out, once at the start, what this computer can do to keep apart what users send: boxes are really started.
  * Throws Problem configuration-invalid when a box is required and none can be had.
  * @param variables the server's environment variables: programs are looked for on its PATH
+ * @param taskUserName as whom scripts and tasks shall run; needs root and isolation that is required
  */
 export async function probeIsolation(
   wish: IsolationWish,
   variables: Readonly<Record<string, string | undefined>>,
+  taskUserName?: string,
 ): Promise<Isolation> {
+  const setpriv = await find('setpriv', ['/usr/bin', '/bin'])
+  const taskUser = await findTaskUser(taskUserName, wish, setpriv)
   if (wish === 'none') return noIsolation
   const directories = (variables['PATH'] ?? '/usr/local/bin:/usr/bin:/bin')
     .split(':')
@@ -42,16 +50,43 @@ export async function probeIsolation(
     system,
     masked: await findMasked('/etc', maskedDepth),
     ...(prlimit !== undefined && { prlimit }),
+    ...(taskUser !== undefined && { taskUser }),
   }
   const limits = prlimit === undefined ? 'there is no prlimit' : 'prlimit limits what they take'
   if (bubblewrap === undefined) return without(bare, 'bwrap is not installed', limits)
   const minor = await readMinorVersion(bubblewrap)
   const boxed: Isolation = { ...bare, bubblewrap, canLimitTemporary: minor >= 7 }
   const stricter: Isolation = { ...boxed, canForbidNamespaces: minor >= 8 }
-  const fault = (await tryBox(boxed, strict)) ?? (await tryBox(boxed, loose))
+  const fault = (await tryBox(asServer(boxed), strict)) ?? (await tryBox(asServer(boxed), loose))
   if (fault !== undefined) return without(bare, `${bubblewrap} cannot make a box here (${fault})`, limits)
   const best = (await tryBox(stricter, strict)) === undefined ? stricter : boxed
-  return { ...best, report: `What users send runs in boxes made by ${bubblewrap}; ${limits}.` }
+  const report = `What users send runs in boxes made by ${bubblewrap}; ${limits}.`
+  if (taskUser === undefined) return { ...best, report }
+  await checkTaskUser(best, taskUser)
+  return { ...best, report: `${report} Scripts and tasks run as the user ${taskUser.name}.` }
+}
+
+/** Throws Problem when a box of the task user cannot be made, or shows no package to run. */
+async function checkTaskUser(isolation: Isolation, { name }: TaskUser): Promise<void> {
+  const fault = await tryBox(isolation, strict)
+  if (fault !== undefined)
+    throw new Problem('configuration-invalid', `A box for the user ${name} cannot be made here (${fault}).`, {
+      hint: 'It takes bubblewrap 0.5 or newer and a server that root starts outside of a container. Or leave out --task-user.',
+    })
+  const unreadable = await tryBox(
+    isolation,
+    { ...strict, base: 'node', readOnly: packagePaths() },
+    runsNode,
+    [process.execPath, ...packagePaths()],
+  )
+  if (unreadable !== undefined)
+    throw new Problem(
+      'configuration-invalid',
+      `The user ${name} cannot run Node with this package (${unreadable}).`,
+      {
+        hint: 'Open it to others to read (chmod -R o+rX on where it is installed), or leave out --task-user.',
+      },
+    )
 }
 
 const strict: BoxView = {
@@ -60,20 +95,29 @@ const strict: BoxView = {
   readWrite: [],
   network: false,
   isSession: true,
-  limits: { openFiles: 64 },
+  limits: { openFiles: 256 },
 }
 const loose: BoxView = { base: 'computer', hidden: ['/tmp'], readOnly: [], readWrite: [], network: true }
 
-/** Why a box cannot be started; undefined when it can. In it, the first process is the box's own. */
-async function tryBox(isolation: Isolation, view: BoxView): Promise<string | undefined> {
-  const [program = '', ...words] = boxCommand(
-    isolation,
-    ['/bin/sh', '-c', '[ "$PPID" = 1 ] && echo boxed'],
-    view,
-  )
+const runsNode =
+  'node=$1; for path; do [ -r "$path" ] || { echo "$path"; exit; }; done; "$node" -e "" && echo boxed'
+
+/** In a box, the first processes are the box's own. */
+const saysBoxed = '[ "$PPID" -le 2 ] && [ "$(id -u)" = "$1" ] && echo boxed'
+
+/** Why a box cannot be started or `script` says something else than `boxed` in it; undefined when all is well. */
+async function tryBox(
+  isolation: Isolation,
+  view: BoxView,
+  script = saysBoxed,
+  args: readonly string[] = [String(isolation.taskUser?.userId ?? process.geteuid?.())],
+): Promise<string | undefined> {
+  const [program = '', ...words] = boxCommand(isolation, ['/bin/sh', '-c', script, 'sh', ...args], view)
   try {
     const { stdout } = await run(program, words, { timeout: probeMs, env: {}, cwd: '/' })
-    return stdout.trim() === 'boxed' ? undefined : 'processes outside of it can be seen from inside'
+    const said = stdout.trim()
+    if (said === 'boxed') return undefined
+    return said === '' ? 'processes outside of it can be seen from inside, or its user is another' : said
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : ''
     return (said.split('\n').at(-1) ?? '') || (error instanceof Error ? error.message : String(error))

@@ -1,6 +1,8 @@
-import { mkdir, readFile, rename, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile, rename, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import type { CollectedFiles } from '../environment/environment.ts'
+import { handOverFor } from '../files/hand-over.ts'
+import { openWay } from '../files/open-way.ts'
 import { mismatch, type Context } from '../workflow/context.ts'
 import type { PlanCommandTask, PlanOutput } from '../workflow/plan.ts'
 import type { Json, ValueType } from '../workflow/value.ts'
@@ -52,11 +54,22 @@ async function readOutput(
       return checked(pickKey(parseJson(text, source), reader.key, source), name, type, source)
     }
     case 'keep-file': {
-      const kept = join(keepDirectory, reader.path)
-      await mkdir(dirname(kept), { recursive: true })
-      await rename(join(directory, reader.path), kept)
+      await keepFile(join(directory, reader.path), keepDirectory, reader.path)
       return `${keepName}/${reader.path}`
     }
+  }
+}
+
+/** Moves what was collected to where functions can write too: a link that one of them has put there is not followed. */
+async function keepFile(collected: string, keepDirectory: string, path: string): Promise<void> {
+  const above = dirname(path)
+  const names = [basename(keepDirectory), ...(above === '.' ? [] : above.split('/'))]
+  const way = await openWay(dirname(keepDirectory), names)
+  try {
+    await handOverFor(collected, way.handle)
+    await rename(collected, join(way.path, basename(path)))
+  } finally {
+    await way.handle.close()
   }
 }
 

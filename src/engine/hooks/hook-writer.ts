@@ -1,8 +1,11 @@
 import { constants } from 'node:fs'
-import { copyFile, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises'
-import { statSync } from 'node:fs'
-import { basename, dirname, join, sep } from 'node:path'
-import { resolveFile, type ExecutionPaths } from '../../job/command.ts'
+import { copyFile, lstat, open, realpath, rename, rm } from 'node:fs/promises'
+import { lstatSync } from 'node:fs'
+import { basename, dirname, join, relative, sep } from 'node:path'
+import { handOverFor, ownerIn } from '../../files/hand-over.ts'
+import { openWay, type OpenedWay } from '../../files/open-way.ts'
+import { handlePath, isInside, openInside } from '../../files/safe-open.ts'
+import type { ExecutionPaths } from '../../job/command.ts'
 import type { Database } from '../../store/database.ts'
 import type { Write } from '../../store/journal-schema.ts'
 import { HookError, type HookEffect } from './render.ts'
@@ -124,7 +127,8 @@ export class HookWriter {
 
   #begin(effect: HookEffect & { kind: 'append' }): { writes: Write[]; header: string } {
     if (this.#files.has(effect.path)) return { writes: [], header: '' }
-    const size = statSync(join(this.#paths.workDirectory, effect.path), { throwIfNoEntry: false })?.size ?? 0
+    const path = join(this.#paths.workDirectory, effect.path)
+    const size = lstatSync(path, { throwIfNoEntry: false })?.size ?? 0
     const length = effect.keepsOld ? size : 0
     this.#files.set(effect.path, { length, hasLeftovers: size > length })
     return {
@@ -206,11 +210,14 @@ export class HookWriter {
   }
 
   async #appendToFile(path: string, text: string): Promise<number> {
-    const target = await this.#prepareTarget(path)
+    await using place = await this.#openPlace(path)
     const file = this.#files.get(path) ?? { length: 0, hasLeftovers: false }
     this.#files.set(path, file)
-    const handle = await open(target, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o644)
+    const handle = await open(place.target, appendFlags, 0o644)
     try {
+      if (!(await handle.stat()).isFile()) throw new HookError('something else than a file has that name.')
+      const owner = place.isNew ? await ownerIn(place.handle) : undefined
+      if (owner !== undefined) await handle.chown(owner.userId, owner.groupId)
       if (file.hasLeftovers) await handle.truncate(file.length)
       file.hasLeftovers = false
       const { size } = await handle.stat()
@@ -229,29 +236,60 @@ export class HookWriter {
   }
 
   async #copy(from: string, path: string): Promise<void> {
-    const target = await this.#prepareTarget(path)
-    const temporary = `${target}.partial`
+    await using place = await this.#openPlace(path)
+    const temporary = `${place.target}.partial`
+    const [root, ...rest] = from.split('/')
+    const { workDirectory, filesDirectory } = this.#paths
+    const source = await openInside(root === 'files' ? filesDirectory : workDirectory, rest.join('/'))
     try {
-      await copyFile(resolveFile(from, this.#paths), temporary, constants.COPYFILE_FICLONE)
-      await rename(temporary, target)
+      if (!source.stats.isFile()) throw new HookError('what it copies is no file.')
+      await rm(temporary, { force: true })
+      await copyFile(handlePath(source.handle, source.path), temporary, copyFlags)
+      await handOverFor(temporary, place.handle)
+      await rename(temporary, place.target)
     } finally {
+      await source.handle.close()
       await rm(temporary, { force: true })
     }
   }
 
-  /** Makes the directories above a target. A job may have put a link there that leads elsewhere. */
-  async #prepareTarget(path: string): Promise<string> {
+  /** Makes the directories above a target. A job may put links there at any time, which must not lead elsewhere. */
+  async #openPlace(path: string): Promise<OpenedPlace> {
     const root = await realpath(this.#paths.workDirectory)
-    const directory = join(root, dirname(path))
-    await mkdir(directory, { recursive: true })
-    const real = await realpath(directory)
-    if (real !== root && !real.startsWith(root + sep))
-      throw new HookError('its directory leads out of the work directory.')
-    const target = join(real, basename(path))
-    const found = await stat(target).catch(() => undefined)
-    if (found?.isDirectory() === true) throw new HookError('there is a directory of that name.')
-    return target
+    const way = await openWay(root, await findWay(root, dirname(path)))
+    const target = join(way.path, basename(path))
+    const close = async (): Promise<void> => way.handle.close()
+    try {
+      const found = await lstat(target).catch(() => undefined)
+      if (found?.isDirectory() === true) throw new HookError('there is a directory of that name.')
+      return { ...way, target, isNew: found === undefined, [Symbol.asyncDispose]: close }
+    } catch (error) {
+      await close()
+      throw error
+    }
   }
+}
+
+interface OpenedPlace extends OpenedWay, AsyncDisposable {
+  readonly target: string
+  readonly isNew: boolean
+}
+
+// Nothing is written through a link, and nobody is waited for at the other end of a named pipe.
+const appendFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK
+const copyFlags = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL
+
+/** The names from a root to a directory in it, where links that stay inside are gone. */
+async function findWay(root: string, directory: string): Promise<readonly string[]> {
+  let real = root
+  for (const name of directory.split('/').filter((each) => each !== '' && each !== '.')) {
+    const next = join(real, name)
+    real = await realpath(next).catch(() => next)
+    if (!isInside(root, real)) throw new HookError('its directory leads out of the work directory.')
+  }
+  return relative(root, real)
+    .split(sep)
+    .filter((each) => each !== '')
 }
 
 const displayFact = 'display'
