@@ -1,12 +1,16 @@
 import { existsSync } from 'node:fs'
-import { readdir, rename, stat } from 'node:fs/promises'
+import { readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { syncDirectory } from '../files/durable-file.ts'
 import { Problem } from '../problem.ts'
-import { findDamageAt } from '../store/checksum.ts'
+import { findDamageAt, refuseOtherVersion } from '../store/checksum.ts'
 import { readerTimeoutMs, type Database, type DatabaseWriter } from '../store/database.ts'
 import { indexSchema, journalVersion, type Write } from '../store/journal-schema.ts'
 import type { ExecutionState, ExecutionSummary } from './contract.ts'
+
+/** What SQLite keeps of one database in WAL mode. */
+const databaseSuffixes = ['', '-wal', '-shm']
 
 /** As long as a client may repeat a start: draft-ietf-httpapi-idempotency-key-header leaves it to the server. */
 const keyLifetimeMs = 24 * 3_600_000
@@ -47,6 +51,7 @@ export class ExecutionIndex {
     warn: (message: string) => void,
   ): Promise<ExecutionIndex> {
     const path = join(dataDirectory, 'molehill.db')
+    refuseOtherVersion(path, journalVersion)
     const damage = findDamageAt(path)
     if (damage !== undefined) {
       await setAside(path)
@@ -54,10 +59,26 @@ export class ExecutionIndex {
         `${path} is damaged (${damage}). It is kept as ${path}.damaged, and made anew from the executions.`,
       )
     }
-    const isLost = !existsSync(path)
-    const index = new ExecutionIndex(await writer.open(path, indexSchema, journalVersion))
-    if (isLost) await index.#rebuild(join(dataDirectory, 'executions'))
-    return index
+    const openAt = async (place: string) =>
+      new ExecutionIndex(await writer.open(place, indexSchema, journalVersion))
+    if (!existsSync(path)) {
+      // Under its own name only when it is whole: what the index does not know is cleared away.
+      const partial = `${path}.partial`
+      for (const suffix of databaseSuffixes) {
+        await rm(partial + suffix, { force: true })
+        await rm(path + suffix, { force: true })
+      }
+      const anew = await openAt(partial)
+      try {
+        await anew.#rebuild(join(dataDirectory, 'executions'))
+      } finally {
+        await anew.close()
+      }
+      if (existsSync(`${partial}-wal`)) throw new Problem('disk-full', `${path} cannot be made anew.`)
+      await rename(partial, path)
+      await syncDirectory(dataDirectory)
+    }
+    return openAt(path)
   }
 
   /** Throws Problem execution-unknown. */
@@ -139,6 +160,7 @@ export class ExecutionIndex {
   async #rebuild(executionsDirectory: string): Promise<void> {
     for (const id of await readdir(executionsDirectory)) {
       const path = join(executionsDirectory, id, 'journal.db')
+      refuseOtherVersion(path, journalVersion)
       const damage = findDamageAt(path)
       const known = damage === undefined ? readEntry(path) : await setAsideJournal(id, path, damage)
       if (known !== undefined) await this.put(known.entry, known.last)
@@ -169,7 +191,7 @@ export const nothingKnown = {
 
 /** Renames a database and what belongs to it, so that somebody may look at it. */
 export async function setAside(path: string): Promise<void> {
-  for (const suffix of ['', '-wal', '-shm'])
+  for (const suffix of databaseSuffixes)
     if (existsSync(path + suffix)) await rename(path + suffix, `${path}.damaged${suffix}`)
 }
 

@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { Problem } from '../problem.ts'
-import { findDamageAt } from '../store/checksum.ts'
+import { findDamageAt, refuseOtherVersion } from '../store/checksum.ts'
 import { readerTimeoutMs } from '../store/database.ts'
+import { journalVersion } from '../store/journal-schema.ts'
 import type { Plan } from '../workflow/plan.ts'
 import { setAside } from './execution-index.ts'
 
@@ -28,8 +29,9 @@ export function readPlan(reader: DatabaseSync): Plan {
   return JSON.parse(String(row['value'])) as Plan
 }
 
-/** Sets a damaged journal aside and throws Problem; does nothing to a whole one. */
+/** Sets a damaged journal aside and throws Problem; does nothing to a whole one, but throws at one of another version. */
 export async function refuseDamage(path: string): Promise<void> {
+  refuseOtherVersion(path, journalVersion)
   const damage = findDamageAt(path)
   if (damage === undefined) return
   await setAside(path)

@@ -34,7 +34,8 @@ async function writeSynced(path: string, data: Buffer, mode: number): Promise<vo
   }
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** Returns when the names in a directory would outlive a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r')
   try {
     await directory.sync()

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
+import { Problem } from '../problem.ts'
 import type { Column } from './journal-schema.ts'
 
 /** CRC-32 over all columns of a row but the checksum itself. Finds a flipped bit, which SQLite by itself does not. */
@@ -16,10 +17,43 @@ export function sealSchema(database: DatabaseSync): void {
   database.exec(`PRAGMA application_id = ${schemaChecksum(database)}`)
 }
 
-/** A database that an earlier Molehill has made has none. */
+/** A new database has neither tables nor a checksum. */
 function isSchemaWhole(database: DatabaseSync): boolean {
-  const sealed = Number(database.prepare('PRAGMA application_id').get()?.['application_id'])
-  return sealed === 0 || sealed === schemaChecksum(database)
+  return sealOf(database) === (hasTables(database) ? schemaChecksum(database) : 0)
+}
+
+/**
+ * Throws Problem configuration-invalid where another Molehill has made the database in a file. It is not damaged then,
+ * and is left as it is. A changed version does not look like that, as the checksum of the tables is over it too.
+ */
+export function refuseOtherVersion(path: string, expected: number): void {
+  const found = existsSync(path) ? readVersion(path) : undefined
+  if (found === undefined || found === expected) return
+  const message = `${path} has version ${found}, expected ${expected}: another version of Molehill made it.`
+  const hint = 'Start the version that made it, or choose another directory by --data-directory.'
+  throw new Problem('configuration-invalid', message, { hint })
+}
+
+/** Undefined where nothing can be said of the version: the database is new or damaged. */
+function readVersion(path: string): number | string | undefined {
+  try {
+    using database = new DatabaseSync(path)
+    if (!hasTables(database)) return undefined
+    const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'])
+    // The first databases had no checksum of their tables.
+    if (sealOf(database) === 0) return `${version} without a checksum`
+    return isSchemaWhole(database) ? version : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function sealOf(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA application_id').get()?.['application_id'])
+}
+
+function hasTables(database: DatabaseSync): boolean {
+  return database.prepare('SELECT 1 FROM sqlite_schema').get() !== undefined
 }
 
 /** A signed number of 32 bits, as the application id is, and not 0. */
