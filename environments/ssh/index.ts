@@ -5,9 +5,9 @@ import { z } from 'zod'
 import { openJobFiles } from '../../src/environment/job-files/open-job-files.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
 import { Runner } from '../../src/environment/runner/runner.ts'
+import { RunnerEnvironment } from '../../src/environment/runner/runner-environment.ts'
 import { sshOptionsShape, sshSecrets } from '../../src/environment/ssh/options.ts'
 import { openSshHost } from '../../src/environment/ssh/ssh-hosts.ts'
-import { SshEnvironment } from './environment.ts'
 
 const options = z.strictObject({
   ...sshOptionsShape,
@@ -52,13 +52,22 @@ export const plugin: EnvironmentPlugin<SshEnvironmentOptions> = {
       now: context.now,
     })
     const identity = createHash('sha256').update(context.directory).digest('hex')
-    const runner = new Runner(host, files, {
+    const workers = new Runner(host, files, {
       name: identity.slice(0, 16),
       slots,
       stopGraceMs,
       idleMs,
       newMark,
     })
-    return new SshEnvironment(name, { ...context, host, files, runner, slots, stopGraceMs })
+    return new RunnerEnvironment(name, {
+      host,
+      files,
+      workers,
+      maxActiveJobs: Math.max(2000, slots * 4),
+      pollInterval: { minMs: 2000, maxMs: 30_000, stepMs: 2000 },
+      stopGraceMs,
+      now: context.now,
+      warn: context.warn,
+    })
   },
 }

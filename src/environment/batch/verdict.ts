@@ -57,6 +57,8 @@ function judgeEnded(evidence: Evidence, mark: Extract<JobMark, { kind: 'ended' }
   }
   if (end.kind === 'timeout')
     return certain({ kind: 'stopped', cause: 'timeout', message: 'It ran longer than its wall time.' })
+  if (end.kind === 'abandoned')
+    return certain({ kind: 'stopped', cause: 'node-failure', message: end.message })
   if (end.kind === 'failed') return certain({ kind: 'stopped', cause: 'unknown', message: end.message })
   if (word?.kind === 'stopped' && isCause(word.cause)) return certain(word)
   const mayHearMore = evidence.listing?.kind === 'running' || (word === undefined && evidence.mayBeAccounted)

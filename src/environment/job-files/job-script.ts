@@ -8,6 +8,8 @@ export type JobEnd =
   | { readonly kind: 'timeout' }
   /** It could not be started. */
   | { readonly kind: 'failed'; readonly message: string }
+  /** What ran it was ended: that tells nothing of the job. */
+  | { readonly kind: 'abandoned'; readonly message: string }
 
 /** What the file `exit` says; undefined for what is not whole (yet). */
 export function readEnd(text: string): JobEnd | undefined {
@@ -17,7 +19,7 @@ export function readEnd(text: string): JobEnd | undefined {
   if (kind === 'exited' && /^\d{1,3}$/.test(rest)) return { kind, exitCode: Number(rest) }
   if (kind === 'signal' && /^\d{1,3}$/.test(rest)) return { kind: 'signalled', signal: Number(rest) }
   if (kind === 'timeout') return { kind }
-  if (kind === 'failed') return { kind, message: rest }
+  if (kind === 'failed' || kind === 'abandoned') return { kind, message: rest }
   return undefined
 }
 

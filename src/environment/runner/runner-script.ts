@@ -1,13 +1,19 @@
 /**
  * A bash program (4.0 or newer) that keeps the slots of a computer busy with jobs from a queue. It outlives whoever
- * started it. Arguments: base directory, name, slots, seconds of grace, seconds of idleness, and for a pilot, which has
- * no lock, the time in seconds since 1970 at which it must be over.
+ * started it. Arguments: base directory, name, slots, seconds of grace, seconds of idleness, and for a pilot the time in
+ * seconds since 1970 at which its jobs must be over, the seconds that a job without a wall time must have left when it
+ * begins, and its name below `pilots`. Many pilots serve one queue: they have no lock and write no log.
  *
  * Files below `runners/NAME/`: `inbox/*` are lists of jobs, read in the order of their names; one line a job, `PATH
  * SLOTS SECONDS KIB`, and `end` as the last line, so that half a list is left for later. `ends` gets a line for each
  * start and end. `lock` says which runner lives, `slots`
  * how many there are now. A list is deleted when all its jobs have begun: a runner that follows
- * a dead one reads it again, and `started` in a job's directory is made once by whoever comes first.
+ * a dead one reads it again, and `started` in a job's directory is made once by whoever comes first. A pilot leaves
+ * jobs that it has no time for, and their lists, to the next one; `full` in its directory tells of it.
+ *
+ * A pilot that is asked to end, or whose time is up, stops its jobs and says so in their files: `abandoned`. A scheduler
+ * signals jobs and pilot at about the same time, so a pilot waits a second before it believes that SIGTERM or SIGKILL
+ * was meant for a job alone.
  *
  * Per job: one fork, and what bash does itself. The file `exit` is written in one go and counts when it has a whole line.
  * SIGUSR1 says that there is something new; each second it looks by itself.
@@ -17,13 +23,14 @@ set -m
 shopt -s nullglob
 umask 077
 cd -- "$1" || exit 1
-base=$PWD here=runners/$2 slots=$3 grace=$4 idle=$5 deadline=$6
+base=$PWD here=runners/$2 slots=$3 grace=$4 idle=$5 deadline=$6 spare=$7 own=runners/$2\${8:+/pilots/$8}
 BASH_ARGV0=molehill-runner
-exec 2>>"$here/notices"
+exec 2>>"$own/notices"
 read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || boot=-
 start=-
 if read -r words 2>/dev/null </proc/$$/stat; then words=(\${words##*) }); start=\${words[19]}; fi
-me="$HOSTNAME $$ $start $boot"
+me="$HOSTNAME $$ $start $boot" claim="\${8:+pilot $8}"
+: "\${claim:=$2 $me}"
 now() { printf -v "$1" '%(%s)T' -1; }
 is_alive() {
   local host pid begun bootid beat time words
@@ -81,20 +88,20 @@ take_lists() {
   done
 }
 launch() {
-  local path=$1 seconds=$3 kib=$4
+  local path=$1 seconds=$3 kib=$4 mine= isWritten=
   set -C
-  if ! { printf '%s\\n' "$HOSTNAME" "$name $me" >"$path/started"; } 2>/dev/null; then
-    set +C
+  { { mine=1; printf '%s\\n' "$HOSTNAME" "$claim" && isWritten=1; } >"$path/started"; } 2>/dev/null
+  set +C
+  if [[ ! $isWritten ]]; then
     # No room on the disk: the queue waits.
-    [[ -z $deadline && -e $path/started && ! -s $path/started ]] && rm -f -- "$path/started"
+    [[ $mine ]] && rm -f -- "$path/started"
     [[ -d $path && ! -e $path/started ]] && return 1
     return 0
   fi
-  set +C
   if [[ -e $path/cancelled ]]; then finish "$path" 'signal 15'; return 0; fi
   if [[ ! -d $path/work ]]; then finish "$path" "failed The directory $base/$path/work is not there on $HOSTNAME."; return 0; fi
   {
-    trap - USR1
+    trap - USR1 TERM INT XCPU USR2
     exec {ends}>&-
     cd -- "$base/$path/work" || exit 127
     unset OLDPWD
@@ -108,15 +115,26 @@ launch() {
   printf '%s\\n' "$!" >>"$path/started"
   printf 'started %s\\n' "$path" >&"$ends"
 }
+fits() {
+  local time
+  now time
+  (( time + ($1 > 0 ? $1 : spare) < deadline ))
+}
 fill() {
-  local path need seconds kib time
+  local path need seconds kib
   while (( head < \${#queue[@]} )); do
     read -r path need seconds kib <<<"\${queue[head]}"
-    if [[ $path == drop ]]; then rm -f -- "$need"; unset "seen[$need]"
+    if [[ $path == drop ]]; then
+      [[ $isKept ]] || { rm -f -- "$need"; unset "seen[$need]"; }
+      isKept=
+    elif [[ $deadline ]] && ! fits "$seconds"; then
+      if [[ -d $path && ! -e $path/started ]]; then
+        isKept=1
+        [[ $isFull ]] || { isFull=1; printf 'full\\n' >"$own/full"; }
+      fi
     else
       (( need > slots )) && need=$slots
       (( need <= free )) || return
-      if [[ $deadline ]]; then now time; (( time + seconds < deadline )) || { isFull=1; return; }; fi
       launch "$path" "$need" "$seconds" "$kib" || return
     fi
     (( head += 1 ))
@@ -124,7 +142,7 @@ fill() {
   queue=() head=0
 }
 reap() {
-  local pid code path end
+  local pid code path end wasAsked
   for pid in "\${!path_of[@]}"; do
     kill -0 "$pid" 2>/dev/null && continue
     wait "$pid"
@@ -136,42 +154,68 @@ reap() {
     else end="exited $code"; fi
     kill -KILL -- "-$pid" 2>/dev/null
     (( free += slots_of[$pid] ))
+    wasAsked=\${kill_at[$pid]}
     unset "path_of[$pid]" "slots_of[$pid]" "until_of[$pid]" "kill_at[$pid]" "late[$pid]"
-    finish "$path" "$end"
+    if [[ $isOver && $end != timeout ]] && (( code != 0 )); then end="abandoned $isOver"; fi
+    if [[ $deadline && ! $isOver && ! $wasAsked ]] && (( code == 143 || code == 137 )); then
+      doubt[$path]=$end doubt_at[$path]=$SECONDS
+    else finish "$path" "$end"; fi
   done
 }
 # Bash says of a job that a signal ended it, but for SIGINT, SIGTERM and SIGPIPE, and nothing of one that ended with a
 # code above 128.
 is_noticed() {
   local line
-  while read -r line; do [[ $line == *" $1 "* ]] && return 0; done <"$here/notices"
+  while read -r line; do [[ $line == *" $1 "* ]] && return 0; done <"$own/notices"
   return 1
+}
+settle() {
+  local path
+  for path in "\${!doubt[@]}"; do
+    if [[ $isOver ]]; then finish "$path" "abandoned $isOver"
+    elif (( SECONDS >= doubt_at[$path] + 2 )); then finish "$path" "\${doubt[$path]}"
+    else continue; fi
+    unset "doubt[$path]" "doubt_at[$path]"
+  done
+}
+# Whether the pilot is over: then no job begins any more, and those that run are stopped.
+look_at_time() {
+  local time why
+  now time
+  if [[ $isEnded ]]; then why='was ended by the scheduler'
+  elif (( time >= deadline )); then why='had no time left'
+  elif [[ ! -d $own ]]; then why='lost its files'
+  else return; fi
+  isOver="The pilot that ran it on $HOSTNAME $why." isFull=1 queue=() head=0
 }
 stop_some() {
   local pid
   for pid in "\${!path_of[@]}"; do
     if [[ \${kill_at[$pid]} ]]; then
       (( SECONDS >= kill_at[$pid] )) && kill -KILL -- "-$pid" 2>/dev/null
-    elif [[ -e \${path_of[$pid]}/cancelled || ! -d \${path_of[$pid]} ]]; then stop "$pid"
+    elif [[ $isOver || -e \${path_of[$pid]}/cancelled || ! -d \${path_of[$pid]} ]]; then stop "$pid"
     elif [[ \${until_of[$pid]} ]] && (( SECONDS >= until_of[$pid] )); then late[$pid]=1; stop "$pid"; fi
   done
 }
 stop() { kill -TERM -- "-$1" 2>/dev/null; kill_at[$1]=$(( SECONDS + grace )); }
-declare -A seen path_of slots_of until_of kill_at late unsaved
-queue=() head=0 free=$slots name=$2 woken= isFull= isLost= holder= ticker=
+declare -A seen path_of slots_of until_of kill_at late unsaved doubt doubt_at
+queue=() head=0 free=$slots woken= isFull= isKept= isOver= isEnded= isLost= holder= ticker=
 trap 'woken=1' USR1
-exec {ends}>>"$here/ends"
-if [[ -z $deadline ]]; then
+if [[ $deadline ]]; then
+  trap 'isEnded=1 woken=1' TERM INT XCPU USR2
+  exec {ends}>/dev/null
+else
+  exec {ends}>>"$here/ends"
   take_lock || exit 0
   now time; printf '%s\\n' "$time" >"$here/beat"
   bury "$1" "$2"
 fi
 quiet=$SECONDS due=1
 while :; do
-  if [[ $due && ! $isLost ]]; then take_lists; fi
+  if [[ $due && ! $isLost && ! $isOver ]]; then take_lists; fi
   fill
-  (( \${#path_of[@]} > 0 || head < \${#queue[@]} )) && quiet=$SECONDS
-  if (( SECONDS - quiet >= idle )) || [[ $isFull && \${#path_of[@]} == 0 ]]; then
+  (( \${#path_of[@]} + \${#doubt[@]} > 0 || head < \${#queue[@]} )) && quiet=$SECONDS
+  if (( SECONDS - quiet >= idle )) || [[ $isFull && \${#path_of[@]} == 0 && \${#doubt[@]} == 0 ]]; then
     [[ $deadline ]] && break
     rm -f -- "$here/lock"
     files=("$here"/inbox/*)
@@ -182,8 +226,8 @@ while :; do
   if ! kill -0 "$ticker" 2>/dev/null; then
     [[ $ticker ]] && wait "$ticker" 2>/dev/null
     # Whoever took the lock away is the runner now; this one only sees its jobs to their end.
-    now time; printf '%s\\n' "$time" 2>/dev/null >"$here/beat"
     if [[ -z $deadline ]]; then
+      now time; printf '%s\\n' "$time" 2>/dev/null >"$here/beat"
       { read -r holder <"$here/lock"; } 2>/dev/null || holder=
       if [[ $holder != "$me" ]]; then
         queue=() head=0 isLost=1
@@ -191,7 +235,7 @@ while :; do
       fi
     fi
     for path in "\${!unsaved[@]}"; do finish "$path" "\${unsaved[$path]}"; done
-    (( \${#path_of[@]} == 0 )) && : >|"$here/notices"
+    (( \${#path_of[@]} == 0 )) && : >|"$own/notices"
     sleep 1 </dev/null >/dev/null 2>&1 {ends}>&- & ticker=$!
   fi
   if [[ ! $woken ]]; then
@@ -201,8 +245,9 @@ while :; do
   due=$woken
   woken=
   kill -0 "$ticker" 2>/dev/null || due=1
+  [[ $due && $deadline && ! $isOver ]] && look_at_time
   reap
-  [[ $due ]] && stop_some
+  if [[ $due ]]; then settle; stop_some; fi
 done
 kill "$ticker" 2>/dev/null
 exit 0

@@ -8,7 +8,8 @@ import type { JobMark } from '../job-files/job-files.ts'
 import { openJobFiles } from '../job-files/open-job-files.ts'
 import { jobPath, keyOf, type JobPlace } from '../job-files/places.ts'
 import { LocalHost } from '../local-host.ts'
-import { readNews, Runner, type QueuedJob, type RunnerNews } from './runner.ts'
+import { readNews, Runner } from './runner.ts'
+import type { QueuedJob, RunnerNews } from './workers.ts'
 
 const signal = new AbortController().signal
 const patienceMs = 40_000

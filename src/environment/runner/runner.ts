@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { EnvironmentError } from '../environment.ts'
+import { EnvironmentError, type CheckFinding, type Resources } from '../environment.ts'
 import type { Host } from '../host.ts'
 import { bashCommand, runScript } from '../job-files/host-script.ts'
 import type { HostFile, JobFiles } from '../job-files/job-files.ts'
-import { readEnd, type JobEnd } from '../job-files/job-script.ts'
-import { jobPath, type JobPlace } from '../job-files/places.ts'
+import { readEnd } from '../job-files/job-script.ts'
+import { jobPath } from '../job-files/places.ts'
 import { ensureText, followText, runnerScript } from './runner-script.ts'
+import type { JobNeeds, QueuedJob, RunnerNews, Workers } from './workers.ts'
 
 export interface RunnerOptions {
   /** Letters and digits: part of paths. Stays the same from one life of the server to the next. */
@@ -19,54 +20,45 @@ export interface RunnerOptions {
   readonly newMark: () => string
 }
 
-/** A job for the queue of a runner; its directory is there already, or comes with the list. */
-export interface QueuedJob {
-  readonly place: JobPlace
-  readonly slots: number
-  readonly wallTimeMs?: number
-  /** Of each of its processes. */
-  readonly memoryBytes?: number
-}
-
-/** What a runner says of a job, by its id, as it happens. */
-export type RunnerNews =
-  | { readonly id: string; readonly kind: 'started' }
-  | { readonly id: string; readonly kind: 'ended'; readonly end: JobEnd }
-
-const programPath = `runners/program-${createHash('sha256').update(runnerScript).digest('hex').slice(0, 16)}`
+/** Below the base directory. */
+export const programPath = `runners/program-${createHash('sha256').update(runnerScript).digest('hex').slice(0, 16)}`
 
 /**
  * What keeps the slots of a host busy: a program there that takes jobs from lists of files, and that outlives the
  * connection and the server. Calls throw EnvironmentError when the host cannot be asked, and may be repeated.
  */
-export class Runner {
+export class Runner implements Workers {
+  readonly ensureMs = 10_000
   readonly #host: Host
   readonly #files: JobFiles
   readonly #options: RunnerOptions
-  #count = 0
+  readonly #list: InboxLists
 
   constructor(host: Host, files: JobFiles, options: RunnerOptions) {
     this.#host = host
     this.#files = files
     this.#options = options
+    this.#list = inboxLists(options.name)
   }
 
   get name(): string {
     return this.#options.name
   }
 
-  /** The list that puts jobs in the queue when it is written to the host. Lists are read in the order of their names. */
-  list(jobs: readonly QueuedJob[], now: number): HostFile {
-    this.#count += 1
-    const lines = jobs.map(({ place, slots, wallTimeMs = 0, memoryBytes = 0 }) =>
-      [jobPath(place), slots, Math.ceil(wallTimeMs / 1000), Math.ceil(memoryBytes / 1024)].join(' '),
-    )
-    const digest = createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 12)
-    const order = `${String(now).padStart(14, '0')}-${String(this.#count).padStart(8, '0')}`
+  get slots(): number {
+    return this.#options.slots
+  }
+
+  plan({ cpus = 1, wallTimeMs, memoryBytes }: Resources): JobNeeds {
     return {
-      path: `runners/${this.name}/inbox/${order}-${digest}`,
-      text: [...lines, 'end', ''].join('\n'),
+      slots: Math.min(cpus, this.slots),
+      ...(wallTimeMs !== undefined && { wallTimeMs }),
+      ...(memoryBytes !== undefined && { memoryBytes }),
     }
+  }
+
+  list(jobs: readonly QueuedJob[], now: number): HostFile {
+    return this.#list(jobs, now)
   }
 
   /** Sees to it that the runner lives, and that it looks at its queue and at what was cancelled. */
@@ -78,6 +70,22 @@ export class Runner {
     }
     if (answer !== 'alive' && answer !== 'begun')
       throw new EnvironmentError(`${this.#host.name} does not say whether it runs jobs: ${answer}`)
+  }
+
+  wake(signal: AbortSignal): Promise<void> {
+    return this.ensure(signal)
+  }
+
+  async inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
+    try {
+      await this.ensure(signal)
+      return [{ what: 'runner', isGood: true, message: `Up to ${this.slots} jobs run at once.` }]
+    } catch (error) {
+      signal.throwIfAborted()
+      return [
+        { what: 'runner', isGood: false, message: error instanceof Error ? error.message : String(error) },
+      ]
+    }
   }
 
   /** Tells what the runner says from now on. Resolves with the reason when it cannot be heard any more. */
@@ -122,6 +130,25 @@ export class Runner {
     ]
     const script = { what: 'starting what runs jobs', text: ensureText, words }
     return (await runScript(this.#host, script, newMark(), signal)).trim()
+  }
+}
+
+type InboxLists = (jobs: readonly QueuedJob[], now: number) => HostFile
+
+/** Makes lists for the inbox of the runners of this name. Lists are read in the order of their names. */
+export function inboxLists(name: string): InboxLists {
+  let count = 0
+  return (jobs, now) => {
+    count += 1
+    const lines = jobs.map(({ place, slots, wallTimeMs = 0, memoryBytes = 0 }) =>
+      [jobPath(place), slots, Math.ceil(wallTimeMs / 1000), Math.ceil(memoryBytes / 1024)].join(' '),
+    )
+    const digest = createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 12)
+    const order = `${String(now).padStart(14, '0')}-${String(count).padStart(8, '0')}`
+    return {
+      path: `runners/${name}/inbox/${order}-${digest}`,
+      text: [...lines, 'end', ''].join('\n'),
+    }
   }
 }
 

@@ -10,19 +10,20 @@ import {
   type JobRequest,
   type Observation,
   type SubmitOutcome,
-} from '../../src/environment/environment.ts'
-import type { Host } from '../../src/environment/host.ts'
-import type { JobFiles } from '../../src/environment/job-files/job-files.ts'
-import { isKey, keyOf, type JobPlace } from '../../src/environment/job-files/places.ts'
-import { refusalOf } from '../../src/environment/refusal.ts'
-import type { QueuedJob, Runner, RunnerNews } from '../../src/environment/runner/runner.ts'
-import { observationOfEnd, observationOfMark } from './observation.ts'
+} from '../environment.ts'
+import type { Host } from '../host.ts'
+import type { JobFiles } from '../job-files/job-files.ts'
+import { isKey, keyOf, type JobPlace } from '../job-files/places.ts'
+import { refusalOf } from '../refusal.ts'
+import { cancelled, observationOfEnd, observationOfMark } from './observation.ts'
+import { WorkersRefused, type Demand, type QueuedJob, type RunnerNews, type Workers } from './workers.ts'
 
-export interface SshEnvironmentParts {
+export interface RunnerEnvironmentParts {
   readonly host: Host
   readonly files: JobFiles
-  readonly runner: Runner
-  readonly slots: number
+  readonly workers: Workers
+  readonly maxActiveJobs: number
+  readonly pollInterval: Capabilities['pollInterval']
   readonly stopGraceMs: number
   readonly now: () => number
   readonly warn: (message: string) => void
@@ -30,22 +31,21 @@ export interface SshEnvironmentParts {
 
 /** Memory is that of each of a job's processes. */
 const honoured = ['cpus', 'memoryBytes', 'wallTimeMs'] as const
-/** While jobs are under way, how often it is asked whether their runner lives. */
-const ensureMs = 10_000
 const releasePollMs = 100
 
 interface KnownJob {
   readonly place: JobPlace
+  readonly slots: number
   observation: Observation
   /** Whether every change since is told by the runner. */
   isSure: boolean
 }
 
-/** A host behind SSH as an environment: a runner there keeps its slots busy, and says what becomes of jobs. */
-export class SshEnvironment implements Environment {
+/** A queue of jobs on a host as an environment: workers there keep their slots busy, and say what becomes of jobs. */
+export class RunnerEnvironment implements Environment {
   readonly name: string
   readonly capabilities: Capabilities
-  readonly #parts: SshEnvironmentParts
+  readonly #parts: RunnerEnvironmentParts
   readonly #jobs = new Map<JobId, KnownJob>()
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
   /** Jobs whose submission was cut off: nobody knows whether it arrived. */
@@ -56,19 +56,20 @@ export class SshEnvironment implements Environment {
   #following: Promise<void> | undefined
   #isHeard = false
   #ensuredAt = 0
+  #begun = 0
 
-  constructor(name: string, parts: SshEnvironmentParts) {
+  constructor(name: string, parts: RunnerEnvironmentParts) {
     this.name = name
     this.#parts = parts
     this.capabilities = {
       survivesRestart: true,
       sharedFileSystem: parts.host.sharesFiles,
-      watch: true,
+      watch: parts.workers.follow !== undefined,
       resources: honoured,
       maxJobsPerSubmit: 1000,
-      maxActiveJobs: Math.max(2000, parts.slots * 4),
-      slots: parts.slots,
-      pollInterval: { minMs: 2000, maxMs: 30_000, stepMs: 2000 },
+      maxActiveJobs: parts.maxActiveJobs,
+      slots: parts.workers.slots,
+      pollInterval: parts.pollInterval,
     }
   }
 
@@ -80,16 +81,7 @@ export class SshEnvironment implements Environment {
   async inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
     const findings = await this.#parts.files.inspect(signal)
     if (findings.some(({ isGood }) => !isGood)) return findings
-    try {
-      await this.#ensure(signal)
-      return [
-        ...findings,
-        { what: 'runner', isGood: true, message: `Up to ${this.#parts.slots} jobs run at once.` },
-      ]
-    } catch (error) {
-      signal.throwIfAborted()
-      return [...findings, { what: 'runner', isGood: false, message: messageOf(error) }]
-    }
+    return [...findings, ...(await this.#parts.workers.inspect(signal))]
   }
 
   async submit(
@@ -100,26 +92,28 @@ export class SshEnvironment implements Environment {
     this.#mustBeOpen()
     const outcomes = new Map<JobId, SubmitOutcome>()
     const fresh: JobRequest[] = []
+    const queued: QueuedJob[] = []
     for (const request of requests) {
-      const refusal = refusalOf(request, honoured)
-      if (this.#jobs.has(request.id)) outcomes.set(request.id, this.#accepted(request))
-      else if (refusal !== undefined) outcomes.set(request.id, { kind: 'rejected', reason: refusal })
-      else fresh.push(request)
+      const needs = refusalOf(request, honoured) ?? this.#parts.workers.plan(request.resources)
+      if (this.#jobs.has(request.id)) outcomes.set(request.id, accepted(request))
+      else if (typeof needs === 'string') outcomes.set(request.id, { kind: 'rejected', reason: needs })
+      else {
+        fresh.push(request)
+        queued.push({ place: placeOf(request), ...needs })
+      }
     }
     this.#follow()
+    if (fresh.length > 0) await this.#parts.workers.survey?.(signal)
     for (const request of await this.#withoutArrived(fresh, outcomes, signal)) this.#doubtful.add(request.id)
     const sent = fresh.filter(({ id }) => !outcomes.has(id))
     if (sent.length === 0) return outcomes
+    const listed = queued.filter(({ place }) => !outcomes.has(place.id))
     // Known before they are sent: the runner may speak of them at once.
-    for (const request of sent)
-      this.#jobs.set(request.id, {
-        place: placeOf(request),
-        observation: { kind: 'queued' },
-        isSure: this.#isHeard,
-      })
+    for (const { place, slots } of listed)
+      this.#jobs.set(place.id, { place, slots, observation: { kind: 'queued' }, isSure: this.#isHeard })
     let refused: ReadonlyMap<JobId, string>
     try {
-      refused = await this.#send(sent, signal)
+      refused = await this.#send(sent, listed, signal)
     } catch (error) {
       for (const { id } of sent) this.#jobs.delete(id)
       throw error
@@ -128,9 +122,15 @@ export class SshEnvironment implements Environment {
       const reason = refused.get(request.id)
       this.#doubtful.delete(request.id)
       if (reason !== undefined) this.#jobs.delete(request.id)
-      outcomes.set(request.id, reason === undefined ? this.#accepted(request) : { kind: 'rejected', reason })
+      outcomes.set(request.id, reason === undefined ? accepted(request) : { kind: 'rejected', reason })
     }
-    await this.#ensure(signal)
+    try {
+      await this.#ensure(signal)
+    } catch (error) {
+      if (!(error instanceof WorkersRefused)) throw error
+      await this.#takeBack(sent.map(placeOf), signal)
+      for (const { id } of sent) outcomes.set(id, { kind: 'rejected', reason: error.message })
+    }
     return outcomes
   }
 
@@ -141,13 +141,23 @@ export class SshEnvironment implements Environment {
     signal.throwIfAborted()
     this.#mustBeOpen()
     this.#follow()
+    const { workers, now } = this.#parts
     const asked = handles.map((handle) => [handle, placeOfHandle(handle)] as const)
-    const unsure = asked.flatMap(([{ id }, place]) => {
+    const underWay = asked.flatMap(([{ id }, place]) => {
       const known = this.#jobs.get(id)
-      const isSettled = known !== undefined && (isOver(known.observation) || (known.isSure && this.#isHeard))
-      return place === undefined || isSettled ? [] : [place]
+      return place === undefined || (known !== undefined && isOver(known.observation)) ? [] : [place]
     })
-    await this.#look(unsure, signal)
+    const unsure = underWay.filter(({ id }) => !(this.#jobs.get(id)?.isSure === true && this.#isHeard))
+    const isDue = underWay.length > 0 && now() - this.#ensuredAt >= workers.ensureMs
+    // First the workers, then the files: one that is gone by then has written all that it had to say.
+    if (isDue) await workers.survey?.(signal)
+    const started = await this.#look(unsure, signal)
+    if (isDue) {
+      await this.#giveUp(started, signal)
+      await this.#ensure(signal).catch((error: unknown) => {
+        if (!(error instanceof WorkersRefused)) throw error
+      })
+    }
     const observations = new Map<JobId, Observation>(
       asked.map(([{ id }]) => [
         id,
@@ -157,10 +167,6 @@ export class SshEnvironment implements Environment {
         },
       ]),
     )
-    const isAnyUnderWay = [...observations.values()].some(
-      ({ kind }) => kind === 'queued' || kind === 'running',
-    )
-    if (isAnyUnderWay && this.#parts.now() - this.#ensuredAt > ensureMs) await this.#ensure(signal)
     return observations
   }
 
@@ -173,7 +179,7 @@ export class SshEnvironment implements Environment {
       const known = this.#jobs.get(id)
       if (known !== undefined) known.isSure = false
     }
-    await this.#ensure(signal)
+    await this.#parts.workers.wake(signal)
   }
 
   async collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
@@ -197,10 +203,10 @@ export class SshEnvironment implements Environment {
 
   async recover(ids: readonly JobId[], signal: AbortSignal): Promise<readonly JobHandle[]> {
     this.#mustBeOpen()
-    const { files, runner } = this.#parts
+    const { files, workers } = this.#parts
     const found = await files.find(ids, signal)
     // Another server may use the same place.
-    return found.filter(({ note }) => note === runner.name).map(({ id, key }) => handleOf({ id, key }))
+    return found.filter(({ note }) => note === workers.name).map(({ id, key }) => handleOf({ id, key }))
   }
 
   watch(changed: (ids: readonly JobId[]) => void, signal: AbortSignal): void {
@@ -217,6 +223,8 @@ export class SshEnvironment implements Environment {
     if (underWay.length > 0) await this.#endNow(underWay, signal)
     await this.#parts.files.discard(workDirectory, signal)
     for (const { place } of jobs) this.#jobs.delete(place.id)
+    const { waiting, running } = this.#demand()
+    if (waiting + running === 0) await this.#parts.workers.rest?.(signal)
   }
 
   async close(): Promise<void> {
@@ -225,17 +233,22 @@ export class SshEnvironment implements Environment {
     await this.#parts.host.close()
   }
 
-  #send(requests: readonly JobRequest[], signal: AbortSignal): Promise<ReadonlyMap<JobId, string>> {
-    const { files, runner, now } = this.#parts
-    const list = runner.list(
-      requests.map((request) => this.#queued(request)),
-      now(),
-    )
+  #send(
+    requests: readonly JobRequest[],
+    queued: readonly QueuedJob[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<JobId, string>> {
+    const { files, workers, now } = this.#parts
     return files.prepare(
-      requests.map((request) => ({ request, note: runner.name })),
-      [list],
+      requests.map((request) => ({ request, note: workers.name })),
+      [workers.list(queued, now())],
       signal,
     )
+  }
+
+  async #takeBack(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
+    await this.#parts.files.remove(places, signal)
+    for (const { id } of places) this.#jobs.delete(id)
   }
 
   /** Those of the requests that are not at the host yet; for the others there is an outcome now. */
@@ -251,28 +264,19 @@ export class SshEnvironment implements Environment {
         const kind = this.#jobs.get(request.id)?.observation.kind
         // What waits may have come without its list: it is sent again, and runs once.
         if (kind === undefined || kind === 'queued') this.#jobs.delete(request.id)
-        else outcomes.set(request.id, this.#accepted(request))
+        else outcomes.set(request.id, accepted(request))
       }
     }
     return requests.filter(({ id }) => !outcomes.has(id))
   }
 
-  #accepted(request: JobRequest): SubmitOutcome {
-    return { kind: 'accepted', handle: handleOf(placeOf(request)) }
-  }
-
-  #queued(request: JobRequest): QueuedJob {
-    const { cpus = 1, wallTimeMs, memoryBytes } = request.resources
-    return {
-      place: placeOf(request),
-      slots: Math.min(cpus, this.#parts.slots),
-      ...(wallTimeMs !== undefined && { wallTimeMs }),
-      ...(memoryBytes !== undefined && { memoryBytes }),
-    }
-  }
-
-  async #look(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
-    if (places.length === 0) return
+  /** Gives the jobs that have begun and did not end: with whether they were asked to. */
+  async #look(
+    places: readonly JobPlace[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<JobPlace, { readonly isCancelled: boolean }>> {
+    const started = new Map<JobPlace, { readonly isCancelled: boolean }>()
+    if (places.length === 0) return started
     const isHeard = this.#isHeard
     const told = new Set<string>()
     this.#looks.add(told)
@@ -282,14 +286,44 @@ export class SshEnvironment implements Environment {
       const known = this.#jobs.get(place.id)
       if (mark === undefined || (known !== undefined && isOver(known.observation))) continue
       const observation = observationOfMark(mark)
+      if (mark.kind === 'started') started.set(place, mark)
       if (observation === undefined) this.#jobs.delete(place.id)
-      else
+      else {
+        if (observation.kind !== 'queued' && known?.observation.kind === 'queued') this.#begun += 1
         this.#jobs.set(place.id, {
           place,
+          slots: known?.slots ?? 1,
           observation,
           isSure: isHeard && this.#isHeard && !told.has(place.id),
         })
+      }
     }
+    return started
+  }
+
+  /** Jobs whose worker is gone have ended: nobody can tell any more how. */
+  async #giveUp(
+    started: ReadonlyMap<JobPlace, { readonly isCancelled: boolean }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { workers } = this.#parts
+    if (workers.abandoned === undefined || started.size === 0) return
+    const abandoned = await workers.abandoned([...started.keys()], signal)
+    for (const [place, { isCancelled }] of started) {
+      const known = this.#jobs.get(place.id)
+      const message = abandoned.get(place.id)
+      if (known === undefined || message === undefined) continue
+      known.observation = isCancelled ? cancelled : { kind: 'stopped', cause: 'node-failure', message }
+    }
+  }
+
+  #demand(): Demand {
+    let waiting = 0
+    let running = 0
+    for (const { observation, slots } of this.#jobs.values())
+      if (observation.kind === 'queued') waiting += slots
+      else if (observation.kind === 'running') running += slots
+    return { waiting, running, begun: this.#begun }
   }
 
   #underWay(handles: readonly JobHandle[]): readonly JobPlace[] {
@@ -309,29 +343,30 @@ export class SshEnvironment implements Environment {
       const marks = await files.look(left, signal)
       left = left.filter(({ id }) => marks.get(id)?.kind === 'started')
       if (left.length === 0 || performance.now() > deadline) return
-      await this.#ensure(signal)
+      await this.#parts.workers.wake(signal)
       await delay(releasePollMs, undefined, { signal })
     }
   }
 
   async #ensure(signal: AbortSignal): Promise<void> {
-    await this.#parts.runner.ensure(signal)
+    await this.#parts.workers.ensure(signal, this.#demand())
     this.#ensuredAt = this.#parts.now()
   }
 
   /** Listens to the runner from now on until the end. */
   #follow(): void {
+    if (this.#parts.workers.follow === undefined) return
     this.#following ??= this.#listen().catch(() => undefined)
   }
 
   async #listen(): Promise<void> {
-    const { runner, warn } = this.#parts
+    const { workers, warn } = this.#parts
     const { signal } = this.#stop
     for (let waitMs = 500; !signal.aborted; waitMs = this.#isHeard ? 500 : Math.min(30_000, waitMs * 2)) {
       this.#isHeard = false
       try {
-        await runner.ensure(signal)
-        await runner.follow(
+        await workers.wake(signal)
+        await workers.follow?.(
           () => this.#beginHearing(),
           (news) => this.#hear(news),
           signal,
@@ -381,6 +416,10 @@ export class SshEnvironment implements Environment {
 
 function placeOf(request: JobRequest): JobPlace {
   return { id: request.id, key: keyOf(request.workDirectory) }
+}
+
+function accepted(request: JobRequest): SubmitOutcome {
+  return { kind: 'accepted', handle: handleOf(placeOf(request)) }
 }
 
 function handleOf({ id, key }: JobPlace): JobHandle {

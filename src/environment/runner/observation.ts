@@ -1,9 +1,9 @@
 import { constants } from 'node:os'
-import type { Observation } from '../../src/environment/environment.ts'
-import type { JobMark } from '../../src/environment/job-files/job-files.ts'
-import type { JobEnd } from '../../src/environment/job-files/job-script.ts'
+import type { Observation } from '../environment.ts'
+import type { JobMark } from '../job-files/job-files.ts'
+import type { JobEnd } from '../job-files/job-script.ts'
 
-const cancelled: Observation = { kind: 'stopped', cause: 'cancelled', message: 'It was cancelled.' }
+export const cancelled: Observation = { kind: 'stopped', cause: 'cancelled', message: 'It was cancelled.' }
 
 /** What the files of a job say of it; undefined where there are none. */
 export function observationOfMark(mark: JobMark): Observation | undefined {
@@ -31,6 +31,8 @@ export function observationOfEnd(end: JobEnd, isCancelled: boolean, host?: strin
       return { kind: 'stopped', cause: 'timeout', message: 'It ran longer than its wall time.' }
     case 'failed':
       return { kind: 'stopped', cause: 'unknown', message: end.message }
+    case 'abandoned':
+      return { kind: 'stopped', cause: 'node-failure', message: end.message }
   }
 }
 
