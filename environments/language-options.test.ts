@@ -7,7 +7,7 @@ import { plugin as sgePlugin } from './sge/index.ts'
 import { plugin as slurmPlugin } from './slurm/index.ts'
 
 /** Every option that all of them have, so that none can be said that is then refused. */
-const shared: Required<Omit<BatchReferenceOptions, 'extraDirectives'>> = {
+const shared: Required<Omit<BatchReferenceOptions, 'extraDirectives' | 'pilots'>> = {
   name: 'cluster',
   host: 'login.example.org',
   user: 'ada',
@@ -34,6 +34,9 @@ const shared: Required<Omit<BatchReferenceOptions, 'extraDirectives'>> = {
   pollMs: { min: 500, max: 5000 },
 }
 
+/** No option that only one node could not honour stands beside it. */
+const pilots: BatchReferenceOptions = { pilots: { count: 2, slots: 4, time: '1 h', idleMs: 30_000 } }
+
 test.each([
   [
     slurmPlugin,
@@ -55,6 +58,10 @@ test.each([
   ],
   [slurmPlugin, slurm({ rest: { socket: '/run/slurmrestd', apiVersion: 'v0.0.40', user: 'ada' } })],
   [slurmPlugin, slurm()],
+  [slurmPlugin, slurm({ ...shared, ...pilots, gpus: 1 })],
+  [sgePlugin, sge({ ...shared, ...pilots })],
+  [condorPlugin, condor({ ...shared, ...pilots })],
+  [pbsPlugin, pbs({ ...shared, ...pilots, flavour: 'torque' })],
   [
     sgePlugin,
     sge({
@@ -97,6 +104,7 @@ test.each([
 
 test.each([
   [{ user: 'ada' }, 'needs the option host'],
+  [{ pilots: { count: 1, slots: 2, time: '1 h' }, nodes: 2 }, 'has no meaning beside pilots'],
   [{ rest: { url: 'http://head:6820', apiVersion: 'v0.0.40' } }, 'is needed for rest.url'],
   [{ rest: { apiVersion: 'v0.0.40' } }, 'either url or socket'],
   [{ rest: { url: 'ftp://head', apiVersion: 'v0.0.40' }, token: 'x' }, 'Invalid URL'],

@@ -2,14 +2,14 @@ import { z } from 'zod'
 import {
   batchOptionsShape,
   batchSecrets,
-  refuseSshWithoutHost,
+  refuseOptionsInVain,
 } from '../../src/environment/batch/batch-options.ts'
 import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
 import { directiveShape } from './options.ts'
 import { pbsScheduler } from './scheduler.ts'
 
-const options = z.strictObject({ ...batchOptionsShape, ...directiveShape }).superRefine(refuseSshWithoutHost)
+const options = z.strictObject({ ...batchOptionsShape, ...directiveShape }).superRefine(refuseOptionsInVain)
 
 export type PbsOptions = z.output<typeof options>
 

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import {
   batchOptionsShape,
   batchSecrets,
-  refuseSshWithoutHost,
+  refuseOptionsInVain,
 } from '../../src/environment/batch/batch-options.ts'
 import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
@@ -12,7 +12,7 @@ import { sgeScheduler } from './scheduler.ts'
 const options = z
   .strictObject({ ...batchOptionsShape, ...directiveShape })
   .omit({ gpus: true, nodes: true })
-  .superRefine(refuseSshWithoutHost)
+  .superRefine(refuseOptionsInVain)
 
 export type SgeOptions = z.output<typeof options>
 

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import {
   batchOptionsShape,
   batchSecrets,
-  refuseSshWithoutHost,
+  refuseOptionsInVain,
 } from '../../src/environment/batch/batch-options.ts'
 import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
 import { oneLine } from '../../src/environment/batch/option-shapes.ts'
@@ -34,7 +34,7 @@ const options = z
     /** Slurm's token for slurmrestd (JWT). */
     token: oneLine.max(8192).optional(),
   })
-  .superRefine(refuseSshWithoutHost)
+  .superRefine(refuseOptionsInVain)
   .superRefine(({ rest, extraDirectives, token }, context) => {
     if (rest !== undefined && extraDirectives.length > 0)
       context.addIssue({

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { sshOptionsShape, sshSecrets } from '../ssh/options.ts'
 import { defaultBatchOptions } from './batch-environment.ts'
-import { defaultsShape, modules } from './option-shapes.ts'
+import { defaultsShape, duration, modules } from './option-shapes.ts'
 
 /** What every environment with a batch scheduler takes, besides what only its scheduler knows. */
 export const batchOptionsShape = {
@@ -34,6 +34,19 @@ export const batchOptionsShape = {
   submissionsPerMinute: z.int().min(1).max(60_000).default(defaultBatchOptions.submissionsPerMinute),
   /** How long a job may go on after it was asked to end; then it is killed. */
   stopGraceMs: z.int().min(0).max(3_600_000).default(defaultBatchOptions.stopGraceMs),
+  /** Few batch jobs that run many jobs each, instead of one batch job for each. */
+  pilots: z
+    .strictObject({
+      /** Most pilots in the queue or running. */
+      count: z.int().min(1).max(1000),
+      /** How many jobs a pilot runs at once. */
+      slots: z.int().min(1).max(4096),
+      /** Wall time of a pilot. */
+      time: duration,
+      /** How long a pilot stays when nothing comes. */
+      idleMs: z.int().min(1000).max(86_400_000).default(60_000),
+    })
+    .optional(),
   /** How soon and how rarely the scheduler is asked; it is asked less often while nothing changes. */
   pollMs: z
     .strictObject({ min: z.int().min(100).max(600_000), max: z.int().min(100).max(3_600_000) })
@@ -48,12 +61,20 @@ const shape = z.object(batchOptionsShape)
 export type BatchOptions = z.output<typeof shape>
 
 const onlyBehindSsh = ['user', 'port', 'identityFile', 'jump', 'password', 'passphrase'] as const
+const notWithPilots = ['nodes', 'tasks'] as const
 
-/** Refuses options of SSH where no host is named: they would silently do nothing. */
-export function refuseSshWithoutHost(
+/** Refuses options that would silently do nothing: those of SSH where no host is named, nodes of pilots. */
+export function refuseOptionsInVain(
   options: Readonly<Record<string, unknown>>,
   context: z.core.$RefinementCtx,
 ): void {
+  for (const name of notWithPilots)
+    if (options['pilots'] !== undefined && options[name] !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: [name],
+        message: 'has no meaning beside pilots: each has one node',
+      })
   if (options['host'] !== undefined) return
   for (const name of onlyBehindSsh)
     if (options[name] !== undefined)

@@ -12,6 +12,7 @@ import type { BatchOptions } from './batch-options.ts'
 import { commandQueue } from './command-queue.ts'
 import { moduleLines } from './module-lines.ts'
 import { defaultResources } from './option-shapes.ts'
+import { pilotEnvironment } from './pilot-environment.ts'
 import type { BatchQueue } from './queue.ts'
 import type { Scheduler } from './scheduler.ts'
 
@@ -43,21 +44,21 @@ export function openBatchEnvironment(
     now: context.now,
   })
   const queue = ways.queue ?? commandQueue(scheduler, host, newMark)
-  const { pollMs, maxQueued, submissionsPerMinute, stopGraceMs } = options
-  return batchEnvironment(
-    name,
-    { host, queue, scheduler, files, now: context.now, warn: context.warn },
-    {
-      maxQueued,
-      submissionsPerMinute,
-      stopGraceMs,
-      defaults: defaultResources(options),
-      ...(pollMs !== undefined && {
-        pollInterval: { minMs: pollMs.min, maxMs: pollMs.max, stepMs: Math.max(1, pollMs.min) },
-      }),
-      ...ways.limits,
-    },
-  )
+  const { pollMs, maxQueued, submissionsPerMinute, stopGraceMs, pilots } = options
+  const surroundings = { host, queue, scheduler, files, now: context.now, warn: context.warn }
+  const limits = {
+    maxQueued,
+    submissionsPerMinute,
+    stopGraceMs,
+    defaults: defaultResources(options),
+    ...(pollMs !== undefined && {
+      pollInterval: { minMs: pollMs.min, maxMs: pollMs.max, stepMs: Math.max(1, pollMs.min) },
+    }),
+    ...ways.limits,
+  }
+  if (pilots === undefined) return batchEnvironment(name, surroundings, limits)
+  const { directory } = context
+  return pilotEnvironment(name, { ...surroundings, directory, newMark }, pilots, limits)
 }
 
 function openHost(options: BatchOptions, context: PluginContext): Host {

@@ -44,6 +44,19 @@ export interface BatchReferenceOptions {
 
   /** Most jobs in one submission; 1000 without it. */
   readonly maxArraySize?: number
+  /**
+   * Runs jobs in pilots: a thousand short jobs cost a few places in the queue. Each pilot is one batch job on one node
+   * that runs `slots` jobs at once until its `time` is nearly up, or until nothing came for `idleMs` (one minute without
+   * it). A slot has `cpus` (one without it) and `memory`. At most `count` pilots are in the queue or run. A job whose own
+   * time is longer than a pilot's is refused.
+   */
+  readonly pilots?: {
+    readonly count: number
+    readonly slots: number
+    /** `'2 h'`, `'1-02:00:00'`, or milliseconds. */
+    readonly time: string | number
+    readonly idleMs?: number
+  }
   /** Most jobs of this server in the queue or running; 10000 without it. */
   readonly maxQueued?: number
   /** Most submissions in a minute; 60 without it. */

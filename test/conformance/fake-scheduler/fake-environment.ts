@@ -5,6 +5,7 @@ import {
   batchEnvironment,
   type BatchEnvironmentOptions,
 } from '../../../src/environment/batch/batch-environment.ts'
+import { pilotEnvironment, type PilotMode } from '../../../src/environment/batch/pilot-environment.ts'
 import { commandQueue } from '../../../src/environment/batch/command-queue.ts'
 import type { Environment } from '../../../src/environment/environment.ts'
 import type { Host } from '../../../src/environment/host.ts'
@@ -15,6 +16,7 @@ import { fakeScheduler } from './fake-scheduler.ts'
 export interface FakeEnvironmentOptions {
   readonly sharesFiles: boolean
   readonly options?: Partial<BatchEnvironmentOptions>
+  readonly pilots?: PilotMode
   /** Comes between the environment and the host. */
   readonly through?: (host: Host) => Host
   readonly warn?: (message: string) => void
@@ -28,7 +30,7 @@ export function fakeState(directory: string): string {
 /** A batch environment with the fake scheduler on this computer; all of it lies in the directory. */
 export function fakeEnvironment(
   directory: string,
-  { sharesFiles, options, through, warn }: FakeEnvironmentOptions,
+  { sharesFiles, options, pilots, through, warn }: FakeEnvironmentOptions,
 ): Environment {
   mkdirSync(join(directory, 'own'), { recursive: true })
   const local = new LocalHost({
@@ -46,17 +48,17 @@ export function fakeEnvironment(
     now: Date.now,
   })
   const queue = commandQueue(scheduler, host, newMark)
-  return batchEnvironment(
-    'fake',
-    { host, queue, scheduler, files, now: Date.now, warn: warn ?? (() => undefined) },
-    {
-      stopGraceMs: 200,
-      exitFileGraceMs: 1500,
-      causeGraceMs: 1500,
-      submissionsPerMinute: 10_000,
-      pollInterval: { minMs: 20, maxMs: 200, stepMs: 20 },
-      retryMs: 5000,
-      ...options,
-    },
-  )
+  const surroundings = { host, queue, scheduler, files, now: Date.now, warn: warn ?? (() => undefined) }
+  const all = {
+    stopGraceMs: 200,
+    exitFileGraceMs: 1500,
+    causeGraceMs: 1500,
+    submissionsPerMinute: 10_000,
+    pollInterval: { minMs: 20, maxMs: 200, stepMs: 20 },
+    retryMs: 5000,
+    ...options,
+  }
+  return pilots === undefined
+    ? batchEnvironment('fake', surroundings, all)
+    : pilotEnvironment('fake', { ...surroundings, directory, newMark }, pilots, all)
 }
