@@ -85,7 +85,8 @@ async function upload(body: AsyncIterable<Uint8Array>, request: ClientRequest): 
 /** What came to be sent went wrong: no fault of the server. */
 class BodyError extends Error {}
 
-function unreachable(error: unknown, url: URL): unknown {
+/** Why a server could not be talked to: a problem in words, or what came to be sent when that was at fault. */
+export function unreachable(error: unknown, url: URL): unknown {
   if (error instanceof BodyError) return error.cause
   const cause = rootOf(error)
   if (cause instanceof Problem) return cause

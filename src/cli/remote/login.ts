@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers'
 import { readAnswer, readProblem, tokenAnswer } from './answers.ts'
 import { lookAtCertificate, type Trust } from './certificate.ts'
-import { createClient } from './client.ts'
+import { createClient, unreachable } from './client.ts'
 import type { Login, Logins } from './logins.ts'
 import { nameServer } from './server-url.ts'
 
@@ -63,7 +63,9 @@ async function meetServer(options: LoginOptions): Promise<Trust> {
   const server = nameServer(url)
   const isFirst = trust.kind === 'authorities' && logins.of(server) === undefined
   if (url.protocol !== 'https:' || !isFirst) return trust
-  const { fingerprint, isVouchedFor } = await lookAtCertificate(url)
+  const { fingerprint, isVouchedFor } = await lookAtCertificate(url).catch((error: unknown) => {
+    throw unreachable(error, url)
+  })
   if (isVouchedFor) return trust
   say(
     `First contact with ${server}. Nobody vouches for its certificate; its SHA-256 fingerprint is\n` +

@@ -61,6 +61,15 @@ test('the first contact shows the fingerprint, and later ones take no other cert
   expect(hasRequest).toBe(false)
 })
 
+test('a server that is not there is told in words, also at the first contact', async () => {
+  const url = await serve(own, answerToken)
+  await stopServers()
+  await expect(login(options(url))).rejects.toMatchObject({
+    code: 'server-unreachable',
+    message: `The server ${url.origin} cannot be reached: nothing listens there.`,
+  })
+})
+
 test('a fingerprint that was passed must match before the password is sent', async () => {
   let hasRequest = false
   const url = await serve(own, () => void (hasRequest = true))

@@ -123,6 +123,8 @@ class BatchEnvironment implements Environment {
   async inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
     this.#mustBeOpen()
     const ofHost = await this.#surroundings.files.inspect(signal)
+    // Without the host, the same would be said of the scheduler.
+    if (ofHost.some(({ what, isGood }) => what === 'host' && !isGood)) return ofHost
     return [...ofHost, ...(await this.#surroundings.queue.check(signal))]
   }
 

@@ -6,13 +6,15 @@ import { inspectText } from './host-texts.ts'
 const leastFreeBytes = 1024 ** 3
 const mostClockDifferenceMs = 60_000
 
-/** Whether jobs' files can lie on the host: one finding for each thing that they need. */
+/** Whether the host answers and jobs' files can lie there: one finding for each thing that they need. */
 export async function inspectHost(
   host: Host,
   base: () => Promise<string>,
   { newMark, now }: { readonly newMark: () => string; readonly now: () => number },
   signal: AbortSignal,
 ): Promise<readonly CheckFinding[]> {
+  const reached = await reachHost(host, signal)
+  if (!reached.isGood) return [reached]
   let place: string
   let answer: string
   try {
@@ -21,15 +23,15 @@ export async function inspectHost(
     answer = await runScript(host, script, newMark(), signal)
   } catch (error) {
     signal.throwIfAborted()
-    const message = error instanceof Error ? error.message : String(error)
     const fix =
-      'See that the host answers, has bash 4 or newer and GNU tar, and that workDirectory names a directory that can be made there.'
-    return [{ what: 'work directory', isGood: false, message, fix }]
+      'See that the host has bash 4 or newer and GNU tar, and that workDirectory names a directory that can be made there.'
+    return [reached, finding('work directory', false, messageOf(error), fix)]
   }
   const [version = '', seconds = '', disk = '', writable = ''] = answer.split('\n')
   const differenceMs = Math.abs(now() - Number(seconds) * 1000)
   const freeBytes = Number(disk.split(/\s+/).at(-3)) * 1024
   return [
+    reached,
     finding('shell', true, `bash ${version} runs jobs on ${host.name}.`),
     finding(
       'work directory',
@@ -52,6 +54,22 @@ export async function inspectHost(
       'Free some space there, or set workDirectory to a larger disk.',
     ),
   ]
+}
+
+/** Whether any command can be run there at all: credentials, keys of hosts and the way there included. */
+async function reachHost(host: Host, signal: AbortSignal): Promise<CheckFinding> {
+  try {
+    await host.run({ argv: ['true'] }, signal)
+    return finding('host', true, `${host.name} answers and lets us in.`)
+  } catch (error) {
+    signal.throwIfAborted()
+    const fix = 'See that the host is up and that `ssh` with the same options logs in without asking.'
+    return finding('host', false, messageOf(error), fix)
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function finding(what: string, isGood: boolean, message: string, fix?: string): CheckFinding {

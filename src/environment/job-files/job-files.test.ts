@@ -255,9 +255,9 @@ describe.each([true, false])('files of jobs on a host that shares files: %s', (s
     expect([...marks.values()].map(({ kind }) => kind)).toEqual(['absent', 'waiting'])
   })
 
-  test('an inspection tells of the work directory, the shell, the clock and the disk', async () => {
+  test('an inspection tells of the host, the shell, the work directory, the clock and the disk', async () => {
     const findings = await open(sharesFiles).inspect(noSignal)
-    expect(findings.map(({ what }) => what)).toEqual(['shell', 'work directory', 'clock', 'disk'])
+    expect(findings.map(({ what }) => what)).toEqual(['host', 'shell', 'work directory', 'clock', 'disk'])
     expect(findings.filter(({ isGood }) => !isGood)).toEqual([])
   })
 
@@ -265,7 +265,7 @@ describe.each([true, false])('files of jobs on a host that shares files: %s', (s
     writeFileSync(join(directory, 'base'), 'a file')
     const files = open(sharesFiles)
     await expect(files.base(noSignal)).rejects.toThrow('base')
-    expect((await files.inspect(noSignal))[0]).toMatchObject({ isGood: false, what: 'work directory' })
+    expect((await files.inspect(noSignal))[1]).toMatchObject({ isGood: false, what: 'work directory' })
   })
 })
 
