@@ -84,7 +84,9 @@ export async function startServer(
 ): Promise<RunningServer> {
   const { dataDirectory, http, host, port, maxConnections, shutdownMs } = configuration
   const { now = Date.now, log = openLog(configuration, now) } = surroundings
-  const isolation = await probeIsolation(configuration.isolation, processVariables)
+  const isolation = await probeIsolation(configuration.isolation, processVariables, configuration.taskUser)
+  // What the server makes for tasks, another user must be able to read; nobody else gets into the data directory.
+  if (isolation.taskUser !== undefined) process.umask(0o022)
   log[isolation.isWeaker ? 'warn' : 'info']({ isolation: isolation.wish }, isolation.report)
   await using started = new AsyncDisposableStack()
   await prepareDataDirectory(dataDirectory)

@@ -52,6 +52,14 @@ test('where no server has run yet all is well', async () => {
   expect(await examine()).toMatchObject({ exitCode: 0, isFine: true, wrong: [] })
 })
 
+test('it says what keeps apart what users send, and why it cannot run as another user', async () => {
+  const best = await examine()
+  expect(best.findings.find(({ name }) => name === 'isolation')?.text).toMatch(/What users send runs/)
+  const { exitCode, wrong } = await examine('--task-user', 'nobody')
+  expect({ exitCode, names: wrong.map(({ name }) => name) }).toEqual({ exitCode: 1, names: ['isolation'] })
+  expect(wrong[0]?.text).toMatch(/Only a server that root starts|each has a box of its own/)
+})
+
 test('beside a running server all is well, and the doctor says that it runs', async () => {
   await using server = await startTestServer()
   const terminal = fakeTerminal({ variables: { PATH: process.env.PATH ?? '' } })

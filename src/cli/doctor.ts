@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { resolveConfiguration } from '../config/configuration.ts'
 import { addExamples, type CommonOptions } from './command.ts'
-import { computerChecks } from './doctor/computer.ts'
+import { computerChecks, isolationCheck } from './doctor/computer.ts'
 import { dataChecks } from './doctor/data.ts'
 import { environmentChecks } from './doctor/environments.ts'
 import { runChecks, type Finding } from './doctor/findings.ts'
@@ -27,6 +27,7 @@ async function examine(options: CommonOptions, terminal: Terminal): Promise<void
   const { values } = await resolveConfiguration({ flags, env: variables, currentDirectory })
   const checks = [
     ...computerChecks(process.versions.node, variables),
+    isolationCheck(values, variables),
     ...dataChecks(values, now),
     ...(await environmentChecks(values, variables, now)),
   ]

@@ -6,6 +6,7 @@ import type { Executions } from '../engine/contract.ts'
 import { createExecutions } from '../engine/executions.ts'
 import { probeIsolation } from '../isolation/probe.ts'
 import { removeTree } from '../files/remove-tree.ts'
+import { Problem } from '../problem.ts'
 import { oneLine } from './screen/table.ts'
 import { paint, say, type Terminal } from './screen/terminal.ts'
 
@@ -24,6 +25,12 @@ export async function openLocalEngine(
   const { variables, currentDirectory, now } = terminal
   const { values } = await resolveConfiguration({ flags, env: variables, currentDirectory })
   const { slots, scriptTimeMs, scriptMemoryBytes, outputBytes } = values
+  if (values.taskUser !== undefined)
+    throw new Problem(
+      'configuration-invalid',
+      'A workflow without a server uses its directory where it lies, as whoever runs it; its tasks cannot run as another user.',
+      { hint: 'Unset taskUser (MOLEHILL_TASK_USER), or start the workflow on a server.' },
+    )
   const dataDirectory = await mkdtemp(join(tmpdir(), 'molehill-run-'))
   const label = paint(terminal, terminal.stderr, 'yellow', 'warning:')
   const warn = (message: string) => say(terminal, `${label} ${oneLine(message)}`)

@@ -134,6 +134,14 @@ export const options = {
       'Where isolation is required: absolute paths, with colons between, that tasks may read besides the programs of the system.',
     fallback: () => '/opt',
   }),
+  taskUser: option<string | undefined>({
+    name: 'task-user',
+    kind: text,
+    description:
+      'User of this computer as whom scripts and tasks run, for a server that root starts. Needs isolation that is required.',
+    fallback: () => undefined,
+    fallbackText: 'the user of the server',
+  }),
   taskMemoryBytes: option<number>({
     name: 'task-memory',
     kind: bytes({ minimum: 0, maximum: pebibyte }),

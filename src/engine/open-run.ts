@@ -1,7 +1,10 @@
 import { mkdir, realpath } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { handOver } from '../files/hand-over.ts'
 import { OutputLog } from '../files/output-log.ts'
 import type { EnvironmentTracker } from '../job/tracker.ts'
+import type { Isolation } from '../isolation/isolation.ts'
 import { toProblem } from '../problem.ts'
 import type { FunctionHost } from '../script/contract.ts'
 import { startFunctionHost } from '../script/function-host.ts'
@@ -42,6 +45,7 @@ export async function openRun(
   const workDirectory = await realpath(given)
   const filesDirectory = join(directory, 'files')
   await mkdir(filesDirectory, { recursive: true, mode: 0o700 })
+  await giveToTasks(isolation, directory)
   const warn = (message: string): void => settings.warn(message, { executionId: id })
   const output = await openOutput(settings, directory)
   const display = async (text: string): Promise<void> =>
@@ -84,6 +88,19 @@ export async function openRun(
     },
   })
   return { run, host, output }
+}
+
+/** Gives what tasks may write or read to their user; one that was interrupted may have belonged to another. */
+async function giveToTasks(isolation: Isolation | undefined, directory: string): Promise<void> {
+  const owner =
+    isolation?.taskUser ??
+    (isolation?.isRoot === true && isolation.wish === 'required' ? { userId: 0, groupId: 0 } : undefined)
+  if (owner === undefined) return
+  for (const name of ['work', 'files', 'modules']) {
+    const path = join(directory, name)
+    // The work directory may be one that is used where it lies.
+    if (existsSync(path)) await handOver(path, owner)
+  }
 }
 
 /** The output of an execution, half of what is kept for its beginning and half for its end. */

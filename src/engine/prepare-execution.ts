@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { handOver } from '../files/hand-over.ts'
 import type { Evaluation } from '../script/contract.ts'
 import { evaluateScript } from '../script/evaluate.ts'
 import { withDefaultEnvironment } from '../workflow/default-environment.ts'
@@ -24,8 +25,11 @@ export async function prepareExecution(
 ): Promise<PreparedExecution> {
   await mkdir(directory, { mode: 0o700 })
   const workDirectory = 'directory' in request ? request.directory : join(directory, 'work')
-  if ('fill' in request) await request.fill(workDirectory)
   const { scriptTimeMs, scriptMemoryBytes, isolation } = settings
+  if ('fill' in request) {
+    await request.fill(workDirectory)
+    if (isolation?.taskUser !== undefined) await handOver(workDirectory, isolation.taskUser)
+  }
   const evaluation = await evaluateScript({
     workDirectory,
     script: request.script,

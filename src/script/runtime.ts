@@ -23,7 +23,7 @@ const parts = ['src/workflow', 'src/script', `src/${basename(siblingPath('../mol
 export async function makeRuntime(directory: string): Promise<Runtime> {
   const fresh = `${directory}.new`
   await rm(fresh, { recursive: true, force: true })
-  await mkdir(fresh, { recursive: true, mode: 0o700 })
+  await mkdir(fresh, { recursive: true })
   for (const part of parts)
     await cp(join(root, part), join(fresh, part), { recursive: true, filter: (path) => isNeeded(path) })
   await writeFile(join(fresh, 'package.json'), '{"type":"module"}\n')

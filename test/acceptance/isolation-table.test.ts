@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdtemp, readFile, readdir, realpath, rm } from 'node:fs/promises'
+import { chmod, cp, mkdtemp, readFile, readdir, realpath, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,31 +34,38 @@ interface Stage {
 
 let stage: Stage
 let found: Readonly<Record<(typeof kinds)[number], Found>>
+const isRoot = process.geteuid?.() === 0
 
-beforeAll(async () => {
-  stage = await setStage()
-  found = {
-    archive: await probeBox((directory) => readerView(directory, defaultArchiveLimits)),
-    script: await probeBox(scriptView),
-    function: await probeTask(
-      'functionTask',
-      `outputs: [found],
+/** As whom scripts and tasks run; only root can have them run as another than itself. */
+const users: readonly { readonly who: string; readonly taskUser?: string }[] = [
+  { who: 'the user of the server' },
+  ...(isRoot ? [{ who: 'another user', taskUser: 'nobody' }] : []),
+]
+
+describe.each(users)('where isolation is required and tasks run as $who', ({ taskUser }) => {
+  beforeAll(async () => {
+    stage = await setStage(taskUser)
+    found = {
+      archive: await probeBox((directory) => readerView(directory, defaultArchiveLimits)),
+      script: await probeBox(scriptView, taskUser),
+      function: await probeTask(
+        'functionTask',
+        `outputs: [found],
        run: () => ({ found: execFileSync('${python}', ['system-probes.py', targets], { encoding: 'utf8' }) })`,
-    ),
-    command: await probeTask(
-      'commandTask',
-      `command: ['${python}', 'system-probes.py', targets], outputs: [readStdout(found)]`,
-    ),
-  }
-}, 120_000)
+      ),
+      command: await probeTask(
+        'commandTask',
+        `command: ['${python}', 'system-probes.py', targets], outputs: [readStdout(found)]`,
+      ),
+    }
+  }, 120_000)
 
-afterAll(async () => {
-  await stage.server[Symbol.asyncDispose]()
-  await new Promise((resolve) => stage.socket.close(resolve))
-  await rm(stage.scratch, { recursive: true, force: true })
-})
+  afterAll(async () => {
+    await stage.server[Symbol.asyncDispose]()
+    await new Promise((resolve) => stage.socket.close(resolve))
+    await rm(stage.scratch, { recursive: true, force: true })
+  })
 
-describe('where isolation is required', () => {
   it('no probe of the kernel reaches the server, as the documentation says', async () => {
     const text = await readFile(new URL('../../docs/isolation.md', import.meta.url), 'utf8')
     const documented = readTable(/## Probes\n[^]*?\n\n(\|[^]*?)\n\n/.exec(text)?.[1] ?? '')
@@ -81,7 +88,7 @@ describe('where isolation is required', () => {
     await expect.poll(() => processesThatSay(word), { timeout: 10_000 }).toBe(0)
   })
 
-  it('without a box the same probes reach it: they can tell', async () => {
+  it.runIf(taskUser === undefined)('without a box the same probes reach it: they can tell', async () => {
     const targets = JSON.stringify({ ...JSON.parse(stage.targets), isBoxed: false })
     const { stdout } = await run(python, [probes, targets], { timeout: 30_000 })
     const open = Object.entries(JSON.parse(stdout) as Found).flatMap(([name, what]) =>
@@ -105,8 +112,12 @@ describe('where isolation is required', () => {
   })
 })
 
-async function setStage(): Promise<Stage> {
-  const server = await startTestServer({ isolation: 'required', slots: '2' })
+async function setStage(taskUser: string | undefined): Promise<Stage> {
+  const server = await startTestServer({
+    isolation: 'required',
+    slots: '2',
+    ...(taskUser !== undefined && { taskUser }),
+  })
   const client = await createRestClient(server)
   const scratch = await realpath(await mkdtemp(join(tmpdir(), 'molehill-isolation-table-')))
   const socketName = `molehill-isolation-table-${process.pid}`
@@ -142,10 +153,14 @@ kernel.syscall(control, 15, key, 600)`
 }
 
 /** Runs the probes in the box of a kind where nobody can start programs: that they cannot is a second fence. */
-async function probeBox(viewOf: (directory: string) => Omit<BoxView, 'directory'>): Promise<Found> {
+async function probeBox(
+  viewOf: (directory: string) => Omit<BoxView, 'directory'>,
+  taskUser?: string,
+): Promise<Found> {
   const directory = await mkdtemp(join(stage.scratch, 'box-'))
   await cp(probes, join(directory, 'system-probes.py'))
-  const isolation = await probeIsolation('required', process.env)
+  await chmod(directory, 0o755)
+  const isolation = await probeIsolation('required', process.env, taskUser)
   const { limits: _, ...view } = viewOf(directory)
   const [program = '', ...words] = boxCommand(isolation, [python, 'system-probes.py', stage.targets], {
     ...view,

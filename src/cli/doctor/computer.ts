@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import type { Configuration } from '../../config/options.ts'
+import { probeIsolation } from '../../isolation/probe.ts'
 import { Problem } from '../../problem.ts'
 import type { Check } from './findings.ts'
 
@@ -51,6 +53,17 @@ export function computerChecks(
       run: async (signal) => (await ask('tar', ['--version'], signal)).split('\n', 1)[0] ?? '',
     },
   ]
+}
+
+/** Whether what users send can be kept apart as the server is told to. */
+export function isolationCheck(
+  { isolation, taskUser }: Pick<Configuration, 'isolation' | 'taskUser'>,
+  variables: Readonly<Record<string, string | undefined>>,
+): Check {
+  return {
+    name: 'isolation',
+    run: async () => (await probeIsolation(isolation, variables, taskUser)).report,
+  }
 }
 
 /** @param lastWrittenMs when anything in the data directory was written last, as far as is known. */
