@@ -1,4 +1,13 @@
-import { constants, linkSync, lstatSync, mkdirSync, readdirSync, realpathSync, type Stats } from 'node:fs'
+import {
+  constants,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  unlinkSync,
+  type Stats,
+} from 'node:fs'
 import { copyFile, open, rm } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { handlePath, realPathOf } from '../files/safe-open.ts'
@@ -25,31 +34,39 @@ export async function bringOutput(path: string, roots: OutputRoots, directory: s
   return isWhole
 }
 
-/** Links `source` to `target`, or copies it where a link is not possible or not safe. */
-async function bringFile(source: string, target: string, mayLink: boolean): Promise<void> {
-  if (mayLink)
-    try {
-      linkSync(source, target)
-      return
-    } catch {
-      // Another file system, or one without hard links: the copy below tells what is really wrong.
-    }
-  await copyFile(source, target, constants.COPYFILE_FICLONE)
-}
+/** Where Linux can, a handle that needs no right to read. */
+const heldFlags = process.platform === 'linux' ? 0o10000000 : constants.O_RDONLY | constants.O_NONBLOCK
 
 /**
- * Copies a file of the work directory, where other jobs may put a link in its place at any time: the check is made on
- * the open file.
+ * Links a file to `target`, or copies it where a link is not possible or not safe. Processes may put a link in its
+ * place or above it at any time, so the check is made on the open file. Returns whether it was a file in `root`.
  */
-async function copyHeld(path: string, target: string, root: string): Promise<boolean> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+async function bringFile(source: string, target: string, root: string, mayLink: boolean): Promise<boolean> {
+  const file = await open(source, heldFlags | constants.O_NOFOLLOW)
   try {
-    const isStill = (await file.stat()).isFile() && isInside(await realPathOf(file, path), root)
-    if (isStill) await copyFile(handlePath(file, path), target, constants.COPYFILE_FICLONE)
-    return isStill
+    const entry = await file.stat()
+    if (!entry.isFile() || !isInside(await realPathOf(file, source), root)) return false
+    // One name only: a file that has others may be one of them outside the job directory.
+    if (mayLink && entry.nlink === 1 && isLinked(source, target, entry)) return true
+    await copyFile(handlePath(file, source), target, constants.COPYFILE_FICLONE)
+    return true
   } finally {
     await file.close()
   }
+}
+
+/** Links a file, if it is still that one. */
+function isLinked(source: string, target: string, { ino, dev }: Stats): boolean {
+  try {
+    linkSync(source, target)
+  } catch {
+    // Another file system, or one without hard links: the copy tells what is really wrong.
+    return false
+  }
+  const linked = lstatSync(target)
+  if (linked.ino === ino && linked.dev === dev) return true
+  unlinkSync(target)
+  return false
 }
 
 async function bring(
@@ -63,21 +80,12 @@ async function bring(
   if (real === undefined || !(isOwn || isInside(real, roots.workDirectory))) return false
   const entry = lstatSync(real)
   // A file of the work directory must not share its content with a result.
-  if (entry.isFile()) {
-    if (isOwn) await bringFile(real, target, isPlain(entry))
-    else return copyHeld(real, target, roots.workDirectory)
-    return true
-  }
+  if (entry.isFile()) return bringFile(real, target, isOwn ? roots.jobDirectory : roots.workDirectory, isOwn)
   if (!entry.isDirectory() || above.includes(real)) return false
   mkdirSync(target)
   for (const name of readdirSync(real))
     if (!(await bring(join(real, name), join(target, name), roots, [...above, real]))) return false
   return true
-}
-
-/** One name only: a file that has others may be one of them outside the job directory. */
-function isPlain(entry: Stats): boolean {
-  return entry.nlink === 1
 }
 
 function realPath(path: string): string | undefined {

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { resolveConfiguration } from '../../src/config/configuration.ts'
 import { startServer } from '../../src/main.ts'
 
+// As services often have it: nothing that the server makes is open to others by itself.
+process.umask(0o077)
 const [, , directory = '', taskUser = ''] = process.argv
 const { values } = await resolveConfiguration({
   flags: {
