@@ -68,11 +68,15 @@ export function packCalls(
       command: [callPlaces.node, '--no-warnings', `${callPlaces.runtime}/${runtime.program}`],
       env: {},
       workDirectory: paths.workDirectory,
-      inputs: [{ from: callsFile, to: callPlaces.calls }, ...transfers.values()],
+      inputs: [
+        { from: callsFile, to: callPlaces.calls },
+        // The user's own: shared files may stay on a computer after the execution.
+        { from: paths.modulesDirectory, to: callPlaces.modules },
+        ...transfers.values(),
+      ],
       shared: [
         { from: runtime.node, to: callPlaces.node },
         { from: runtime.directory, to: callPlaces.runtime },
-        { from: paths.modulesDirectory, to: callPlaces.modules },
       ],
       outputs: [
         { path: callPlaces.outcomes, optional: true },
