@@ -42,12 +42,31 @@ finish() {
 answer() {
   [[ $molehill_code ]] || exit 1
   kill -KILL -- "-$!" 2>/dev/null
+  [[ $molehill_own ]] && molehill_sweep
   molehill_active=
   echo "$molehill_secret ended $molehill_code"
 }
 echo "$molehill_secret ready"
 `
 }
+
+/**
+ * What a launcher in a box reads besides: in its box nobody else has processes, so what is there after a job, other
+ * than its own, has left the job's group. What forks meanwhile is looked for again, a bounded number of times.
+ */
+export const sweepScript = `molehill_sweep() {
+  local path found try
+  for try in {1..20}; do
+    found=
+    for path in /proc/[0-9]*; do
+      [[ $molehill_own == *" \${path#/proc/} "* ]] || { kill -KILL "\${path#/proc/}" 2>/dev/null && found=1; }
+    done
+    [[ $found ]] || break
+  done
+}
+for path in /proc/[0-9]*; do molehill_own+=" \${path#/proc/} "; done
+unset path
+`
 
 /**
  * What a launcher in a box reads before: a process of its own sends the signals that it is told on descriptor 3, since

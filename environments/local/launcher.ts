@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
 import { Writable, type Readable } from 'node:stream'
 import type { JobBoxes, JobLimits } from '../../src/environment/plugin.ts'
-import { jobScript, launcherScript, limitScript, signalScript } from './launcher-script.ts'
+import { jobScript, launcherScript, limitScript, signalScript, sweepScript } from './launcher-script.ts'
 
 /** How a job that a launcher ran came to its end. */
 export type LauncherEnding =
@@ -88,7 +88,7 @@ export class Launcher {
       })
     })
     this.#input.write(
-      `exec 2>&1\n${isBoxed ? signalScript : ''}${limitScript(options.limits)}${launcherScript(directory, options.secret)}`,
+      `exec 2>&1\n${isBoxed ? signalScript + sweepScript : ''}${limitScript(options.limits)}${launcherScript(directory, options.secret)}`,
     )
   }
 

@@ -47,7 +47,9 @@ const badTasks: readonly BadTask[] = [
   },
   {
     name: 'a command that forks twice and runs away',
-    script: commandScript(`setsid sh -c "sleep 971 & sleep 972" > /dev/null 2>&1 & exit 3`),
+    script: commandScript(
+      `setsid sh -c "echo > left; sleep 971 & sleep 972" > /dev/null 2>&1 & until [ -e left ]; do sleep 0.1; done; sleep 1; exit 3`,
+    ),
     says: /exit code 3/,
     withinMs: 30_000,
   },
@@ -56,6 +58,30 @@ const badTasks: readonly BadTask[] = [
     script: commandScript(`head -c 1000000000 /dev/zero | tr "\\\\0" x; exit 4`),
     says: /--task-output/,
     withinMs: 90_000,
+  },
+  {
+    name: 'a command that writes a gigabyte',
+    script: commandScript(`head -c 1000000000 /dev/zero > large.bin; exit 5`),
+    says: /--task-file-size/,
+    withinMs: 90_000,
+  },
+  {
+    // Not without any bound, as the limit of processes does not hold for a server that root runs.
+    name: 'a command that forks a thousand times',
+    script: commandScript(
+      `n=0; while [ $n -lt 1000 ]; do setsid sleep 973 & n=$((n + 1)); done; echo all > all; exit 6`,
+    ),
+    says: /--task-processes|exit code 6/,
+    withinMs: 90_000,
+  },
+  {
+    name: 'a function that ends its worker thread',
+    script: functionScript(`
+      const { isMainThread } = await import('node:worker_threads')
+      if (isMainThread) throw new Error('this is no worker thread')
+      process.reallyExit(9)`),
+    says: /exit|ended|process|thread/i,
+    withinMs: 60_000,
   },
   {
     name: 'a function that prints a hundred megabytes',
@@ -124,7 +150,7 @@ const badTasks: readonly BadTask[] = [
     name: 'a script that loops while it is read',
     script: `for (;;) continue`,
     says: /time|second|ms/i,
-    withinMs: 30_000,
+    withinMs: 60_000,
   },
 ]
 
@@ -134,7 +160,10 @@ const goodTasks: readonly BadTask[] = [
 ]
 
 const longestAnswerMs = 2000
-const flags = ['--script-time', '5s', '--script-memory', '256M']
+const flags = [
+  ...['--script-time', '20s', '--script-memory', '256M'],
+  ...['--task-file-size', '512M', '--task-processes', '200'],
+]
 
 /** Runs tasks that do what they can against the server, one after the other, and asks it for its state meanwhile. */
 export async function torture(): Promise<Report> {
