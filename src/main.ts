@@ -84,6 +84,7 @@ export async function startServer(
 ): Promise<RunningServer> {
   const { dataDirectory, http, host, port, maxConnections, shutdownMs } = configuration
   const { now = Date.now, log = openLog(configuration, now) } = surroundings
+  const began = performance.now()
   const isolation = await probeIsolation(configuration.isolation, processVariables, configuration.taskUser)
   // What the server makes for tasks, another user must be able to read; nobody else gets into the data directory.
   if (isolation.taskUser !== undefined) process.umask(0o022)
@@ -107,7 +108,9 @@ export async function startServer(
   const named = createNamedEnvironments(access.preferences, access.secrets)
   const { plugins } = surroundings
   const parts = { isolation, disk, metrics, named, plugins }
+  const resuming = performance.now()
   const executions = await openEngine(configuration, parts, now, log)
+  const resumeMs = Math.round(performance.now() - resuming)
   started.defer(() => executions.close())
   const catalog = await openServerCatalog(configuration, isolation, now)
   started.defer(() => catalog.close())
@@ -142,7 +145,8 @@ export async function startServer(
     report: (error) => log.warn({ err: error }, 'a connection failed'),
   })
   started.defer(() => server.close(shutdownMs * requestsShare))
-  log.info({ address: server.url, dataDirectory }, 'listening')
+  const startMs = Math.round(performance.now() - began)
+  log.info({ address: server.url, dataDirectory, startMs, resumeMs }, 'listening')
 
   const running = started.move()
   let closing: Promise<void> | undefined

@@ -73,7 +73,7 @@ export async function torture(options: {
         } finally {
           process.kill(life.pid, 'SIGCONT')
         }
-        await checkCopy(copy, join(directory, 'copied'), known, { client, counts, cut, endings })
+        await checkCopy(copy, join(directory, 'copied'), known, { client, counts, cut, seed, endings })
       }
     } finally {
       await life.end('SIGTERM')
@@ -115,6 +115,7 @@ interface CopyTrial {
   readonly client: TortureClient
   readonly counts: Counts
   readonly cut: number
+  readonly seed: number
   readonly endings: Ending[]
 }
 
@@ -122,7 +123,7 @@ async function checkCopy(
   copy: string,
   disk: string,
   known: readonly Known[],
-  { client, counts, cut, endings }: CopyTrial,
+  { client, counts, cut, seed, endings }: CopyTrial,
 ): Promise<void> {
   const fault = (what: string): void => void counts.faults.push(`power cut ${cut}: ${what}`)
   await mkdir(disk, { recursive: true })
@@ -134,8 +135,14 @@ async function checkCopy(
       counts.damagedFiles += damaged
       if (damaged > 0) fault(`${damaged} of ${files} files of ${id} are not as they were sent`)
     }
-    const life = await startLife(dataDirectory, usual)
+    let life = await startLife(dataDirectory, usual)
     try {
+      // Every other server is asked to stop while what it found goes on; the next one has to find it again.
+      if (cut % 2 === 1) {
+        await delay(uniformAt(seed, 1, cut) * longestWaitMs)
+        endings.push(await life.end('SIGTERM'))
+        life = await startLife(dataDirectory, usual)
+      }
       for (const each of known) {
         const { status, json } = await client.state(life, each.id)
         if (status !== 200) {
