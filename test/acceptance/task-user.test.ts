@@ -5,6 +5,8 @@ import { lstat, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runCommandLine } from '../../src/cli/program.ts'
+import { fakeTerminal } from '../helpers/fake-terminal.ts'
 import { createRestClient, type RestClient } from '../helpers/rest-client.ts'
 import { password, startTestServer, type TestServer } from '../helpers/running-server.ts'
 import { tarGzip } from '../helpers/tar.ts'
@@ -231,4 +233,17 @@ describe.runIf(isRoot)('tasks of a server that root starts with a lower user (on
     await expect.poll(() => processesThatSay('98773'), { timeout: 20_000 }).toBe(0)
     await rm(directory, { recursive: true, force: true })
   }, 120_000)
+})
+
+it('without a server, another user for tasks is refused', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'molehill-task-user-'))
+  try {
+    await writeFile(join(directory, 'workflow.ts'), '')
+    const variables = { PATH: process.env['PATH'] ?? '', HOME: directory, MOLEHILL_TASK_USER: user }
+    const terminal = fakeTerminal({ variables })
+    expect(await runCommandLine(['run', directory], terminal)).not.toBe(0)
+    expect(terminal.written.stderr).toMatch(/its tasks cannot run as another user.*\n?.*Unset taskUser/s)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
 })
