@@ -144,7 +144,7 @@ test('a tail that no character fits in is refused', async () => {
 test('a text that is appended at a place begins there, and nothing comes before it meanwhile', async () => {
   const log = await OutputLog.open(home, small)
   const places: number[] = []
-  const text = `${'a line of the text\n'.repeat(8)}`
+  const text = 'a line of the text\n'.repeat(8)
   await log.append('first\n')
   const appended = log.appendAt(text, async (at) => {
     void log.append('late\n')
