@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { lstat, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Executions } from '../../src/engine/contract.ts'
+import { createExecutions } from '../../src/engine/executions.ts'
+import { probeIsolation } from '../../src/isolation/probe.ts'
 import { runCommandLine } from '../../src/cli/program.ts'
 import { fakeTerminal } from '../helpers/fake-terminal.ts'
 import { createRestClient, type RestClient } from '../helpers/rest-client.ts'
@@ -234,6 +237,57 @@ describe.runIf(isRoot)('tasks of a server that root starts with a lower user (on
     await rm(directory, { recursive: true, force: true })
   }, 120_000)
 })
+
+it.runIf(isRoot)(
+  'an execution that goes on changes hands with the option (only root can try it)',
+  async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'molehill-task-user-'))
+    const open = async (name?: string): Promise<Executions> =>
+      createExecutions({
+        dataDirectory: directory,
+        slots: 1,
+        scriptTimeMs: 30_000,
+        scriptMemoryBytes: 2 ** 29,
+        outputBytes: 2 ** 20,
+        isolation: await probeIsolation('required', process.env, name),
+        variables: process.env,
+        now: Date.now,
+        warn: () => undefined,
+      })
+    let engine = await open()
+    try {
+      const id = await engine.start({
+        script: 'workflow.ts',
+        signal: AbortSignal.timeout(60_000),
+        async fill(work) {
+          await mkdir(work)
+          await writeFile(join(work, 'who'), '')
+          await writeFile(
+            join(work, 'workflow.ts'),
+            `import { commandTask, shell } from 'molehill'
+           export default commandTask('one', { command: shell\`id -u >> who; sleep 98774\` })`,
+          )
+        },
+      })
+      const who = async (): Promise<string> =>
+        readFile(join(directory, 'executions', id, 'work', 'who'), 'utf8')
+      await expect.poll(who, { timeout: 30_000 }).toBe('0\n')
+      await engine.close()
+      engine = await open(user)
+      const [userId = ''] = (await readAccount()).split(' ')
+      await expect.poll(who, { timeout: 30_000 }).toBe(`0\n${userId}\n`)
+      await engine.close()
+      engine = await open()
+      await expect.poll(who, { timeout: 30_000 }).toBe(`0\n${userId}\n0\n`)
+      await engine.remove(id)
+      expect(await readdir(join(directory, 'executions'))).toEqual([])
+    } finally {
+      await engine.close()
+      await rm(directory, { recursive: true, force: true })
+    }
+  },
+  120_000,
+)
 
 it('without a server, another user for tasks is refused', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-task-user-'))
