@@ -160,10 +160,8 @@ const goodTasks: readonly BadTask[] = [
 ]
 
 const longestAnswerMs = 2000
-const flags = [
-  ...['--script-time', '20s', '--script-memory', '256M'],
-  ...['--task-file-size', '512M', '--task-processes', '200'],
-]
+const limits = ['--task-file-size', '512M', '--task-processes', '200']
+const flags = ['--script-time', '20s', '--script-memory', '256M', ...limits]
 
 /** Runs tasks that do what they can against the server, one after the other, and asks it for its state meanwhile. */
 export async function torture(): Promise<Report> {
