@@ -28,7 +28,8 @@ async function remove(path: string): Promise<void> {
 
 async function removeDirectory(path: string): Promise<void> {
   for (let tries = 1; ; tries += 1) {
-    await empty(path)
+    // Somebody else may be removing it as well.
+    await isGone(empty(path), [])
     if (await isGone(rmdir(path), tries < mostTries ? notEmpty : [])) return
   }
 }
