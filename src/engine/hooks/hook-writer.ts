@@ -128,7 +128,7 @@ export class HookWriter {
   #begin(effect: HookEffect & { kind: 'append' }): { writes: Write[]; header: string } {
     if (this.#files.has(effect.path)) return { writes: [], header: '' }
     const path = join(this.#paths.workDirectory, effect.path)
-    const size = lstatSync(path, { throwIfNoEntry: false })?.size ?? 0
+    const size = sizeOf(path)
     const length = effect.keepsOld ? size : 0
     this.#files.set(effect.path, { length, hasLeftovers: size > length })
     return {
@@ -267,6 +267,15 @@ export class HookWriter {
       await close()
       throw error
     }
+  }
+}
+
+/** Where there is nothing that can be asked, writing tells what is wrong. */
+function sizeOf(path: string): number {
+  try {
+    return lstatSync(path).size
+  } catch {
+    return 0
   }
 }
 
