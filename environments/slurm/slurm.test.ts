@@ -54,6 +54,19 @@ describeWith(['slurm', 'sshd'], 'Slurm over SSH', () => {
   )
 })
 
+describeWith('slurm', 'Slurm with pilots', () => {
+  let slurm: Slurm
+  beforeAll(async () => {
+    slurm = await startSlurm({ nodes: 2, cpusPerNode: 2 })
+  }, 60_000)
+  afterAll(() => slurm.stop())
+
+  const pilots = { count: 2, slots: 2, time: '30 min', idleMs: 1000 }
+  describeEnvironment('slurm with pilots', (directory) =>
+    plugin.create('slurm', plugin.options.parse({ ...how, pilots }), contextIn(directory, slurm)),
+  )
+})
+
 describeWith('slurmrestd', 'Slurm through slurmrestd', () => {
   let slurm: Slurm
   let token: string

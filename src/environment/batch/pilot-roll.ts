@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { Batch, Listed, Listing } from './scheduler.ts'
 
-/** A submission that is not listed yet may be so for this long. */
-const listedWithinMs = 60_000
+/** How long a submission that was taken may be missing in lists, and one of which nobody knows whether it was taken. */
+const listedWithinMs = { taken: 5000, doubtful: 60_000 }
 
 interface Submission {
   readonly size: number
-  readonly at: number
+  /** From then on what is not listed is over. */
+  readonly until: number
 }
 
 /** Which pilots there are: those that the scheduler lists, and those that it was given just now. Named `BATCH/INDEX`. */
@@ -25,8 +26,8 @@ export class PilotRoll {
     return `${this.#prefix}${createHash('sha256').update(mark).digest('hex').slice(0, 8)}`
   }
 
-  add({ name, size }: Batch, at: number): void {
-    this.#unlisted.set(name, { size, at })
+  add({ name, size }: Batch, how: 'taken' | 'doubtful', now: number): void {
+    this.#unlisted.set(name, { size, until: now + listedWithinMs[how] })
   }
 
   /** It was not taken. */
@@ -42,13 +43,13 @@ export class PilotRoll {
       this.#listed.set(`${batchName}/${index}`, { nativeId, listing })
       this.#unlisted.delete(batchName)
     }
-    for (const [name, { at }] of this.#unlisted) if (now - at > listedWithinMs) this.#unlisted.delete(name)
+    for (const [name, { until }] of this.#unlisted) if (now > until) this.#unlisted.delete(name)
   }
 
   alive(now: number): readonly string[] {
     const listed = [...this.#listed].flatMap(([pilot, { listing }]) => (isAlive(listing) ? [pilot] : []))
-    const unlisted = [...this.#unlisted].flatMap(([name, { size, at }]) =>
-      now - at > listedWithinMs ? [] : Array.from({ length: size }, (_, index) => `${name}/${index}`),
+    const unlisted = [...this.#unlisted].flatMap(([name, { size, until }]) =>
+      now > until ? [] : Array.from({ length: size }, (_, index) => `${name}/${index}`),
     )
     return [...listed, ...unlisted]
   }
@@ -57,7 +58,7 @@ export class PilotRoll {
     const listing = this.#listed.get(pilot)?.listing
     if (listing !== undefined) return isAlive(listing)
     const submission = this.#unlisted.get(pilot.slice(0, pilot.indexOf('/')))
-    return submission !== undefined && now - submission.at <= listedWithinMs
+    return submission !== undefined && now <= submission.until
   }
 
   /** Names of the submissions that have a pilot. */

@@ -57,9 +57,13 @@ export class Pilots implements Workers {
   readonly #goneSince = new Map<JobId, number>()
   /** One call at a time: what is submitted is known to whoever counts next. */
   #turn: Promise<unknown> = Promise.resolve()
-  #begunBefore = -1
+  #begunBefore = 0
+  /** How many pilots there must be as long as no job has begun. */
+  #expected = 0
   #failures = 0
   #pauseUntil = 0
+  /** Why pilots were refused for good when they were last submitted, while nothing else is tried. */
+  #refusal: string | undefined
   #lastWords = ''
 
   constructor(surroundings: BatchSurroundings, options: PilotsOptions) {
@@ -160,23 +164,37 @@ export class Pilots implements Workers {
   }
 
   async #ensure(signal: AbortSignal, demand: Demand): Promise<void> {
-    const { now } = this.#surroundings
+    const { now, scheduler } = this.#surroundings
     const missing = await this.#missing(signal, demand)
     if (missing <= 0) return
-    if (demand.begun !== this.#begunBefore) this.#failures = 0
-    else if (now() < this.#pauseUntil) return
-    this.#begunBefore = demand.begun
-    const { batchSizeAtMost } = this.#surroundings.scheduler
+    const there = this.#roll.alive(now()).length
+    if (demand.begun !== this.#begunBefore) {
+      this.#begunBefore = demand.begun
+      this.#failures = 0
+      this.#pauseUntil = 0
+    } else if (there < this.#expected) {
+      this.#pause()
+      if (this.#failures > 2)
+        this.#warn(`pilots end before they run a job; what they said lies below ${await this.#place(signal)}`)
+    }
+    this.#expected = there
+    if (now() < this.#pauseUntil) {
+      if (this.#refusal !== undefined && there === 0) throw new WorkersRefused(this.#refusal)
+      return
+    }
+    this.#refusal = undefined
     for (let left = missing; left > 0;) {
-      const size = Math.min(left, batchSizeAtMost)
-      if (!(await this.#submit(size, signal))) break
+      const size = Math.min(left, scheduler.batchSizeAtMost)
+      const isTaken = await this.#submit(size, signal)
+      if (!isTaken) return this.#pause()
+      this.#expected += size
       left -= size
     }
-    // Unless a job begins meanwhile.
-    this.#pauseUntil = now() + Math.min(longestPauseMs, firstPauseMs * 2 ** this.#failures)
+  }
+
+  #pause(): void {
+    this.#pauseUntil = this.#surroundings.now() + Math.min(longestPauseMs, firstPauseMs * 2 ** this.#failures)
     this.#failures += 1
-    if (this.#failures > 3)
-      this.#warn(`pilots end before they run a job; what they said lies below ${await this.#place(signal)}`)
   }
 
   /** How many pilots to submit. Those that have no time left for what waits do not count. */
@@ -209,7 +227,7 @@ export class Pilots implements Workers {
       signal,
     )
     await this.#pace.take(signal)
-    this.#roll.add(batch, now())
+    this.#roll.add(batch, 'doubtful', now())
     let result: SubmittedBatch
     try {
       result = await queue.submit(`${base}/${script}`, batch, signal)
@@ -220,13 +238,17 @@ export class Pilots implements Workers {
       return true
     }
     if (result.kind === 'accepted') {
+      this.#roll.add(batch, 'taken', now())
       await this.#tidy(base, signal)
       return true
     }
     this.#roll.remove(batch)
     this.#warn(`pilots are not taken just now: ${result.reason}`)
-    if (result.kind === 'rejected' && this.#roll.alive(now()).length === 0)
+    if (result.kind === 'rejected' && this.#roll.alive(now()).length === 0) {
+      this.#refusal = result.reason
+      this.#pause()
       throw new WorkersRefused(result.reason)
+    }
     return false
   }
 

@@ -13,7 +13,7 @@
  *
  * A pilot that is asked to end, or whose time is up, stops its jobs and says so in their files: `abandoned`. A scheduler
  * signals jobs and pilot at about the same time, so a pilot waits a second before it believes that SIGTERM or SIGKILL
- * was meant for a job alone.
+ * was meant for a job alone; until then nothing begins in its place.
  *
  * Per job: one fork, and what bash does itself. The file `exit` is written in one go and counts when it has a whole line.
  * SIGUSR1 says that there is something new; each second it looks by itself.
@@ -122,7 +122,7 @@ fits() {
 }
 fill() {
   local path need seconds kib
-  while (( head < \${#queue[@]} )); do
+  while [[ ! $isEnded ]] && (( head < \${#queue[@]} )); do
     read -r path need seconds kib <<<"\${queue[head]}"
     if [[ $path == drop ]]; then
       [[ $isKept ]] || { rm -f -- "$need"; unset "seen[$need]"; }
@@ -142,7 +142,7 @@ fill() {
   queue=() head=0
 }
 reap() {
-  local pid code path end wasAsked
+  local pid code path end wasAsked taken
   for pid in "\${!path_of[@]}"; do
     kill -0 "$pid" 2>/dev/null && continue
     wait "$pid"
@@ -153,13 +153,15 @@ reap() {
     elif (( code != 0 )) && [[ ! -e $path/stderr ]]; then end='failed Its logs could not be made.'
     else end="exited $code"; fi
     kill -KILL -- "-$pid" 2>/dev/null
-    (( free += slots_of[$pid] ))
-    wasAsked=\${kill_at[$pid]}
+    taken=\${slots_of[$pid]} wasAsked=\${kill_at[$pid]}
     unset "path_of[$pid]" "slots_of[$pid]" "until_of[$pid]" "kill_at[$pid]" "late[$pid]"
     if [[ $isOver && $end != timeout ]] && (( code != 0 )); then end="abandoned $isOver"; fi
     if [[ $deadline && ! $isOver && ! $wasAsked ]] && (( code == 143 || code == 137 )); then
-      doubt[$path]=$end doubt_at[$path]=$SECONDS
-    else finish "$path" "$end"; fi
+      doubt[$path]=$end doubt_at[$path]=$SECONDS doubt_slots[$path]=$taken
+      continue
+    fi
+    (( free += taken ))
+    finish "$path" "$end"
   done
 }
 # Bash says of a job that a signal ended it, but for SIGINT, SIGTERM and SIGPIPE, and nothing of one that ended with a
@@ -175,7 +177,8 @@ settle() {
     if [[ $isOver ]]; then finish "$path" "abandoned $isOver"
     elif (( SECONDS >= doubt_at[$path] + 2 )); then finish "$path" "\${doubt[$path]}"
     else continue; fi
-    unset "doubt[$path]" "doubt_at[$path]"
+    (( free += doubt_slots[$path] ))
+    unset "doubt[$path]" "doubt_at[$path]" "doubt_slots[$path]"
   done
 }
 # Whether the pilot is over: then no job begins any more, and those that run are stopped.
@@ -198,7 +201,7 @@ stop_some() {
   done
 }
 stop() { kill -TERM -- "-$1" 2>/dev/null; kill_at[$1]=$(( SECONDS + grace )); }
-declare -A seen path_of slots_of until_of kill_at late unsaved doubt doubt_at
+declare -A seen path_of slots_of until_of kill_at late unsaved doubt doubt_at doubt_slots
 queue=() head=0 free=$slots woken= isFull= isKept= isOver= isEnded= isLost= holder= ticker=
 trap 'woken=1' USR1
 if [[ $deadline ]]; then
