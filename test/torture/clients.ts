@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { readOpenFilesLimit } from '../../src/isolation/open-files-limit.ts'
 import { uniformAt } from '../../src/workflow/random.ts'
 import { tarGzip } from '../helpers/tar.ts'
@@ -101,7 +102,7 @@ async function withClients(
   const faults: string[] = []
   const attempt = async (name: string, work: () => Promise<void>): Promise<void> => {
     others.phase = name
-    await work().catch((error: unknown) => faults.push(`${name}: ${String(error)}`))
+    await work().catch((error: unknown) => faults.push(`${name}: ${describe(error)}`))
   }
   const flooded = { held: 0, memory: 0 }
   await attempt(`${heldConnections} idle connections`, async () => {
@@ -380,4 +381,11 @@ async function stopAmidClients(
 
 function mebibytes(bytes: number): number {
   return Math.round(bytes / 2 ** 20)
+}
+
+/** An error with what caused it: that of a request says by itself only that it failed. */
+function describe(error: unknown): string {
+  return error instanceof Error && error.cause !== undefined
+    ? `${String(error)} (${inspect(error.cause)})`
+    : String(error)
 }

@@ -3,7 +3,7 @@ import { medianOf, quantileOf } from './figures.ts'
 import type { Life, TortureClient } from './server.ts'
 
 /** An answer after more than this is too late. */
-export const slowMs = 10_000
+export const slowMs = 5000
 const probeEveryMs = 50
 
 /** A client that does nothing wrong, and asks for a state every now and then while others misbehave. */
