@@ -23,11 +23,16 @@ interface Times {
 type Contender = (slurm: Slurm, directory: string, count: number) => Promise<Times>
 
 const noOp = '/bin/true'
+/** As many jobs at once as two processors run without waiting for each other. */
+const pilots = { count: 2, slots: 2, time: '30 min', idleMs: 1000 }
 
 const contenders: Readonly<Record<string, Contender>> = {
   'hand-written array': runArray,
-  molehill: (slurm, directory, count) => runMolehill(slurm, directory, count, true),
-  'molehill, files travel': (slurm, directory, count) => runMolehill(slurm, directory, count, false),
+  molehill: (slurm, directory, count) => runMolehill(slurm, directory, count, { sharesFiles: true }),
+  'molehill, files travel': (slurm, directory, count) =>
+    runMolehill(slurm, directory, count, { sharesFiles: false }),
+  'pilots of molehill': (slurm, directory, count) =>
+    runMolehill(slurm, directory, count, { sharesFiles: true, pilots }),
   'one sbatch per job': runSingles,
 }
 
@@ -36,12 +41,12 @@ async function runMolehill(
   slurm: Slurm,
   directory: string,
   count: number,
-  sharesFiles: boolean,
+  options: Readonly<Record<string, unknown>>,
 ): Promise<Times> {
   const workDirectory = join(directory, 'work')
   mkdirSync(workDirectory)
   writeFileSync(join(workDirectory, 'model.txt'), 'content')
-  const environment = await plugin.create('bench', plugin.options.parse({ sharesFiles }), {
+  const environment = await plugin.create('bench', plugin.options.parse(options), {
     directory: join(directory, 'own'),
     variables: { ...process.env, ...slurm.variables },
     now: Date.now,
