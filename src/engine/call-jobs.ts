@@ -68,6 +68,7 @@ export function packCalls(
       command: [callPlaces.node, '--no-warnings', `${callPlaces.runtime}/${runtime.program}`],
       env: {},
       workDirectory: paths.workDirectory,
+      ...(paths.linksWithin !== undefined && { linksWithin: paths.linksWithin }),
       inputs: [
         { from: callsFile, to: callPlaces.calls },
         // The user's own: shared files may stay on a computer after the execution.

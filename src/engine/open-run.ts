@@ -43,6 +43,7 @@ export async function openRun(
   const { slots, now, variables, isolation, scriptMemoryBytes } = settings
   // Functions tell files by their real paths.
   const workDirectory = await realpath(given)
+  const own = `${await realpath(directory)}/`
   const filesDirectory = join(directory, 'files')
   await mkdir(filesDirectory, { recursive: true, mode: 0o700 })
   await giveToTasks(isolation, directory)
@@ -85,6 +86,8 @@ export async function openRun(
       attemptsDirectory: join(directory, 'attempts'),
       logsDirectory: join(directory, 'logs'),
       modulesDirectory: join(directory, 'modules'),
+      // A directory that `molehill run` uses in place may well have its data elsewhere.
+      ...(workDirectory.startsWith(own) && { linksWithin: own.slice(0, -1) }),
     },
   })
   return { run, host, output }

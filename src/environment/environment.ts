@@ -144,6 +144,11 @@ export interface JobRequest {
    * job's own too.
    */
   readonly workDirectory: string
+  /**
+   * Absolute path without links. Links among what is sent elsewhere are followed inside of it only, so that no job can
+   * make the server send what the server alone may read. Without it they are followed anywhere.
+   */
+  readonly linksWithin?: string
   readonly inputs: readonly FileTransfer[]
   /**
    * Files and directories that many jobs use and none changes, such as the programs of function tasks: each travels to

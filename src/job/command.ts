@@ -9,6 +9,8 @@ import { quoteWord } from './quote.ts'
 export interface ExecutionPaths {
   readonly workDirectory: string
   readonly filesDirectory: string
+  /** Links may be followed inside of it only; anywhere without it. */
+  readonly linksWithin?: string
 }
 
 /** What an environment is asked to run for one job of a command task. */
@@ -36,6 +38,7 @@ export function makeRequest(
           }),
     env: Object.fromEntries(Object.entries(task.env).map(([key, word]) => [key, fill(word, write)])),
     workDirectory: paths.workDirectory,
+    ...(paths.linksWithin !== undefined && { linksWithin: paths.linksWithin }),
     inputs: placed.transfers,
     outputs: outputFiles(task),
     resources: capsule.timeoutMs === null ? {} : { wallTimeMs: capsule.timeoutMs },

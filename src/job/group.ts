@@ -16,6 +16,7 @@ export function groupRequests(id: JobId, members: readonly JobRequest[]): JobReq
     command: ['/bin/sh', '-c', groupScript(members)],
     env: {},
     workDirectory: first.workDirectory,
+    ...(first.linksWithin !== undefined && { linksWithin: first.linksWithin }),
     inputs: members.flatMap(({ inputs }, index) =>
       inputs.map(({ from, to }) => ({ from, to: `${memberName(index)}/${to}` })),
     ),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Environment } from '../environment.ts'
+import { EnvironmentError, type Environment } from '../environment.ts'
 import type { Host } from '../host.ts'
 import { openJobFiles } from '../job-files/open-job-files.ts'
 import { LocalHost } from '../local-host.ts'
@@ -64,6 +64,10 @@ export function openBatchEnvironment(
 function openHost(options: BatchOptions, context: PluginContext): Host {
   const { host, sharesFiles } = options
   if (host !== undefined) return openSshHost({ ...options, host }, sharesFiles ?? false, context)
+  if (context.boxes?.owner !== undefined)
+    throw new EnvironmentError(
+      'The scheduler of this computer would run jobs as the user of the server, which --task-user forbids. Name a host, also this one: then jobs run as the user who logs in there.',
+    )
   return new LocalHost({
     variables: passing(context.variables),
     ...(sharesFiles !== undefined && { sharesFiles }),

@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Content } from './scan-tree.ts'
+import { isInside, type Content } from './scan-tree.ts'
 import { planView } from '../view.ts'
 import { contentPath } from './content-store.ts'
 import type { NewJob } from './job-files.ts'
@@ -27,11 +27,12 @@ export function jobEntries({ request, note }: NewJob, surroundings: Surroundings
     { kind: 'directory', path: place },
     { kind: 'text', path: `${place}/command`, text: commandFile(request, note, treePath, prologue) },
   ]
+  const within = request.linksWithin ?? '/'
   const inputs = new Set(request.inputs.map(({ from }) => from))
   for (const entry of planView(request, tree.read)) {
     const path = entry.path === '' ? `${place}/work` : `${place}/work/${entry.path}`
     if (entry.kind === 'directory') entries.push({ kind: 'directory', path })
-    else if (entry.kind === 'copy') pushCopy(entries, entry.from, path)
+    else if (entry.kind === 'copy') pushCopy(entries, entry.from, path, within)
     else {
       const content = shared.get(entry.to)
       // The work directory goes on changing while the execution runs: an input is what it is now.
@@ -39,14 +40,24 @@ export function jobEntries({ request, note }: NewJob, surroundings: Surroundings
       if (content !== undefined)
         entries.push({ kind: 'link', path, target: `${base}/${contentPath(content)}` })
       else if (known !== undefined) entries.push({ kind: 'link', path, target: `${base}/${known}` })
-      else pushCopy(entries, entry.to, path)
+      else pushCopy(entries, entry.to, path, within)
     }
   }
   return entries
 }
 
-/** A file or directory with all that lies in it; links are followed, since they may lead anywhere on the server. */
-function pushCopy(entries: TarEntry[], from: string, path: string, above: readonly string[] = []): void {
+/** A file or directory with all that lies in it; links are followed inside of `within` and left out where they lead elsewhere. */
+function pushCopy(
+  entries: TarEntry[],
+  from: string,
+  path: string,
+  within: string,
+  above: readonly string[] = [],
+): void {
+  if (!isInside(realpathSync.native(from), within)) {
+    if (above.length > 0) return
+    throw new Error(`${from} is a link that leads out of ${within}`)
+  }
   const stats = statSync(from)
   if (stats.isDirectory()) {
     const real = realpathSync.native(from)
@@ -56,7 +67,7 @@ function pushCopy(entries: TarEntry[], from: string, path: string, above: readon
       const child = join(from, name)
       if (statSync(child, { throwIfNoEntry: false }) === undefined && lstatSync(child).isSymbolicLink())
         continue
-      pushCopy(entries, child, join(path, name), [...above, real])
+      pushCopy(entries, child, join(path, name), within, [...above, real])
     }
   } else if (stats.isFile())
     entries.push({

@@ -365,3 +365,41 @@ test('paths of jobs lie below those of their execution', () => {
   const place = { id: toJobId('a'), key: keyOf('/x') }
   expect(jobPath(place).startsWith(`${executionPath(place.key)}/`)).toBe(true)
 })
+
+test('links are followed inside of what the request allows, and nowhere else', async () => {
+  const own = join(directory, 'own-data')
+  const outside = join(directory, 'outside')
+  mkdirSync(own)
+  writeFileSync(join(own, 'kept'), 'kept')
+  mkdirSync(outside)
+  writeFileSync(join(outside, 'secret'), 'secret')
+  symlinkSync(join(outside, 'secret'), join(work, 'by-link'))
+  symlinkSync(outside, join(own, 'directory'))
+  const more = {
+    linksWithin: own,
+    inputs: [
+      { from: join(own, 'kept'), to: 'kept' },
+      { from: own, to: 'all' },
+    ],
+  }
+  const files = open(false)
+  const sound = request('within-1', 'true', more)
+  const stray = request('within-2', 'true', {
+    ...more,
+    inputs: [{ from: join(own, 'directory/secret'), to: 'x' }],
+  })
+  const refused = await files.prepare(
+    [
+      { request: sound, note: 'n' },
+      { request: stray, note: 'n' },
+    ],
+    [],
+    noSignal,
+  )
+  expect([...refused.keys()]).toEqual([stray.id])
+  expect(refused.get(stray.id)).toContain('leads out of')
+  const place = join(directory, 'base', jobPath({ id: sound.id, key: keyOf(sound.workDirectory) }), 'work')
+  expect(readFileSync(join(place, 'all/kept'), 'utf8')).toBe('kept')
+  expect(existsSync(join(place, 'all/directory'))).toBe(false)
+  expect(existsSync(join(place, 'by-link'))).toBe(false)
+})

@@ -106,7 +106,8 @@ export class RemoteJobFiles implements JobFiles {
     const entries: TarEntry[] = []
     const executions = Map.groupBy(jobs, ({ request }) => request.workDirectory)
     for (const [workDirectory, ofExecution] of executions) {
-      const tree = await this.#trees.tree(workDirectory, signal)
+      const linksWithin = ofExecution[0]?.request.linksWithin
+      const tree = await this.#trees.tree(workDirectory, linksWithin, signal)
       const froms = new Set(
         ofExecution.flatMap(({ request }) => (request.shared ?? []).map(({ from }) => from)),
       )

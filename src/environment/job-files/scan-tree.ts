@@ -31,12 +31,18 @@ const chunkBytes = 1024 * 1024
 
 /**
  * Reads a file or a directory and all that lies in it. Links inside a directory to what lies in it are kept, links out
- * of it are followed where they lead to a file, else left out, as are pipes, devices and sockets.
+ * of it are followed where they lead to a file inside of `linksWithin`, else left out, as are pipes, devices and sockets.
  */
-export async function scanContent(from: string, path: string, signal: AbortSignal): Promise<Content> {
+export async function scanContent(
+  from: string,
+  path: string,
+  signal: AbortSignal,
+  linksWithin = '/',
+): Promise<Content> {
   const root = realpathSync.native(from)
   const scan: Scan = {
     root,
+    linksWithin,
     entries: [],
     digest: createHash('sha256'),
     bytes: 0,
@@ -53,6 +59,7 @@ export async function scanContent(from: string, path: string, signal: AbortSigna
 
 interface Scan {
   readonly root: string
+  readonly linksWithin: string
   readonly entries: TarEntry[]
   readonly digest: ReturnType<typeof createHash>
   bytes: number
@@ -96,7 +103,8 @@ async function scanLink(
   const real = realPathOf(from)
   if (real === undefined) return
   if (real !== scan.root && !real.startsWith(scan.root + sep)) {
-    if (lstatSync(real).isFile()) await scanFile(scan, real, path, name, signal)
+    if (isInside(real, scan.linksWithin) && lstatSync(real).isFile())
+      await scanFile(scan, real, path, name, signal)
     return
   }
   const text = readlinkSync(from)
@@ -139,6 +147,11 @@ async function pause(scan: Scan, signal: AbortSignal): Promise<void> {
   if (performance.now() - scan.turnBegan < turnMs) return
   await nextTurn(undefined, { signal })
   scan.turnBegan = performance.now()
+}
+
+/** Whether a path without links is a directory or lies in it. */
+export function isInside(path: string, directory: string): boolean {
+  return directory === '/' || path === directory || path.startsWith(directory + sep)
 }
 
 function realPathOf(path: string): string | undefined {

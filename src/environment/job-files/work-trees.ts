@@ -21,8 +21,8 @@ export class WorkTrees {
   /** Contents that many jobs share, by path on the server. */
   readonly #shared = new Map<string, Promise<Content>>()
 
-  tree(workDirectory: string, signal: AbortSignal): Promise<WorkTree> {
-    return remember(this.#trees, workDirectory, () => readTree(workDirectory, signal))
+  tree(workDirectory: string, linksWithin: string | undefined, signal: AbortSignal): Promise<WorkTree> {
+    return remember(this.#trees, workDirectory, () => readTree(workDirectory, linksWithin, signal))
   }
 
   shared(from: string, signal: AbortSignal): Promise<Content> {
@@ -57,9 +57,13 @@ function remember<Value>(
   return value
 }
 
-async function readTree(workDirectory: string, signal: AbortSignal): Promise<WorkTree> {
+async function readTree(
+  workDirectory: string,
+  linksWithin: string | undefined,
+  signal: AbortSignal,
+): Promise<WorkTree> {
   const root = realpathSync.native(workDirectory)
-  const content = await scanContent(root, 'content', signal)
+  const content = await scanContent(root, 'content', signal, linksWithin)
   const names = new Map<string, string[]>()
   const paths = new Set<string>()
   for (const { path } of content.entries) {
