@@ -35,6 +35,13 @@ describeWith('sge', 'SGE', () => {
     return openBatchEnvironment('sge', sgeScheduler(options), options, contextIn(directory), { host })
   })
 
+  describeEnvironment('sge with pilots', async (directory) => {
+    const pilots = { count: 2, slots: 2, time: '30 min', idleMs: 1000 }
+    const options = plugin.options.parse({ ...how, pilots })
+    const host = prefixedHost(sge.prefix)
+    return openBatchEnvironment('sge', sgeScheduler(options), options, contextIn(directory), { host })
+  })
+
   describeEnvironment('sge over ssh', (directory) =>
     plugin.create(
       'sge',
