@@ -1,29 +1,12 @@
+import type { SshLoginOptions } from '../../src/environment/ssh/login-options.ts'
 import type { EnvironmentReference } from '../../src/workflow/environment.ts'
 
 /** What a script can say about running on a computer behind SSH. */
-export interface SshReferenceOptions {
+export interface SshReferenceOptions extends SshLoginOptions {
   /** Another name than `ssh` in logs and counters. */
   readonly name?: string
   /** Name or address of the computer, or an alias of `~/.ssh/config`. */
   readonly host: string
-  /** Without it, what `~/.ssh/config` says, or the server's own user. */
-  readonly user?: string
-  readonly port?: number
-  /** A private key, or the public one of a key that an agent holds. */
-  readonly identityFile?: string
-  /** Hosts to go through, first to last: `user@gateway:22,second`. */
-  readonly jump?: string
-  /** The only file of known hosts that counts. */
-  readonly knownHostsFile?: string
-  /** Takes the key of a host that is not known yet, and remembers it. A changed key is always refused. */
-  readonly acceptNew?: boolean
-  /** Instead of `~/.ssh/config`. */
-  readonly configFile?: string
-  readonly connectTimeoutMs?: number
-  /** After three of these without an answer the connection counts as lost. */
-  readonly keepAliveMs?: number
-  /** Whether jobs see what the user's login profile sets; they do without it. */
-  readonly loginProfile?: boolean
   /** How many jobs run at once; 4 without it. */
   readonly slots?: number
   /** Where files of jobs lie on the host; `~/.molehill` without it. */

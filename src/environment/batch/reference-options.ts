@@ -1,27 +1,12 @@
+import type { SshLoginOptions } from '../ssh/login-options.ts'
+
 /** What a script can say of any batch scheduler. */
-export interface BatchReferenceOptions {
+export interface BatchReferenceOptions extends SshLoginOptions {
   /** Another name than that of the scheduler in logs and counters. */
   readonly name?: string
 
   /** Name, address or alias (`~/.ssh/config`) of the login node; without it the scheduler's commands are run here. */
   readonly host?: string
-  /** Without it, what `~/.ssh/config` says, or the server's own user. */
-  readonly user?: string
-  readonly port?: number
-  /** A private key, or the public one of a key that an agent holds. */
-  readonly identityFile?: string
-  /** Hosts to go through, first to last: `user@gateway:22,second`. */
-  readonly jump?: string
-  /** The only file of known hosts that counts. */
-  readonly knownHostsFile?: string
-  /** Takes the key of a host that is not known yet, and remembers it. */
-  readonly acceptNew?: boolean
-  /** Instead of `~/.ssh/config`. */
-  readonly configFile?: string
-  readonly connectTimeoutMs?: number
-  readonly keepAliveMs?: number
-  /** Whether commands see what the user's login profile sets; they do without it. */
-  readonly loginProfile?: boolean
 
   /** Where files of jobs lie; every node must see it at the same path. `~/.molehill` behind SSH without it. */
   readonly workDirectory?: string
