@@ -1,9 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import type { JobHandle, JobRequest, Observation } from '../../src/environment/environment.ts'
-import { noSignal, Trial } from '../../test/conformance/trial.ts'
-import { until } from '../../test/conformance/until.ts'
+import type { JobHandle, JobRequest } from '../../src/environment/environment.ts'
+import { Trial } from '../../test/conformance/trial.ts'
 import { describeWith } from '../../test/daemons/present.ts'
 import { runCommand } from '../../test/daemons/run-command.ts'
 import { startSlurm, type Slurm } from '../../test/daemons/slurm.ts'
@@ -47,28 +46,7 @@ describeWith('slurm', 'pilots on Slurm', () => {
     return existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : []
   }
 
-  async function submitAll(requests: readonly JobRequest[]): Promise<readonly JobHandle[]> {
-    const outcomes = await trial.environment.submit(requests, noSignal)
-    return requests.map(({ id }) => {
-      const outcome = outcomes.get(id)
-      if (outcome?.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(outcome)}`)
-      return outcome.handle
-    })
-  }
-
-  async function waitForAll(handles: readonly JobHandle[]): Promise<readonly Observation[]> {
-    let last: readonly Observation[] = []
-    return until(
-      'all jobs are over',
-      async () => {
-        const found = await trial.environment.observe(handles, noSignal)
-        last = handles.flatMap(({ id }) => found.get(id) ?? [])
-        return last.some(({ kind }) => kind === 'queued' || kind === 'running') ? undefined : last
-      },
-      () => last.filter(({ kind }) => kind === 'queued' || kind === 'running'),
-      patienceMs,
-    )
-  }
+  const waitForAll = (handles: readonly JobHandle[]) => trial.waitForAll(handles, patienceMs)
 
   /** Numbers of this test's submissions that Slurm has or had. */
   async function submitted(earlier: readonly string[] = []): Promise<readonly string[]> {
@@ -87,7 +65,7 @@ describeWith('slurm', 'pilots on Slurm', () => {
       const earlier = await submitted()
       await use({ count: 2, slots: 2, time: '10 min', idleMs: 2000 })
       const requests = Array.from({ length: 200 }, () => counted('exit 0'))
-      for (const end of await waitForAll(await submitAll(requests)))
+      for (const end of await waitForAll(await trial.submitAll(requests)))
         expect(end).toMatchObject({ kind: 'exited', exitCode: 0 })
       expect([...runs()].sort()).toEqual(requests.map(({ id }) => id).sort())
       expect((await submitted(earlier)).length).toBeLessThanOrEqual(2)
@@ -100,7 +78,7 @@ describeWith('slurm', 'pilots on Slurm', () => {
     async () => {
       const earlier = await submitted()
       await use({ count: 1, slots: 2, time: '10 min', idleMs: 2000 })
-      const handles = await submitAll([
+      const handles = await trial.submitAll([
         ...Array.from({ length: 2 }, () => counted('exec sleep 600')),
         ...Array.from({ length: 6 }, () => counted('exit 3')),
       ])
@@ -124,7 +102,7 @@ describeWith('slurm', 'pilots on Slurm', () => {
       const requests = Array.from({ length: 60 }, () =>
         counted('sleep 1', { resources: { wallTimeMs: 8000 } }),
       )
-      const handles = await submitAll(requests)
+      const handles = await trial.submitAll(requests)
       await trial.waitForRunning(handles[4]!)
       await trial.environment.close()
       await trial.open()

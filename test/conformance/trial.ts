@@ -88,6 +88,33 @@ export class Trial {
     return outcome.handle
   }
 
+  /** Submits requests together, all of which must be accepted. */
+  async submitAll(requests: readonly JobRequest[]): Promise<readonly JobHandle[]> {
+    const outcomes = await this.environment.submit(requests, noSignal)
+    return requests.map(({ id }) => {
+      const outcome = outcomes.get(id)
+      if (outcome?.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(outcome)}`)
+      this.#handles.push(outcome.handle)
+      return outcome.handle
+    })
+  }
+
+  /** Waits until all of them are over; looks at all of them at once. */
+  async waitForAll(handles: readonly JobHandle[], timeoutMs = waitMs): Promise<readonly Observation[]> {
+    let last: readonly Observation[] = []
+    const isOpen = ({ kind }: Observation): boolean => kind === 'queued' || kind === 'running'
+    return until(
+      'all jobs are over',
+      async () => {
+        const found = await this.environment.observe(handles, noSignal)
+        last = handles.flatMap(({ id }) => found.get(id) ?? [])
+        return last.some(isOpen) ? undefined : last
+      },
+      () => last.filter(isOpen),
+      timeoutMs,
+    )
+  }
+
   async observe(handle: JobHandle): Promise<Observation> {
     const observation = (await this.environment.observe([handle], noSignal)).get(handle.id)
     if (observation === undefined) throw new Error(`observe left out ${handle.id}`)

@@ -4,13 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { PilotMode } from '../../../src/environment/batch/pilot-environment.ts'
-import {
-  EnvironmentError,
-  type JobHandle,
-  type JobRequest,
-  type Observation,
-  type SubmitOutcome,
-} from '../../../src/environment/environment.ts'
+import { EnvironmentError, type JobHandle, type JobRequest } from '../../../src/environment/environment.ts'
 import type { Host, HostCommand, HostResult } from '../../../src/environment/host.ts'
 import { noSignal, Trial } from '../trial.ts'
 import { until } from '../until.ts'
@@ -77,29 +71,7 @@ function counted(script: string, more: Partial<JobRequest> = {}): JobRequest {
 }
 const runs = (): readonly string[] => textOf(join(trial.directory, 'ran')).split('\n').filter(Boolean)
 
-async function submitAll(requests: readonly JobRequest[]): Promise<readonly JobHandle[]> {
-  const outcomes = await trial.environment.submit(requests, noSignal)
-  return requests.map(({ id }) => handleIn(outcomes.get(id)))
-}
-
-function handleIn(outcome: SubmitOutcome | undefined): JobHandle {
-  if (outcome?.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(outcome)}`)
-  return outcome.handle
-}
-
-async function waitForAll(handles: readonly JobHandle[]): Promise<readonly Observation[]> {
-  let last: readonly Observation[] = []
-  return until(
-    'all jobs are over',
-    async () => {
-      const found = await trial.environment.observe(handles, noSignal)
-      last = handles.flatMap(({ id }) => found.get(id) ?? [])
-      return last.some(({ kind }) => kind === 'queued' || kind === 'running') ? undefined : last
-    },
-    () => last,
-    90_000,
-  )
-}
+const waitForAll = (handles: readonly JobHandle[]) => trial.waitForAll(handles, 90_000)
 
 /** Who ran a job, by its files. */
 function pilotOf({ id, state: { key } }: JobHandle): string | undefined {
@@ -113,7 +85,7 @@ describe('pilots', { timeout: 120_000 }, () => {
   test('200 jobs cost no more places in the queue than there are pilots, and end when nothing comes', async () => {
     await use()
     const requests = Array.from({ length: 200 }, () => counted('exit 0'))
-    const handles = await submitAll(requests)
+    const handles = await trial.submitAll(requests)
     for (const end of await waitForAll(handles)) expect(end).toMatchObject(good)
     expect([...runs()].sort()).toEqual(requests.map(({ id }) => id).sort())
     expect(submissions()).toBeLessThanOrEqual(2)
@@ -123,9 +95,9 @@ describe('pilots', { timeout: 120_000 }, () => {
   test('there are no more of them than the jobs need, nor more than allowed', async () => {
     await use()
     set('hold')
-    await submitAll([trial.shell('exit 0')])
+    await trial.submitAll([trial.shell('exit 0')])
     expect(alive()).toHaveLength(1)
-    const handles = await submitAll(Array.from({ length: 20 }, () => trial.shell('exit 0')))
+    const handles = await trial.submitAll(Array.from({ length: 20 }, () => trial.shell('exit 0')))
     expect(alive()).toHaveLength(2)
     await trial.environment.observe(handles, noSignal)
     expect(alive()).toHaveLength(2)
@@ -135,7 +107,7 @@ describe('pilots', { timeout: 120_000 }, () => {
     'a pilot ends in the middle by %s: its jobs have not ended by themselves, the others run elsewhere, each once',
     async (verb) => {
       await use({ count: 1 })
-      const handles = await submitAll([
+      const handles = await trial.submitAll([
         ...Array.from({ length: 2 }, () => counted('exec sleep 600')),
         ...Array.from({ length: 10 }, () => counted('exit 0')),
       ])
@@ -157,7 +129,7 @@ describe('pilots', { timeout: 120_000 }, () => {
     // Of 12 s, 1 s is for the end of jobs and 1 s for the pilot's own end.
     await use({ count: 1, slots: 1, time: 12_000 })
     const long = { resources: { wallTimeMs: 8000 } }
-    const handles = await submitAll([
+    const handles = await trial.submitAll([
       counted('sleep 3', long),
       counted('sleep 3', long),
       counted('exit 0', { resources: { wallTimeMs: 1000 } }),
@@ -174,7 +146,7 @@ describe('pilots', { timeout: 120_000 }, () => {
     const requests = Array.from({ length: 40 }, () =>
       counted('sleep 0.8', { resources: { wallTimeMs: 3000 } }),
     )
-    const handles = await submitAll(requests)
+    const handles = await trial.submitAll(requests)
     for (const end of await waitForAll(handles)) expect(end).toMatchObject(good)
     expect([...runs()].sort()).toEqual(requests.map(({ id }) => id).sort())
     expect(new Set(handles.map(pilotOf)).size).toBeGreaterThan(2)
@@ -259,7 +231,7 @@ describe('pilots', { timeout: 120_000 }, () => {
   test('the next life of the server follows pilots and jobs, and submits no more than are missing', async () => {
     await use({ count: 1, slots: 1, idleMs: 3000 })
     const mark = join(trial.directory, 'mark')
-    const handles = await submitAll([
+    const handles = await trial.submitAll([
       counted(`while [ ! -e ${mark} ]; do sleep 0.05; done`),
       ...Array.from({ length: 5 }, () => counted('exit 4')),
     ])
