@@ -187,8 +187,15 @@ test('there is one runner however many are asked for, and each job runs once', a
   const mark = join(directory, 'mark')
   const jobs = Array.from({ length: 20 }, () => job(`echo x >>${mark}`))
   await Promise.all([hand(opened, jobs), opened.runner.ensure(signal), opened.runner.ensure(signal)])
-  await hand(opened, jobs)
   await ends(opened, jobs)
+  // Files of a job are replaced one by one: sent again just when it begins, it might not find its command.
+  await hand(opened, jobs)
+  await until(
+    'the second list is read',
+    () => (readdirSync(join(directory, 'host/runners/trial/inbox')).length === 0 ? true : undefined),
+    undefined,
+    patienceMs,
+  )
   await Promise.all(Array.from({ length: 5 }, () => opened.runner.ensure(signal)))
   expect(readFileSync(mark, 'utf8')).toBe('x\n'.repeat(20))
 })
