@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
@@ -53,6 +53,15 @@ const command = (...argv: readonly string[]) => runCommand(argv, { variables: sl
 
 async function stateOf(nativeId: string): Promise<string> {
   return (await command('squeue', '-h', '-t', 'all', '-o', '%T', '-j', nativeId)).trim()
+}
+
+/** A job that sleeps, and has begun to: Slurm calls a job running before it has any process. */
+async function submitBegun(): Promise<JobHandle> {
+  const mark = join(trial.directory, 'begun')
+  const handle = await trial.submit(trial.shell(`: > ${mark}; exec sleep 600`))
+  await until('the job has begun', () => (existsSync(mark) ? true : undefined), undefined, 40_000)
+  await trial.waitForRunning(handle)
+  return handle
 }
 
 beforeEach(() => {
@@ -144,8 +153,7 @@ describeWith('slurm', 'when Slurm fails', () => {
 
   test('all processes of a job are killed: it left no exit file, and is not taken for a success', async () => {
     await use()
-    const handle = await trial.submit(trial.shell('exec sleep 600'))
-    await trial.waitForRunning(handle)
+    const handle = await submitBegun()
     expect(await slurm.signalJob(handle.nativeId, 'SIGKILL')).toBeGreaterThan(0)
     expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'stopped' })
   }, 60_000)
@@ -284,8 +292,7 @@ describeWith('accounting', 'what Slurm remembers', () => {
 
   test('a job that was killed and forgotten is explained by the accounting', async () => {
     await use({ account: 'physics' })
-    const handle = await trial.submit(trial.shell('exec sleep 600'))
-    await trial.waitForRunning(handle)
+    const handle = await submitBegun()
     expect(await slurm.signalJob(handle.nativeId, 'SIGKILL')).toBeGreaterThan(0)
     await forgotten(handle)
     expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'stopped', cause: 'signal' })
@@ -349,8 +356,7 @@ describeWith('slurm', 'a Slurm that forgets and has no accounting', () => {
 
   test('a job that was killed and forgotten is lost, and never a success', async () => {
     await use()
-    const handle = await trial.submit(trial.shell('exec sleep 600'))
-    await trial.waitForRunning(handle)
+    const handle = await submitBegun()
     expect(await slurm.signalJob(handle.nativeId, 'SIGKILL')).toBeGreaterThan(0)
     await forgotten(handle)
     expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'lost' })

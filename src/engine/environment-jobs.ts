@@ -40,6 +40,8 @@ export class EnvironmentJobs {
   readonly #live = new Map<JobId, EnvironmentJob>()
   readonly #callTimes: CallTimes
   readonly #stored: StoredAttempts
+  /** Ends that are being written down. */
+  readonly #endings = new Set<Promise<void>>()
   #attemptsOver: (() => void) | undefined
 
   constructor(run: Run) {
@@ -205,8 +207,26 @@ export class EnvironmentJobs {
     this.#run.moves.running(attempt.jobs, attempt.environment, countOf(attempt.capsule, attempt.jobs))
   }
 
-  async #ended(attempt: EnvironmentJob, ending: AttemptEnding): Promise<void> {
-    if (!this.#live.has(attempt.id)) return
+  /** Resolves when every end that has come is written down or left to the next life of the server. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#endings)
+  }
+
+  async #ended(attempt: EnvironmentJob, ending: AttemptEnding): Promise<boolean> {
+    if (!this.#live.has(attempt.id)) return true
+    // The run takes nothing more, and what outlives the server tells its end again.
+    if (this.#run.isSuspended && this.#outlivesServer(attempt)) return false
+    const taking = this.#takeEnd(attempt, ending)
+    this.#endings.add(taking)
+    try {
+      await taking
+    } finally {
+      this.#endings.delete(taking)
+    }
+    return true
+  }
+
+  async #takeEnd(attempt: EnvironmentJob, ending: AttemptEnding): Promise<void> {
     if (ending.kind === 'given-back') this.#giveBack(attempt, ending.message)
     else await this.#close(attempt, ending)
     this.#live.delete(attempt.id)

@@ -144,6 +144,11 @@ export class Run {
     return this.#ending !== undefined
   }
 
+  /** Whether it goes on in the next life of the server. */
+  get isSuspended(): boolean {
+    return this.#ending?.kind === 'suspended'
+  }
+
   /** Jobs that have been made and have not ended, by id. */
   get live(): readonly Job[] {
     return [...this.#live].sort((a, b) => a.id - b.id)
@@ -437,7 +442,8 @@ export class Run {
         if (source !== undefined) tracker.remove(source)
       }
       await this.#functions.stop()
-      if (ending.kind !== 'suspended') await this.#environmentJobs.end()
+      if (ending.kind === 'suspended') await this.#environmentJobs.settled()
+      else await this.#environmentJobs.end()
       await Promise.allSettled([...this.#background].filter((work) => work !== finishing))
       this.#isOver = true
       if (ending.kind !== 'suspended')

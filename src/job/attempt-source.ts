@@ -11,8 +11,11 @@ export interface Attempt {
   /** Called before the environment is asked. What must survive a crash is committed when it resolves. */
   submitting(): Promise<void>
   moved(state: AttemptState, handle: JobHandle | undefined): void
-  /** The last call. Files in `directory` belong to the listener when it is made. */
-  ended(ending: AttemptEnding): Promise<void>
+  /**
+   * The last call. Files in `directory` belong to the listener when it is made. False leaves the end to the next life of
+   * the server: then what the attempt has left stays where it is.
+   */
+  ended(ending: AttemptEnding): Promise<boolean>
 }
 
 export type AttemptEnding =

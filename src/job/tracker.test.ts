@@ -57,7 +57,10 @@ describe('a tracker', () => {
         isMovable: false,
         submitting: async () => undefined,
         moved: (state) => states.push(`${id} ${state}`),
-        ended: async (ending) => void endings.set(id, ending),
+        ended: async (ending) => {
+          endings.set(id, ending)
+          return true
+        },
       }
     }
     const source: AttemptSource = {

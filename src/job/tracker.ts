@@ -387,8 +387,9 @@ export class EnvironmentTracker {
     this.#tracked.delete(tracked.attempt.request.id)
     this.wake()
     // What the listener keeps is safe before anything is deleted.
-    await tracked.attempt.ended(ending)
-    if (tracked.handle !== undefined) await this.environment.release([tracked.handle], this.#stop.signal)
+    const isTaken = await tracked.attempt.ended(ending)
+    if (isTaken && tracked.handle !== undefined)
+      await this.environment.release([tracked.handle], this.#stop.signal)
   }
 
   #move(tracked: Tracked, event: AttemptEvent): boolean {

@@ -88,7 +88,7 @@ async function runMolehill(
         if (ending.kind === 'exited' && ending.exitCode === 0) good += 1
         ended += 1
         if (ended === count) all.resolve()
-        return Promise.resolve()
+        return Promise.resolve(true)
       },
     }
   })
