@@ -1,7 +1,5 @@
-import { expect, test } from 'vitest'
-import { accountName } from './account.ts'
+import { expect, test, vi } from 'vitest'
 import { describeWith, whyAbsent } from './present.ts'
-import { runCommand } from './run-command.ts'
 
 describeWith('sshd', 'the presence of daemons', () => {
   test('a program that is missing is named, and what installs it', () => {
@@ -11,12 +9,13 @@ describeWith('sshd', 'the presence of daemons', () => {
     expect(whyAbsent('sshd')).toBeUndefined()
   })
 
-  test('who is not root is told so', async () => {
-    const program = `
-      import { whyAbsent } from ${JSON.stringify(import.meta.resolve('./absence.ts'))}
-      console.log(whyAbsent('sshd'))`
-    const as = ['setpriv', '--reuid', accountName, '--clear-groups']
-    const node = [process.execPath, '--input-type=module', '--eval', program]
-    expect(await runCommand([...as, ...node])).toBe('needs root\n')
+  test('who is not root is told so', () => {
+    // As another user Node itself might lie in a directory that is closed.
+    const asked = vi.spyOn(process, 'getuid').mockReturnValue(65_534)
+    try {
+      expect(whyAbsent('sshd')).toBe('needs root')
+    } finally {
+      asked.mockRestore()
+    }
   })
 })
