@@ -59,6 +59,18 @@ describe('the exit file of a job counts', () => {
     expect(judged(exited(143), { listing: { kind: 'ended' } }).observation).toMatchObject({ exitCode: 143 })
     expect(judged(exited(3), { listing: late }).observation).toMatchObject({ exitCode: 3 })
   })
+
+  test('and 143 of a job that the scheduler still lists as running waits for its word, for a while', () => {
+    const listing = { kind: 'running' } as const
+    expect(judged(exited(143), { listing })).toMatchObject({
+      observation: { kind: 'running' },
+      isMissing: true,
+    })
+    expect(judged(exited(143), { listing, missingMs: 3_600_000 }).observation).toMatchObject({
+      exitCode: 143,
+    })
+    expect(judged(exited(3), { listing }).observation).toMatchObject({ exitCode: 3 })
+  })
 })
 
 describe('a signal is explained by the scheduler', () => {

@@ -49,10 +49,13 @@ function judgeEnded(evidence: Evidence, mark: Extract<JobMark, { kind: 'ended' }
   const { end, host } = mark
   if (mark.isCancelled) return certain(cancelled)
   const word = wordOf(evidence)
+  const mayHearMore = evidence.listing?.kind === 'running' || (word === undefined && evidence.mayBeAccounted)
+  const isOpen = mayHearMore && evidence.missingMs < evidence.limits.causeGraceMs
   if (end.kind === 'exited') {
     // What a shell says of its child that was ended by SIGKILL or SIGTERM: of a job that the scheduler stopped.
     const isOfSignal = end.exitCode === 137 || end.exitCode === 143
     if (isOfSignal && word?.kind === 'stopped' && isCause(word.cause)) return certain(word)
+    if (isOfSignal && isOpen) return { observation: running(host), isMissing: true }
     return certain({ kind: 'exited', exitCode: end.exitCode, ...(host !== undefined && { host }) })
   }
   if (end.kind === 'timeout')
@@ -61,9 +64,7 @@ function judgeEnded(evidence: Evidence, mark: Extract<JobMark, { kind: 'ended' }
     return certain({ kind: 'stopped', cause: 'node-failure', message: end.message })
   if (end.kind === 'failed') return certain({ kind: 'stopped', cause: 'unknown', message: end.message })
   if (word?.kind === 'stopped' && isCause(word.cause)) return certain(word)
-  const mayHearMore = evidence.listing?.kind === 'running' || (word === undefined && evidence.mayBeAccounted)
-  if (mayHearMore && evidence.missingMs < evidence.limits.causeGraceMs)
-    return { observation: running(host), isMissing: true }
+  if (isOpen) return { observation: running(host), isMissing: true }
   return certain({
     kind: 'stopped',
     cause: 'signal',

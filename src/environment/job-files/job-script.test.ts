@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   existsSync,
   mkdirSync,
@@ -65,6 +66,19 @@ function run(number = 0): { status: number | null; stderr: string } {
 }
 
 const endOf = (place: string): JobEnd | undefined => readEnd(readFileSync(join(place, 'exit'), 'utf8'))
+
+function signalIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}
+
+function readPid(path: string): number | undefined {
+  const pid = existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0
+  return pid > 0 ? pid : undefined
+}
 
 describe('how a job ended is told', () => {
   test.each([0, 1, 7, 99, 100, 127, 128, 129, 130, 137, 141, 143, 255])('by exit code %i', (code) => {
@@ -169,6 +183,36 @@ test('processes that outlive the job are ended with it', async () => {
   run()
   expect(endOf(place)).toEqual({ kind: 'exited', exitCode: 0 })
   await untilNoProcessWith(`outlives-${process.pid}`)
+})
+
+test.each([
+  ['the script alone', ['script']],
+  ['the script, then the job', ['script', 'job']],
+  ['the job, then the script', ['job', 'script']],
+] as const)('a signal to %s is told as what ended the job', async (_, order) => {
+  for (let count = 0; count < 10; count += 1) {
+    rmSync(join(directory, 'jobs'), { recursive: true, force: true })
+    const place = prepare('first', sh('echo $$ > ready; exec sleep 600'))
+    const child = spawn('bash', [script], { stdio: 'ignore', detached: true })
+    const ended = once(child, 'exit')
+    const pid = await until('it runs', () => readPid(join(place, 'work/ready')))
+    for (const target of order) signalIfThere(target === 'job' ? pid : child.pid!)
+    await ended
+    expect(endOf(place)).toEqual({ kind: 'signalled', signal: 15 })
+  }
+})
+
+test('a job that is cancelled while its process is made does not start', async () => {
+  const place = prepare('first', sh('echo x > ../ran'))
+  // Whoever opens a pipe to write waits until somebody reads it.
+  spawnSync('mkfifo', [join(place, 'stdout')])
+  const child = spawn('bash', [script], { stdio: 'ignore', detached: true })
+  const ended = once(child, 'exit')
+  await until('it has begun', () => (existsSync(join(place, 'started')) ? true : undefined))
+  writeFileSync(join(place, 'cancelled'), '')
+  readFileSync(join(place, 'stdout'))
+  await ended
+  expect(existsSync(join(place, 'ran'))).toBe(false)
 })
 
 test('a signal to the script goes to the job, and its end is still told', async () => {

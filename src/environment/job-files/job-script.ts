@@ -34,10 +34,14 @@ export function commandText(request: JobRequest, prologue: readonly string[] = [
  * `molehill_directory`, the job's directory; `molehill_id`; and, where it may not run for ever, `molehill_seconds`.
  *
  * A job runs once: the file `started` is made by whoever comes first, so a scheduler that runs a script again, or has
- * got it twice, does no harm. Text that bash adds to it tells a signal from an exit code above 128. The file `exit` is
- * written as the last act, in one go: what does not end with a line break is not whole, and a program to rename it would
- * cost as much as the shell itself. The text ends the shell with code 0 whatever the job did: to some schedulers other codes
- * are wishes (99 and 100 in SGE). After the time in seconds the job gets SIGTERM, and SIGKILL `stopGraceMs` later.
+ * got it twice, does no harm. The file `exit` is written as the last act of a keeper, in one go: what does not end with a
+ * line break is not whole, and a program to rename it would cost as much as the shell itself. The text ends the shell
+ * with code 0 whatever the job did: to some schedulers other codes are wishes (99 and 100 in SGE). After the time in
+ * seconds the job gets SIGTERM, and SIGKILL `stopGraceMs` later.
+ *
+ * The keeper, the parent of the job, ignores signals: bash that is interrupted while it waits may lose how its child
+ * ended. The shell that the scheduler knows passes signals on to the group of both. What bash with job control says of
+ * its child goes to `started`, and tells a signal from an exit code above 128.
  */
 export function runJobText(stopGraceMs: number): string {
   return `molehill_end() { printf '%s\\n' "$*" >|"$molehill_directory/exit"; }
@@ -49,43 +53,42 @@ cd -- "$molehill_directory/work" 2>/dev/null || { molehill_end "failed The direc
 exec 2>>"$molehill_directory/started"
 molehill_job() {
   trap - TERM INT HUP USR1 USR2 XCPU
+  # A scheduler that ends processes one by one may miss one that is just being made.
+  [[ -e $molehill_directory/cancelled ]] && exit 143
   unset OLDPWD
   export MOLEHILL_JOB_ID=$molehill_id MOLEHILL_JOB_DIRECTORY=$molehill_directory/work
   . "$molehill_directory/command"
 }
 molehill_watch() {
-  trap - TERM INT HUP USR1 USR2 XCPU
   sleep "$molehill_seconds"
   : >|"$molehill_directory/late"
-  kill -TERM -- "-$molehill_child"
+  kill -TERM -- "-$molehill_group"
   sleep ${stopGraceMs / 1000}
-  kill -KILL -- "-$molehill_child"
+  molehill_end timeout
+  kill -KILL -- "-$molehill_group"
 }
-molehill_wait() {
+molehill_keep() {
+  trap '' TERM INT HUP USR1 USR2 XCPU
+  set +m
+  molehill_group=$BASHPID
+  molehill_job </dev/null >|../stdout 2>|../stderr & molehill_child=$!
+  if [[ $molehill_seconds ]]; then molehill_watch </dev/null >/dev/null 2>&1 & fi
+  # From here on bash tells of signals; before, it would have given the job a group of its own.
+  set -m
   wait "$molehill_child"
   molehill_code=$?
-  while (( molehill_code > 128 )); do
-    molehill_last=$molehill_code molehill_gone=1
-    if kill -0 "$molehill_child"; then
-      molehill_gone=
-      if (( BASH_VERSINFO[0] >= 5 )); then wait -f "$molehill_child"; else sleep 1; fi
-    fi 2>/dev/null
-    wait "$molehill_child" 2>/dev/null
-    molehill_code=$?
-    if [[ $molehill_gone ]] && (( molehill_code == molehill_last )); then break; fi
-  done
+  mapfile -t molehill_notes <"$molehill_directory/started"
+  if [[ ! -e $molehill_directory/stderr ]]; then molehill_end "failed Its logs could not be made: \${molehill_notes[*]:1}"
+  elif [[ -e $molehill_directory/late ]]; then molehill_end timeout
+  elif (( molehill_code > 128 && \${#molehill_notes[@]} > 1 )); then molehill_end "signal $(( molehill_code - 128 ))"
+  else molehill_end "exited $molehill_code"; fi
 }
-molehill_pass() { [[ $molehill_child ]] && kill "-$1" -- "-$molehill_child" 2>/dev/null; }
-molehill_child=
+molehill_pass() { [[ $! ]] && kill "-$1" -- "-$!" 2>/dev/null; }
 for molehill_signal in TERM INT HUP USR1 USR2 XCPU; do trap "molehill_pass $molehill_signal" "$molehill_signal"; done
 set -m
-molehill_job </dev/null >|../stdout 2>|../stderr & molehill_child=$!; if [[ $molehill_seconds ]]; then molehill_watch </dev/null >/dev/null 2>&1 & molehill_watcher=$!; fi; molehill_wait
-mapfile -t molehill_notes <"$molehill_directory/started"
-kill -KILL -- "-$molehill_child" \${molehill_watcher:+"-$molehill_watcher"} 2>/dev/null
-if [[ ! -e $molehill_directory/stderr ]]; then molehill_end "failed Its logs could not be made: \${molehill_notes[*]:1}"
-elif [[ -e $molehill_directory/late ]]; then molehill_end timeout
-elif (( molehill_code > 128 && \${#molehill_notes[@]} > 1 )); then molehill_end "signal $(( molehill_code - 128 ))"
-else molehill_end "exited $molehill_code"; fi
+molehill_keep &
+while kill -0 $! 2>/dev/null; do wait $!; done
+kill -KILL -- "-$!" 2>/dev/null
 exit 0
 `
 }
