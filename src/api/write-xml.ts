@@ -94,4 +94,5 @@ function replaceIllegal(text: string): string {
   return text.toWellFormed().replaceAll(illegal, '\uFFFD')
 }
 
+// oxlint-disable-next-line no-control-regex -- finding control characters is what it is for
 const illegal = /[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g

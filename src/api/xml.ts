@@ -107,6 +107,7 @@ const passages = [
   ['<![CDATA[', ']]>'],
 ] as const
 
+// oxlint-disable-next-line no-control-regex -- finding control characters is what it is for
 const illegalCharacter = /[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/
 
 function parseNodes(source: string, depth: number): readonly (XmlElement | string)[] {
