@@ -1,5 +1,6 @@
 /** What a workflow script imports from `molehill`. */
 export * from '../environments/language.ts'
+export { batch } from './workflow/batch.ts'
 export { input, output } from './workflow/description.ts'
 export { copyFile, csv, display, jsonLines } from './workflow/hook.ts'
 export type { Hook } from './workflow/hook.ts'
@@ -13,6 +14,7 @@ export {
   replicate,
   uniform,
   withIndex,
+  zip,
 } from './workflow/sampling.ts'
 export type { Bound, Factor, Sampling } from './workflow/sampling.ts'
 export { keepFile, placeFile, readJson, readStdout, readText } from './workflow/task.ts'

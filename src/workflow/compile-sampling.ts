@@ -23,11 +23,15 @@ export function compileSampling(
         return { kind: 'elements', value: sampling.value.name, of: sampling.items.name }
       checkItems(sampling.items, sampling.value, report)
       return { kind: 'list', value: sampling.value.name, items: sampling.items }
-    case 'cross': {
+    case 'cross':
+    case 'zip': {
+      const { kind } = sampling
+      if (kind === 'zip' && sampling.samplings.length === 0) report('A zip of nothing; expected samplings.')
       const names = sampling.samplings.flatMap((factor) => samplingWrites(factor)).map(({ name }) => name)
       const twice = names.find((name, index) => names.indexOf(name) !== index)
-      if (twice !== undefined) report(`A cross product samples ${twice} twice.`)
-      return { kind: 'cross', samplings: sampling.samplings.map((factor) => compileSampling(factor, report)) }
+      if (twice !== undefined)
+        report(`${kind === 'cross' ? 'A cross product' : 'A zip'} samples ${twice} twice.`)
+      return { kind, samplings: sampling.samplings.map((factor) => compileSampling(factor, report)) }
     }
     case 'uniform':
     case 'lhs': {
@@ -75,6 +79,7 @@ export function samplingReads(sampling: Sampling): Value[] {
     case 'list':
       return isValue(sampling.items) ? [sampling.items] : []
     case 'cross':
+    case 'zip':
       return sampling.samplings.flatMap((factor) => samplingReads(factor))
     case 'uniform':
     case 'lhs':
@@ -94,6 +99,7 @@ export function samplingReads(sampling: Sampling): Value[] {
 export function samplingWrites(sampling: Sampling): Value[] {
   switch (sampling.kind) {
     case 'cross':
+    case 'zip':
       return sampling.samplings.flatMap((factor) => samplingWrites(factor))
     case 'uniform':
     case 'lhs':

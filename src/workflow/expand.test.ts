@@ -43,6 +43,18 @@ describe('samplings', () => {
     ])
   })
 
+  it('join the samples of a zip one by one, and refuse unequal numbers of them', () => {
+    const letters: PlanSampling = { kind: 'list', value: 'letter', items: ['a', 'b'] }
+    const numbers: PlanSampling = { kind: 'elements', value: 'n', of: 'n' }
+    expect(all({ kind: 'zip', samplings: [letters, numbers] }, { n: [1, 2] })).toEqual([
+      { letter: 'a', n: 1 },
+      { letter: 'b', n: 2 },
+    ])
+    expect(() => all({ kind: 'zip', samplings: [letters, numbers] }, { n: [1] })).toThrow(
+      'A zip joins 2 and 1 samples; expected equally many of each.',
+    )
+  })
+
   it('hit every part of every interval once in a Latin hypercube', () => {
     const factor = (value: string) => ({ value, integer: false, low: 10, high: 20 })
     const design: PlanSampling = { kind: 'lhs', factors: [factor('x'), factor('y')], samples: 97, seed: 5 }

@@ -21,6 +21,7 @@ export function listingsOf(sampling: PlanSampling): readonly { directory: string
     case 'files':
       return [{ directory: sampling.directory, pattern: sampling.pattern }]
     case 'cross':
+    case 'zip':
       return sampling.samplings.flatMap((factor) => listingsOf(factor))
     case 'index':
       return listingsOf(sampling.sampling)
@@ -63,6 +64,8 @@ function open(sampling: PlanSampling, context: Context, nextListing: () => reado
     }
     case 'cross':
       return openCross(sampling.samplings.map((factor) => open(factor, context, nextListing)))
+    case 'zip':
+      return openZip(sampling.samplings.map((each) => open(each, context, nextListing)))
     case 'uniform':
     case 'lhs':
       return openDesign(sampling, context)
@@ -113,6 +116,14 @@ function openCross(factors: readonly Samples[]): Samples {
       return sample
     },
   }
+}
+
+function openZip(all: readonly Samples[]): Samples {
+  const sizes = all.map((each) => each.size)
+  const [size = 0] = sizes
+  if (sizes.some((each) => each !== size))
+    throw new SamplingError(`A zip joins ${sizes.join(' and ')} samples; expected equally many of each.`)
+  return { size, at: (index) => Object.assign({}, ...all.map((each) => each.at(index))) as Context }
 }
 
 function openDesign(sampling: PlanSampling & { kind: 'uniform' | 'lhs' }, context: Context): Samples {

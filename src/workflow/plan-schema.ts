@@ -104,6 +104,12 @@ const sampling: z.ZodType<PlanSampling> = z.discriminatedUnion('kind', [
       return z.array(sampling)
     },
   }),
+  z.strictObject({
+    kind: z.literal('zip'),
+    get samplings() {
+      return z.array(sampling)
+    },
+  }),
   z.strictObject({ kind: z.literal('uniform'), ...design }),
   z.strictObject({ kind: z.literal('lhs'), ...design }),
   z.strictObject({ kind: z.literal('files'), value: z.string(), directory: z.string(), pattern: z.string() }),

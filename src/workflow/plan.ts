@@ -176,7 +176,7 @@ export type PlanSampling =
     }
   | { readonly kind: 'list'; readonly value: string; readonly items: readonly Json[] }
   | { readonly kind: 'elements'; readonly value: string; readonly of: string }
-  | { readonly kind: 'cross'; readonly samplings: readonly PlanSampling[] }
+  | { readonly kind: 'cross' | 'zip'; readonly samplings: readonly PlanSampling[] }
   | {
       readonly kind: 'uniform' | 'lhs'
       readonly factors: readonly PlanFactor[]

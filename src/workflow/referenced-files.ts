@@ -60,6 +60,7 @@ function sampledDirectories(sampling: PlanSampling): { directory: string; value:
     case 'files':
       return [sampling]
     case 'cross':
+    case 'zip':
       return sampling.samplings.flatMap((each) => sampledDirectories(each))
     case 'index':
       return sampledDirectories(sampling.sampling)

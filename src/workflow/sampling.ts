@@ -15,7 +15,7 @@ export type Sampling = { readonly location: SourceLocation | undefined } & (
       readonly value: Value
       readonly items: readonly Json[] | Value<string, unknown[]>
     }
-  | { readonly kind: 'cross'; readonly samplings: readonly Sampling[] }
+  | { readonly kind: 'cross' | 'zip'; readonly samplings: readonly Sampling[] }
   | {
       readonly kind: 'uniform' | 'lhs'
       readonly factors: readonly Factor[]
@@ -69,6 +69,11 @@ export function list<T>(value: Value<string, T>, items: readonly T[] | Value<str
 /** All combinations; the last sampling varies fastest. */
 export function cross(...samplings: readonly Sampling[]): Sampling {
   return { kind: 'cross', samplings, location: locateCaller() }
+}
+
+/** The first samples of all together, then the second ones, and so on. All have to bring equally many. */
+export function zip(...samplings: readonly Sampling[]): Sampling {
+  return { kind: 'zip', samplings, location: locateCaller() }
 }
 
 /** A dimension of `uniform` or `lhs`: numbers from `low` up to `high`; whole numbers, both included, for an integer. */
