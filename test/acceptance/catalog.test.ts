@@ -104,6 +104,7 @@ describe('a workflow of the catalog', { timeout: longMs }, () => {
       'forest-fire shipped',
       'influenza shipped',
       'measure installed',
+      'source-finder shipped',
       'word-count shipped',
     ])
     expect(await post('/describe', { workflow: 'measure' })).toMatchObject({

@@ -78,7 +78,7 @@ function findXmlFaults(xml: string): string[] {
 describe('the ready workflows', () => {
   it('come complete: every one has a script and a README, and is tested here', async () => {
     const names = (await readdir(workflows)).sort()
-    expect(names).toEqual(['forest-fire', 'influenza', 'word-count'])
+    expect(names).toEqual(['forest-fire', 'influenza', 'source-finder', 'word-count'])
     for (const name of names)
       expect(await readdir(join(workflows, name))).toEqual(
         expect.arrayContaining(['README.md', 'expected', 'workflow.ts']),
