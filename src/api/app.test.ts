@@ -59,7 +59,7 @@ test('problems are problem+json with the message of OpenMOLE', async () => {
     type: '/#execution-unknown',
     title: 'The execution is not known',
     status: 417,
-    detail: 'There is no execution none.',
+    detail: 'Execution not found',
     message: 'Execution not found',
     code: 'execution-unknown',
     requestId: 'request-1',

@@ -19,6 +19,8 @@ async function withExecution(): Promise<Server> {
     state: {
       id: 'id-1',
       name: '',
+      owner: '',
+      labels: {},
       script: '',
       state: 'running',
       isCancelled: false,

@@ -31,7 +31,10 @@ export interface Executions {
   cancel(id: string): Promise<void>
   /** Cancels an execution and deletes all of it. */
   remove(id: string): Promise<void>
-  list(): readonly ExecutionSummary[]
+  /** What is kept of an execution, from memory. Throws Problem execution-unknown. */
+  summary(id: string): ExecutionSummary
+  /** In the order in which they were started. Looks only at those that have the owner and the labels asked for. */
+  list(query?: ExecutionQuery): readonly ExecutionSummary[]
   /** How many executions wait for others to end. */
   readonly queueLength: number
   /** The places where jobs run. */
@@ -50,9 +53,13 @@ export type StartRequest = {
   readonly environment?: string
   /** What a described workflow is started with, by name; files as paths in the work directory. */
   readonly inputs?: Readonly<Record<string, unknown>>
+  /** Name of the user whose it is; without, it is the operator's. */
+  readonly owner?: string
+  /** Kept with the execution, which can be found by them. As in `{'caesar.run': 'r1'}`. */
+  readonly labels?: Readonly<Record<string, string>>
   /**
-   * A key the client chose for this start, and a digest of all it sent. The same again within a day gives the same
-   * execution; the same key with another digest is refused.
+   * A key the client chose for this start, and a digest of all it sent. The same again of the same owner within a day
+   * gives the same execution; the same key with another digest is refused.
    */
   readonly idempotency?: { readonly key: string; readonly digest: string }
 } & (
@@ -96,8 +103,17 @@ export interface ExecutionState extends ExecutionSummary {
   readonly error?: { readonly message: string; readonly stackTrace?: string }
 }
 
+/** Executions that have all of it. */
+export interface ExecutionQuery {
+  readonly owner?: string
+  readonly labels?: Readonly<Record<string, string>>
+}
+
 export interface ExecutionSummary {
   readonly id: string
+  /** Name of the user whose it is; empty for the operator. */
+  readonly owner: string
+  readonly labels: Readonly<Record<string, string>>
   /** Name of the workflow. */
   readonly name: string
   readonly script: string

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { sealSchema } from '../store/checksum.ts'
+import { checksumOf, sealSchema } from '../store/checksum.ts'
 import { DatabaseWriter } from '../store/database.ts'
-import { journalSchema, journalVersion } from '../store/journal-schema.ts'
+import { indexVersion, journalSchema, journalVersion, type Write } from '../store/journal-schema.ts'
+import type { ExecutionQuery } from './contract.ts'
 import { entryFacts, ExecutionIndex, type IndexEntry } from './execution-index.ts'
 
 let directory: string
@@ -26,11 +27,11 @@ const open = async (): Promise<ExecutionIndex> =>
 
 it('refuses the index of another version, says what to do, and leaves it as it is', async () => {
   await (await open()).close()
-  changeVersion(join(directory, 'molehill.db'), journalVersion + 1)
+  changeVersion(join(directory, 'molehill.db'), indexVersion + 1)
   await expect(open()).rejects.toMatchObject({
     code: 'configuration-invalid',
     message: expect.stringMatching(
-      new RegExp(`molehill\\.db has version ${journalVersion + 1}, expected ${journalVersion}`),
+      new RegExp(`molehill\\.db has version ${indexVersion + 1}, expected ${indexVersion}`),
     ),
     hint: expect.stringContaining('--data-directory'),
   })
@@ -62,9 +63,84 @@ it('knows all executions after a loss of the index, also when making it anew was
   expect((await open()).list()).toHaveLength(3)
 })
 
-async function writeJournal(id: string): Promise<void> {
-  const entry: IndexEntry = {
+it('finds executions by owner and labels, also when it is opened again and when it is made anew', async () => {
+  const index = await open()
+  for (const [id, owner, labels] of [
+    ['a', 'ann', { batch: '1', run: 'x' }],
+    ['b', 'bob', { batch: '1', run: 'x' }],
+    ['c', 'ann', { batch: '1' }],
+    ['d', '', { batch: '2' }],
+  ] as const) {
+    await writeJournal(id, { owner, labels })
+    await index.put(entryOf(id, { owner, labels }))
+  }
+  const expectFound = (opened: ExecutionIndex): void => {
+    const found = (query: ExecutionQuery) =>
+      opened
+        .list(query)
+        .map(({ id }) => id)
+        .toSorted()
+        .join('')
+    expect(found({ owner: 'ann' })).toBe('ac')
+    expect(found({ owner: 'ann', labels: { batch: '1', run: 'x' } })).toBe('a')
+    expect(found({ labels: { batch: '1' } })).toBe('abc')
+    expect(found({ owner: '' })).toBe('d')
+    expect(found({ owner: 'bob', labels: { batch: '2' } })).toBe('')
+    expect(found({})).toBe('abcd')
+    expect(opened.get('a')).toMatchObject({ owner: 'ann', labels: { batch: '1', run: 'x' } })
+  }
+  expectFound(index)
+  await index.close()
+  const again = await open()
+  expectFound(again)
+  await again.close()
+  await rm(join(directory, 'molehill.db'))
+  const anew = await open()
+  expectFound(anew)
+  await anew.remove('a')
+  expect(anew.list({ owner: 'ann' }).map(({ id }) => id)).toEqual(['c'])
+  await anew.close()
+})
+
+it("takes over the index and the journals of before there were users: all is the operator's", async () => {
+  const older = new DatabaseSync(join(directory, 'molehill.db'))
+  older.exec(`
+    CREATE TABLE executions (
+      id TEXT PRIMARY KEY, name TEXT NOT NULL, script TEXT NOT NULL, directory TEXT, state TEXT NOT NULL,
+      is_cancelled INTEGER NOT NULL, started_at REAL NOT NULL, ended_at REAL, last TEXT, checksum INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE start_keys (
+      key TEXT PRIMARY KEY, digest TEXT NOT NULL, execution TEXT NOT NULL, time REAL NOT NULL, checksum INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    PRAGMA user_version = 2;`)
+  sealSchema(older)
+  const row = ['a', 'model', 'flow.ts', null, 'finished', 0, 1, 2, '{"id":"a"}'] as const
+  older.prepare('INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)').run(...row, checksumOf(row))
+  const key = ['retry-1', 'digest', 'a', 1000] as const
+  older.prepare('INSERT INTO start_keys VALUES (?, ?, ?, ?, ?)').run(...key, checksumOf(key))
+  older.close()
+  const index = await open()
+  const expected = { id: 'a', owner: '', labels: {}, name: 'model', script: 'flow.ts', endedAt: 2 }
+  expect(index.list()).toMatchObject([expected])
+  expect(index.last('a')).toEqual({ id: 'a' })
+  expect(index.findStart('retry-1', 2000)).toEqual({ digest: 'digest', execution: 'a' })
+  await index.close()
+  expect(warnings).toEqual([])
+
+  // The journals have no owner either.
+  await rm(join(directory, 'molehill.db'))
+  const { owner: _, labels: __, ...before } = entryOf('b')
+  await writeFact('b', ['setFact', 'entry', JSON.stringify(before)])
+  const anew = await open()
+  expect(anew.get('b')).toEqual(entryOf('b'))
+  await anew.close()
+})
+
+function entryOf(id: string, own: Partial<IndexEntry> = {}): IndexEntry {
+  return {
     id,
+    owner: '',
+    labels: {},
     name: 'model',
     script: 'workflow.ts',
     state: 'finished',
@@ -72,11 +148,19 @@ async function writeJournal(id: string): Promise<void> {
     startedAt: 1,
     endedAt: 2,
     directory: null,
+    ...own,
   }
+}
+
+async function writeJournal(id: string, own?: Partial<IndexEntry>): Promise<void> {
+  for (const fact of entryFacts(entryOf(id, own))) await writeFact(id, fact)
+}
+
+async function writeFact(id: string, fact: Write): Promise<void> {
   await mkdir(join(directory, 'executions', id), { recursive: true })
   const path = join(directory, 'executions', id, 'journal.db')
   const journal = await writer.open(path, journalSchema, journalVersion)
-  journal.write(entryFacts(entry))
+  journal.write([fact])
   await journal.flushed()
   await journal.close()
 }

@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { syncDirectory } from '../files/durable-file.ts'
 import { Problem } from '../problem.ts'
-import { findDamageAt, refuseOtherVersion } from '../store/checksum.ts'
+import { findDamageAt, readVersion, refuseOtherVersion } from '../store/checksum.ts'
 import { readerTimeoutMs, type Database, type DatabaseWriter } from '../store/database.ts'
-import { indexSchema, journalVersion, type Write } from '../store/journal-schema.ts'
-import type { ExecutionState, ExecutionSummary } from './contract.ts'
+import { indexSchema, indexVersion, journalVersion, type Write } from '../store/journal-schema.ts'
+import type { ExecutionQuery, ExecutionState, ExecutionSummary } from './contract.ts'
+import { LabelIndex } from './label-index.ts'
+import { copyOlderIndex, olderIndexVersion } from './older-index.ts'
 
 /** What SQLite keeps of one database in WAL mode. */
 const databaseSuffixes = ['', '-wal', '-shm']
@@ -25,12 +27,15 @@ export interface IndexEntry extends ExecutionSummary {
 export class ExecutionIndex {
   readonly #database: Database
   readonly #entries = new Map<string, IndexEntry>()
+  readonly #labels = new LabelIndex()
 
   private constructor(database: Database) {
     this.#database = database
     for (const row of database.reader.prepare('SELECT * FROM executions ORDER BY started_at').all())
-      this.#entries.set(String(row['id']), {
+      this.#keep({
         id: String(row['id']),
+        owner: String(row['owner']),
+        labels: JSON.parse(String(row['labels'])) as ExecutionSummary['labels'],
         name: String(row['name']),
         script: String(row['script']),
         directory: row['directory'] as string | null,
@@ -51,7 +56,8 @@ export class ExecutionIndex {
     warn: (message: string) => void,
   ): Promise<ExecutionIndex> {
     const path = join(dataDirectory, 'molehill.db')
-    refuseOtherVersion(path, journalVersion)
+    const isOlder = existsSync(path) && readVersion(path) === olderIndexVersion
+    if (!isOlder) refuseOtherVersion(path, indexVersion)
     const damage = findDamageAt(path)
     if (damage !== undefined) {
       await setAside(path)
@@ -60,21 +66,23 @@ export class ExecutionIndex {
       )
     }
     const openAt = async (place: string) =>
-      new ExecutionIndex(await writer.open(place, indexSchema, journalVersion))
-    if (!existsSync(path)) {
+      new ExecutionIndex(await writer.open(place, indexSchema, indexVersion))
+    const isThere = existsSync(path)
+    if (!isThere || isOlder) {
       // Under its own name only when it is whole: what the index does not know is cleared away.
       const partial = `${path}.partial`
-      for (const suffix of databaseSuffixes) {
-        await rm(partial + suffix, { force: true })
-        await rm(path + suffix, { force: true })
-      }
+      await removeDatabase(partial)
       const anew = await openAt(partial)
       try {
-        await anew.#rebuild(join(dataDirectory, 'executions'))
+        if (isThere) anew.#database.write(copyOlderIndex(path))
+        else await anew.#rebuild(join(dataDirectory, 'executions'))
+        await anew.#database.flushed()
       } finally {
         await anew.close()
       }
       if (existsSync(`${partial}-wal`)) throw new Problem('disk-full', `${path} cannot be made anew.`)
+      // A log that is left of the older one does not belong to the new one.
+      for (const suffix of databaseSuffixes.slice(1)) await rm(path + suffix, { force: true })
       await rename(partial, path)
       await syncDirectory(dataDirectory)
     }
@@ -88,8 +96,15 @@ export class ExecutionIndex {
     return entry
   }
 
-  list(): readonly IndexEntry[] {
-    return [...this.#entries.values()]
+  list({ owner, labels = {} }: ExecutionQuery = {}): readonly IndexEntry[] {
+    const wanted = Object.entries(labels)
+    if (owner === undefined && wanted.length === 0) return [...this.#entries.values()]
+    return this.#labels.find(owner, wanted).flatMap((id) => this.#entries.get(id) ?? [])
+  }
+
+  #keep(entry: IndexEntry): void {
+    this.#entries.set(entry.id, entry)
+    this.#labels.add(entry)
   }
 
   /** The state with which an execution ended. */
@@ -100,11 +115,13 @@ export class ExecutionIndex {
   }
 
   async put(entry: IndexEntry, last?: ExecutionState, also: readonly Write[] = []): Promise<void> {
-    const { id, name, script, directory, state, isCancelled, startedAt, endedAt } = entry
+    const { id, owner, labels, name, script, directory, state, isCancelled, startedAt, endedAt } = entry
     this.#database.write([
       [
         'putExecution',
         id,
+        owner,
+        JSON.stringify(labels),
         name,
         script,
         directory,
@@ -117,9 +134,9 @@ export class ExecutionIndex {
       ...also,
     ])
     // An end is told only when it is on the disk, with all that is told of it.
-    if (last === undefined) this.#entries.set(id, entry)
+    if (last === undefined) this.#keep(entry)
     await this.#database.flushed()
-    if (last !== undefined) this.#entries.set(id, entry)
+    if (last !== undefined) this.#keep(entry)
   }
 
   /** What a client's key for a start was used for, within the last day. */
@@ -149,7 +166,9 @@ export class ExecutionIndex {
       ['deleteExecution', id],
       ['deleteStartKeys', 0, id],
     ])
+    const entry = this.#entries.get(id)
     this.#entries.delete(id)
+    if (entry !== undefined) this.#labels.remove(entry)
     await this.#database.flushed()
   }
 
@@ -178,8 +197,8 @@ export function entryFacts(entry: IndexEntry, last?: ExecutionState): Write[] {
 
 /** The part of an entry that clients are told. */
 export function summarize(entry: IndexEntry): ExecutionSummary {
-  const { id, name, script, state, isCancelled, startedAt, endedAt } = entry
-  return { id, name, script, state, isCancelled, startedAt, endedAt }
+  const { id, owner, labels, name, script, state, isCancelled, startedAt, endedAt } = entry
+  return { id, owner, labels, name, script, state, isCancelled, startedAt, endedAt }
 }
 
 /** What clients are told of an execution of which nothing is known. */
@@ -188,6 +207,10 @@ export const nothingKnown = {
   capsules: [],
   environments: [],
 } as const
+
+async function removeDatabase(path: string): Promise<void> {
+  for (const suffix of databaseSuffixes) await rm(path + suffix, { force: true })
+}
 
 /** Renames a database and what belongs to it, so that somebody may look at it. */
 export async function setAside(path: string): Promise<void> {
@@ -201,6 +224,8 @@ async function setAsideJournal(id: string, path: string, damage: string): Promis
   await setAside(path)
   const entry: IndexEntry = {
     id,
+    owner: '',
+    labels: {},
     name: 'unknown',
     script: 'unknown',
     state: 'failed',
@@ -212,6 +237,8 @@ async function setAsideJournal(id: string, path: string, damage: string): Promis
   const message = `The journal is damaged (${damage}) and is kept as ${path}.damaged.`
   return { entry, last: { ...nothingKnown, ...entry, error: { message } } }
 }
+
+const operators = { owner: '', labels: {} }
 
 interface KnownExecution {
   readonly entry: IndexEntry
@@ -227,7 +254,8 @@ function readEntry(path: string): KnownExecution | undefined {
     const last = fact.get('last')?.['value']
     if (typeof entry !== 'string') return undefined
     return {
-      entry: JSON.parse(entry) as IndexEntry,
+      // Those of versions without users have neither owner nor labels.
+      entry: { ...operators, ...(JSON.parse(entry) as IndexEntry) },
       last: typeof last === 'string' ? (JSON.parse(last) as ExecutionState) : undefined,
     }
   } finally {

@@ -4,6 +4,7 @@ import { Problem } from '../problem.ts'
 import type { Database } from '../store/database.ts'
 import type {
   ExecutionEvent,
+  ExecutionQuery,
   Explanation,
   ExecutionState,
   ExecutionSummary,
@@ -58,7 +59,13 @@ export class ExecutionReader {
     const active = this.#active.get(id)
     // What is kept at the end tells why as well.
     if (active !== undefined && entry.state === 'running') return describeRun(summarize(entry), active.run)
-    return this.#queue.stateOf(id) ?? this.#index.last(id) ?? { ...nothingKnown, ...summarize(entry) }
+    const { owner, labels } = entry
+    const last = this.#index.last(id)
+    // What was kept before there were users has neither.
+    return (
+      this.#queue.stateOf(id) ??
+      (last === undefined ? { ...nothingKnown, ...summarize(entry) } : { ...last, owner, labels })
+    )
   }
 
   /** What is told of an execution that waits for its turn. */
@@ -129,7 +136,7 @@ export class ExecutionReader {
     return [explainEnded(row)]
   }
 
-  list(): readonly ExecutionSummary[] {
-    return this.#index.list().map((entry) => summarize(entry))
+  list(query?: ExecutionQuery): readonly ExecutionSummary[] {
+    return this.#index.list(query).map((entry) => summarize(entry))
   }
 }

@@ -10,6 +10,7 @@ import { journalSchema, journalVersion } from '../store/journal-schema.ts'
 import type { Plan } from '../workflow/plan.ts'
 import type {
   ExecutionEvent,
+  ExecutionQuery,
   Executions,
   Explanation,
   ExecutionState,
@@ -104,7 +105,8 @@ class Engine implements Executions {
   async start(request: StartRequest): Promise<string> {
     if (this.#isClosing)
       throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds: 10 })
-    return this.#startKeys.once(request.idempotency, async () => this.#startNew(request))
+    const own = ofOwner(request)
+    return this.#startKeys.once(own.idempotency, async () => this.#startNew(own))
   }
 
   async #startNew(request: StartRequest): Promise<string> {
@@ -121,6 +123,8 @@ class Engine implements Executions {
       await snapshotModules(evaluation, workDirectory, join(directory, 'modules'))
       const entry: IndexEntry = {
         id,
+        owner: request.owner ?? '',
+        labels: request.labels ?? {},
         name: plan.name,
         script: plan.script,
         state: 'running',
@@ -307,8 +311,12 @@ class Engine implements Executions {
     return this.#reader.explain(id, job)
   }
 
-  list(): readonly ExecutionSummary[] {
-    return this.#reader.list()
+  summary(id: string): ExecutionSummary {
+    return summarize(this.#index.get(id))
+  }
+
+  list(query?: ExecutionQuery): readonly ExecutionSummary[] {
+    return this.#reader.list(query)
   }
 
   async close(): Promise<void> {
@@ -384,6 +392,13 @@ class Engine implements Executions {
     this.#active.delete(id)
     await journal.close()
   }
+}
+
+/** A start whose key is no other user's: keys have no blanks. */
+function ofOwner(request: StartRequest): StartRequest {
+  const { owner = '', idempotency } = request
+  if (owner === '' || idempotency === undefined) return request
+  return { ...request, idempotency: { ...idempotency, key: `${owner} ${idempotency.key}` } }
 }
 
 /** Whether the server stops while its disk is full. Nobody was told of an end, and the next life comes to it again. */

@@ -8,6 +8,8 @@ test('by the clock, old executions go, uploads are swept, and a full disk is tol
   const told: string[] = []
   const ended = {
     name: 'flow',
+    owner: '',
+    labels: {},
     script: 'flow.ts',
     state: 'finished',
     isCancelled: false,

@@ -4,7 +4,17 @@ import { findExpired, removeExpired } from './retention.ts'
 
 function execution(id: string, endedAt: number | null): ExecutionSummary {
   const state = endedAt === null ? 'running' : 'finished'
-  return { id, name: 'flow', script: 'flow.ts', state, isCancelled: false, startedAt: 0, endedAt }
+  return {
+    id,
+    owner: '',
+    labels: {},
+    name: 'flow',
+    script: 'flow.ts',
+    state,
+    isCancelled: false,
+    startedAt: 0,
+    endedAt,
+  }
 }
 
 const all = [execution('new', 900), execution('old', 100), execution('runs', null), execution('middle', 500)]

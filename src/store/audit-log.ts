@@ -12,6 +12,8 @@ export interface AuditEvent {
   /** What it was done to: the id of an execution, or a path. */
   readonly object?: string | undefined
   readonly tokenId?: string | undefined
+  /** Name of the user; absent for the operator. */
+  readonly user?: string | undefined
   readonly address?: string | undefined
   readonly requestId?: string | undefined
   /** Events of the same kind that were left out before this one. */

@@ -35,7 +35,7 @@ export function refuseOtherVersion(path: string, expected: number): void {
 }
 
 /** Undefined where nothing can be said of the version: the database is new or damaged. */
-function readVersion(path: string): number | string | undefined {
+export function readVersion(path: string): number | string | undefined {
   try {
     using database = new DatabaseSync(path)
     if (!hasTables(database)) return undefined

@@ -88,10 +88,17 @@ export const journalSchema = `
   );
 `
 
-/** The index of all executions: \`molehill.db\` in the data directory. */
+/**
+ * The index of all executions: `molehill.db` in the data directory. Raise the version when a table changes, and let
+ * `src/engine/older-index.ts` read the one before.
+ */
+export const indexVersion = 3
+
 export const indexSchema = `
   CREATE TABLE executions (
     id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    labels TEXT NOT NULL,
     name TEXT NOT NULL,
     script TEXT NOT NULL,
     directory TEXT,
@@ -128,7 +135,7 @@ export const statements = {
   putFault: put('faults', 6),
   trimFaults: { sql: 'DELETE FROM faults WHERE sequence <= ?', isPut: false },
   putEvent: put('events', 4),
-  putExecution: put('executions', 9),
+  putExecution: put('executions', 11),
   putStartKey: put('start_keys', 4),
   deleteStartKeys: { sql: 'DELETE FROM start_keys WHERE time < ? OR execution = ?', isPut: false },
   deleteExecution: { sql: 'DELETE FROM executions WHERE id = ?', isPut: false },

@@ -31,7 +31,7 @@ export function createFakeExecutions(directory: string): FakeExecutions {
   const all = new Map<string, FakeExecution>()
   const find = (id: string): FakeExecution => {
     const execution = all.get(id)
-    if (execution === undefined) throw new Problem('execution-unknown', `There is no execution ${id}.`)
+    if (execution === undefined) throw new Problem('execution-unknown', 'Execution not found')
     return execution
   }
   const receive = async (request: StartRequest): Promise<{ workDirectory: string; name: string }> => {
@@ -56,7 +56,7 @@ export function createFakeExecutions(directory: string): FakeExecutions {
     async start(request) {
       const { workDirectory, name } = await receive(request)
       const id = `id-${all.size + 1}`
-      all.set(id, { workDirectory, output: '', jobs: [], state: newState(id, name, request.script) })
+      all.set(id, { workDirectory, output: '', jobs: [], state: newState(id, name, request) })
       return id
     },
     async validate(request) {
@@ -96,7 +96,12 @@ export function createFakeExecutions(directory: string): FakeExecutions {
     },
     queueLength: 0,
     environments: createFakeEnvironments(),
-    list: (): readonly ExecutionSummary[] => [...all.values()].map(({ state }) => state),
+    summary: (id) => find(id).state,
+    list: ({ owner, labels = {} } = {}): readonly ExecutionSummary[] =>
+      [...all.values()]
+        .map(({ state }) => state)
+        .filter((state) => owner === undefined || state.owner === owner)
+        .filter((state) => Object.entries(labels).every(([name, value]) => state.labels[name] === value)),
     close: () => Promise.resolve(),
   }
 }
@@ -156,11 +161,13 @@ function scriptError(): Error {
   return error
 }
 
-function newState(id: string, name: string, script: string): ExecutionState {
+function newState(id: string, name: string, request: StartRequest): ExecutionState {
   return {
     id,
+    owner: request.owner ?? '',
+    labels: request.labels ?? {},
     name,
-    script,
+    script: request.script,
     state: 'running',
     isCancelled: false,
     startedAt: 1,

@@ -4,7 +4,15 @@ import { createTestApi } from '../../../test/helpers/api-server.ts'
 test('events come as they happen, go on after the last one known, and end when the server stops', async () => {
   await using server = await createTestApi()
   const counts = { ready: 0, running: 0, completed: 0, failed: 0 }
-  const summary = { id: 'id-1', name: '', script: '', state: 'running', isCancelled: false } as const
+  const summary = {
+    id: 'id-1',
+    owner: '',
+    labels: {},
+    name: '',
+    script: '',
+    state: 'running',
+    isCancelled: false,
+  } as const
   server.executions.all.set('id-1', {
     state: { ...summary, startedAt: 0, endedAt: null, counts, capsules: [], environments: [] },
     output: '',

@@ -25,7 +25,15 @@ async function open(options: TestApiOptions = {}): Promise<void> {
   await writeFile(join(work, 'result.csv'), csv)
   await writeFile(join(work, 'results', 'empty'), '')
   await writeFile(join(server.directory, 'secret'), 'secret')
-  const state = { id: 'id-1', name: '', script: '', state: 'finished', isCancelled: false } as const
+  const state = {
+    id: 'id-1',
+    owner: '',
+    labels: {},
+    name: '',
+    script: '',
+    state: 'finished',
+    isCancelled: false,
+  } as const
   const counts = { ready: 0, running: 0, completed: 0, failed: 0 }
   server.executions.all.set('id-1', {
     state: { ...state, startedAt: 0, endedAt: 0, counts, capsules: [], environments: [] },

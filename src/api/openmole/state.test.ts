@@ -6,6 +6,8 @@ import { createFaultPositions } from './fault-positions.ts'
 const running: ExecutionState = {
   id: 'id-1',
   name: 'pi',
+  owner: '',
+  labels: {},
   script: 'pi.ts',
   state: 'running',
   isCancelled: false,
