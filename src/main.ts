@@ -5,6 +5,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { createRequestAudit } from './api/access/audit-requests.ts'
+import { createAuthentication } from './api/access/authentication.ts'
 import { createLogin } from './api/access/login.ts'
 import { obtainPassword } from './api/access/obtain-password.ts'
 import { createPasswordHashing } from './api/access/password.ts'
@@ -355,7 +356,7 @@ async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<A
   const openmole = openmoleDialect({ executions, catalog, login, gzipByDefault: gzipDownloads })
   const operations = operationsDialect({
     version: findInstallation().version,
-    routes: openmole.routes,
+    dialects: [openmole],
     checkReady: () => checkReady(dataDirectory, disk, stopping),
     remarks: isolation.isWeaker ? [isolation.report] : [],
     metrics: {
@@ -374,7 +375,11 @@ async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<A
   })
   return createApi({
     dialects: [openmole, operations],
-    tokens,
+    authentication: createAuthentication({
+      users: { byKey: () => undefined },
+      tokens,
+      wrongTries: createRequestLimiter({ perSecond: 1, burst: 20, elapsedMs }),
+    }),
     uploads,
     limiter: createRequestLimiter({ perSecond: requestsPerSecond, burst: requestBurst, elapsedMs }),
     limits: { uploadBytes, textBytes, idleMs: bodyIdleMs },

@@ -57,24 +57,31 @@ export function createApi(parts: ApiParts): Api {
     if (problem.code === 'internal') report(error, { requestId, what: 'an unexpected error' })
     return tellProblem(problem, requestId)
   }
-  for (const { routes, tellProblem } of dialects)
-    for (const path of new Set(routes.map((route) => route.path))) {
-      const own = routes.filter((route) => route.path === path)
-      api.all(path, async (context) => {
-        context.set('route', path)
+  for (const dialect of dialects)
+    for (const path of new Set(dialect.routes.map((route) => route.path))) {
+      const own = dialect.routes.filter((route) => route.path === path)
+      const whole = `${dialect.mount}${path}`
+      api.all(whole, async (context) => {
+        context.set('route', whole)
         try {
           const route = chooseRoute(own, context)
           if (stopping.aborted && route.access !== 'open') throw serverStopping()
-          return await serveRoute(context, route, serveParts)
+          return await serveRoute(context, dialect, route, serveParts)
         } catch (error) {
-          return tell(error, context, tellProblem)
+          return tell(error, context, dialect.tellProblem)
         }
       })
     }
   const [{ tellProblem }] = dialects
-  api.notFound((context) => tell(routeUnknown(context), context, tellProblem))
+  api.notFound((context) => tell(routeUnknown(context), context, tellerOf(dialects, context.req.path)))
   api.onError((error, context) => tell(error, context, tellProblem))
   return api
+}
+
+/** Of paths below the mount of a dialect, that dialect tells what is wrong with them. */
+function tellerOf(dialects: ApiParts['dialects'], path: string): TellProblem {
+  const owner = dialects.find(({ mount }) => mount !== '' && path.startsWith(`${mount}/`))
+  return (owner ?? dialects[0]).tellProblem
 }
 
 function chooseRoute(routes: readonly Route[], context: ApiContext): Route {

@@ -17,6 +17,8 @@ export interface ObservedRequest {
   readonly object: string | undefined
   /** Tells one token from another; no secret. */
   readonly tokenId: string | undefined
+  /** Name of the user; undefined for the operator and where nobody knows. */
+  readonly user: string | undefined
   /** What the audit log calls it. */
   readonly audit: AuditAction | undefined
   readonly durationMs: number
@@ -62,6 +64,7 @@ export function observeRequests({
 }
 
 function describe(context: ApiContext) {
+  const principal = context.get('principal')
   return {
     method: context.req.method,
     route: context.get('route'),
@@ -70,7 +73,8 @@ function describe(context: ApiContext) {
     code: context.get('code'),
     executionId: context.get('executionId')?.slice(0, longestText),
     object: context.get('object')?.slice(0, longestText),
-    tokenId: context.get('tokenId'),
+    tokenId: principal?.id,
+    user: principal?.kind === 'user' ? principal.name : undefined,
     audit: context.get('audit'),
   }
 }

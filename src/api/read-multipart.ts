@@ -50,7 +50,8 @@ export async function readMultipart(
       }
     })
     .on('file', (name, stream, fileName) => {
-      stream.on('error', (cause) => fail(malformed(cause)))
+      // Whoever takes the file may refuse it, and ends the stream with that.
+      stream.on('error', (cause) => fail(cause instanceof Problem ? cause : malformed(cause)))
       files.push(reader.onFile(name, { stream, fileName: fileName ?? '' }, failure.signal).catch(fail))
     })
     .on('partsLimit', () => fail(tooManyParts(reader.mostFiles)))

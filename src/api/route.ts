@@ -1,18 +1,28 @@
 import type { z } from 'zod'
 import type { Problem, ProblemCode } from '../problem.ts'
+import type { Principal } from './access/principal.ts'
 
 /** One route: what it takes and answers. Serving and the OpenAPI description both derive from it. */
 export type Route = JsonRoute | RawRoute
 
 interface RouteBase<Parameters extends z.ZodObject> {
-  readonly method: 'GET' | 'POST'
-  /** Without placeholders: parameters say which thing is meant. */
-  readonly path: `/${string}`
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** Below the dialect's mount. May have placeholders of Hono, as in `/jobs/:id`: see `Call.path`. */
+  readonly path: `/${string}` | ''
   readonly summary: string
   /** `token`: only for who holds a valid token. */
   readonly access: 'open' | 'token'
   /** Texts by name, from query string, urlencoded body or multipart text. Names not listed are ignored. */
   readonly parameters: Parameters
+  /**
+   * `form`, which it is without: the body is a form, of parameters and files. `text`: it goes to the handler as it is
+   * (`Call.text`), whatever its media type says; parameters are then in the query string only.
+   */
+  readonly body?: 'form' | 'text'
+  /** Most bytes of a body that is text; else what the server takes of any text. */
+  readonly bodyBytesAtMost?: number
+  /** What is in a body that is text, where that is JSON: for the description. The handler checks it. */
+  readonly bodySchema?: z.ZodType
   /** What the audit log calls this; absent where nothing is done that it should tell. */
   readonly audit?: AuditAction
   /** Name of the multipart file that must come along: a work directory as tar.gz. */
@@ -21,6 +31,10 @@ interface RouteBase<Parameters extends z.ZodObject> {
   readonly insteadOfArchive?: string
   /** Other multipart files that may come along have names that begin with this. */
   readonly filePrefix?: string
+  /** Name of one multipart file that may come along as it is; among `Call.files` its field is empty. */
+  readonly file?: string
+  /** Largest of each such file; else what the server takes of any upload. */
+  readonly fileBytesAtMost?: number
   /** What can go wrong here besides what can go wrong everywhere. */
   readonly problems: readonly ProblemCode[]
 }
@@ -36,6 +50,13 @@ export type AuditAction =
   | 'environment-remove'
   | 'catalog-add'
   | 'catalog-remove'
+  | 'user-add'
+  | 'user-change'
+  | 'user-remove'
+  | 'key-add'
+  | 'key-remove'
+  | 'upload'
+  | 'delete'
 
 /** A route that answers with JSON. */
 export interface JsonRoute<
@@ -43,7 +64,7 @@ export interface JsonRoute<
   Answer extends z.ZodType = z.ZodType,
 > extends RouteBase<Parameters> {
   readonly kind: 'json'
-  readonly answer: { readonly status: 200 | 202; readonly description: string; readonly schema: Answer }
+  readonly answer: { readonly status: 200 | 201 | 202; readonly description: string; readonly schema: Answer }
   handle(call: Call<z.output<Parameters>>): z.input<Answer> | Promise<z.input<Answer>>
 }
 
@@ -51,7 +72,7 @@ export interface JsonRoute<
 export interface RawRoute<Parameters extends z.ZodObject = z.ZodObject> extends RouteBase<Parameters> {
   readonly kind: 'raw'
   readonly answer: {
-    readonly status: 200
+    readonly status: 200 | 201 | 202
     readonly description: string
     /** Absent where the body is empty. */
     readonly contentType?: string
@@ -62,17 +83,21 @@ export interface RawRoute<Parameters extends z.ZodObject = z.ZodObject> extends 
 /** One request to a route, checked. */
 export interface Call<Parameters = unknown> {
   readonly parameters: Parameters
-  /** Tells one token from another; empty at open routes. */
-  readonly tokenId: string
+  /** What stands for the placeholders of the route's path, decoded. Anything may be in it. */
+  readonly path: Readonly<Record<string, string>>
+  /** The body, at routes that take text; empty elsewhere. */
+  readonly text: string
+  /** Who sent it. Nobody at open routes. */
+  readonly principal: Principal
   /** The unpacked work directory, at routes with `archive`. */
   readonly archive: ReceivedArchive | undefined
-  /** Files that came along, in the order in which they came, at routes with `filePrefix`. */
+  /** Files that came along, in the order in which they came, at routes with `filePrefix` or `file`. */
   readonly files: readonly ReceivedFile[]
   readonly header: (name: string) => string | undefined
   /** Tells log and audit what only the handler knows. */
   readonly note: (known: {
     readonly executionId?: string
-    readonly tokenId?: string
+    readonly principal?: Principal
     /** What is acted on, where that is no execution as a whole. */
     readonly object?: string
   }) => void
@@ -101,7 +126,7 @@ export interface ReceivedArchive {
 
 /** An uploaded file, on the disk but not yet where it belongs. */
 export interface ReceivedFile {
-  /** What follows the prefix in the name of its part. */
+  /** What follows the prefix in the name of its part; empty for the file of the route's own name. */
   readonly field: string
   /** As the client calls it: anything may stand in it. */
   readonly fileName: string
@@ -109,6 +134,7 @@ export interface ReceivedFile {
   readonly place: (path: string) => Promise<void>
   /** SHA-256 of its content. */
   readonly digest: string
+  readonly sizeBytes: number
 }
 
 export function jsonRoute<Parameters extends z.ZodObject, Answer extends z.ZodType>(
@@ -121,12 +147,32 @@ export function rawRoute<Parameters extends z.ZodObject>(route: Omit<RawRoute<Pa
   return { ...route, kind: 'raw' }
 }
 
-/** A published protocol. One folder under `src/api/` makes one of these; `src/main.ts` lists them. */
+/** A published protocol. One folder under `src/api/` makes one of these; `src/dialects.ts` lists them. */
 export interface Dialect {
   readonly name: string
+  /** What all its paths begin with: empty, or as in `/caesar/api/v1.0`. */
+  readonly mount: '' | `/${string}`
   readonly routes: readonly Route[]
+  /**
+   * Finds out who sends a request to a route that wants a token, where the protocol has a way of its own. Called before
+   * the body is read. Without it, the token comes as the main API takes it. Throws Problem token-invalid.
+   */
+  readonly authenticate?: (request: UnknownRequest) => Promise<Principal>
   /** How this protocol tells a problem. */
   readonly tellProblem: TellProblem
+  /** How a problem looks, for the description of the API. A dialect that does not speak JSON has none, and is not described. */
+  readonly problemSchema?: z.ZodType | undefined
+}
+
+/** A request of which nobody knows yet who sends it. */
+export interface UnknownRequest {
+  readonly header: (name: string) => string | undefined
+  /** A parameter of the query string. */
+  readonly parameter: (name: string) => string | undefined
+  /** As `Call.path`. */
+  readonly path: Readonly<Record<string, string>>
+  /** As `Call.address`. */
+  readonly address: string
 }
 
 export type TellProblem = (problem: Problem, requestId: string) => Response

@@ -2,12 +2,13 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { Readable } from 'node:stream'
 import { Problem } from '../problem.ts'
+import type { Authentication } from './access/authentication.ts'
+import { limiterKey, nobody, type Principal } from './access/principal.ts'
 import { addressKey, type RequestLimiter } from './access/request-limiter.ts'
-import type { Tokens } from './access/tokens.ts'
 import { collectParameters, readParameters, type ParameterTexts } from './parameters.ts'
 import { bodyTooLarge, readText, type BodyLimits } from './read-body.ts'
 import { readMultipart, type ReceivedPart } from './read-multipart.ts'
-import type { AuditAction, Call, ReceivedFile, Route } from './route.ts'
+import type { AuditAction, Call, Dialect, ReceivedFile, Route, UnknownRequest } from './route.ts'
 import type { FileUpload, Upload, Uploads } from './uploads.ts'
 
 export interface ApiEnvironment {
@@ -18,7 +19,7 @@ export interface ApiEnvironment {
     route: string
     executionId: string
     object: string
-    tokenId: string
+    principal: Principal
     audit: AuditAction
     code: string
     answerHeaders: Headers
@@ -27,7 +28,7 @@ export interface ApiEnvironment {
 export type ApiContext = Context<ApiEnvironment>
 
 export interface ServeParts {
-  readonly tokens: Pick<Tokens, 'verify'>
+  readonly authentication: Pick<Authentication, 'identify'>
   readonly uploads: Uploads
   /** Counts requests by address and by token; without, all pass. */
   readonly limiter?: RequestLimiter
@@ -38,26 +39,40 @@ export interface ServeParts {
   readonly reportBroken: (reason: unknown, requestId: string) => void
 }
 
-/** Takes a request through its route: reads it, checks token and parameters, calls the handler. Throws Problem. */
-export async function serveRoute(context: ApiContext, route: Route, parts: ServeParts): Promise<Response> {
+/**
+ * Takes a request through a route of a dialect: reads it, checks token and parameters, calls the handler. Throws Problem.
+ */
+export async function serveRoute(
+  context: ApiContext,
+  { authenticate }: Pick<Dialect, 'authenticate'>,
+  route: Route,
+  parts: ServeParts,
+): Promise<Response> {
   if (route.audit !== undefined) context.set('audit', route.audit)
+  const address = context.env.incoming?.socket.remoteAddress ?? ''
   // Probes and the page cost nothing, and monitoring must not be refused.
-  if (route.method !== 'GET' || route.access !== 'open')
-    parts.limiter?.take(addressKey(context.env.incoming?.socket.remoteAddress ?? ''))
-  const received: Received = { isBegun: false, files: [] }
+  if (route.method !== 'GET' || route.access !== 'open') parts.limiter?.take(addressKey(address))
+  const received: Received = { isBegun: false, files: [], text: '' }
   const texts = collectParameters()
   for (const [name, text] of new URL(context.req.url).searchParams) texts.add(name, text)
   const findToken = () => texts.get('token') ?? bearerToken(context.req.header('authorization'))
-  const identify = async () => {
+  let known: { readonly token: string | undefined; readonly principal: Principal } | undefined
+  const identify = async (): Promise<Principal> => {
+    if (route.access === 'open') return nobody
     const token = findToken()
-    if (route.access === 'open') return ''
-    const { id } = await parts.tokens.verify(token)
-    if (context.get('tokenId') === undefined) parts.limiter?.take(`token ${id}`)
-    context.set('tokenId', id)
-    return id
+    // Another one in the body counts instead of the one ahead of it.
+    if (known !== undefined && (authenticate !== undefined || known.token === token)) return known.principal
+    const principal =
+      authenticate === undefined
+        ? await parts.authentication.identify(token)
+        : await authenticate(unknownRequest(context, texts, address))
+    if (known === undefined) parts.limiter?.take(limiterKey(principal))
+    known = { token, principal }
+    context.set('principal', principal)
+    return principal
   }
   // A token that came ahead of the body is checked first: a large body is then not even sent.
-  if (findToken() !== undefined) await identify()
+  if (authenticate !== undefined || findToken() !== undefined) await identify()
   try {
     await readBody(context, route, parts, texts, {
       async archive({ stream }, signal) {
@@ -68,19 +83,38 @@ export async function serveRoute(context: ApiContext, route: Route, parts: Serve
       },
       async file({ stream, fileName }, field, signal) {
         await identify().catch(explainOrder)
-        received.files.push({ field, fileName, ...(await parts.uploads.receiveFile(stream, signal)) })
+        const file = await parts.uploads.receiveFile(stream, signal, route.fileBytesAtMost)
+        received.files.push({ field, fileName, ...file })
       },
+      text: (text) => (received.text = text),
     })
-    const tokenId = await identify()
+    const principal = await identify()
     refuseMissingArchive(route, received, texts)
     const execution = texts.get('id')
     if (execution !== undefined) context.set('executionId', execution)
     const parameters = readParameters(route.parameters, texts)
-    const { upload: archive, files } = received
-    return await callHandler(context, route, parts, { parameters, tokenId, archive, files })
+    const { upload: archive, files, text } = received
+    return await callHandler(context, route, parts, {
+      parameters,
+      path: context.req.param(),
+      text,
+      principal,
+      address,
+      archive,
+      files,
+    })
   } finally {
     const all = [received.upload, ...received.files]
     await Promise.all(all.map(async (each) => each?.discard()))
+  }
+}
+
+function unknownRequest(context: ApiContext, texts: ParameterTexts, address: string): UnknownRequest {
+  return {
+    header: (name) => context.req.header(name),
+    parameter: (name) => texts.get(name),
+    path: context.req.param(),
+    address,
   }
 }
 
@@ -90,24 +124,27 @@ interface Received {
   isBegun: boolean
   upload?: Upload
   readonly files: (FileUpload & ReceivedFile)[]
+  text: string
 }
 
 async function callHandler(
   context: ApiContext,
   route: Route,
   parts: ServeParts,
-  checked: Pick<Call<Record<string, unknown>>, 'parameters' | 'tokenId' | 'archive' | 'files'>,
+  checked: Pick<
+    Call<Record<string, unknown>>,
+    'parameters' | 'path' | 'text' | 'principal' | 'address' | 'archive' | 'files'
+  >,
 ): Promise<Response> {
   const call: Call<Record<string, unknown>> = {
     ...checked,
     answerHeaders: context.get('answerHeaders'),
     header: (name) => context.req.header(name),
-    note: ({ executionId, tokenId, object }) => {
+    note: ({ executionId, principal, object }) => {
       if (executionId !== undefined) context.set('executionId', executionId)
-      if (tokenId !== undefined) context.set('tokenId', tokenId)
+      if (principal !== undefined) context.set('principal', principal)
       if (object !== undefined) context.set('object', object)
     },
-    address: context.env.incoming?.socket.remoteAddress ?? '',
     signal: context.req.raw.signal,
     stopping: parts.stopping,
     breakOff: (reason) => {
@@ -126,7 +163,7 @@ async function readBody(
   route: Route,
   { limits }: ServeParts,
   texts: ParameterTexts,
-  onFile: FileReceivers,
+  on: BodyReceivers,
 ): Promise<void> {
   const body = openBody(context)
   if (body === undefined) return
@@ -136,18 +173,28 @@ async function readBody(
       'body-invalid',
       `Expected a request without Content-Encoding, got ${encoding.slice(0, 40)}.`,
     )
-  const takesFiles = route.archive !== undefined || route.filePrefix !== undefined
-  const limitBytes = (takesFiles ? limits.uploadBytes : 0) + limits.textBytes
+  const isText = route.body === 'text'
+  const takesFiles = !isText && (route.archive ?? route.filePrefix ?? route.file) !== undefined
+  const textBytes = isText ? (route.bodyBytesAtMost ?? limits.textBytes) : limits.textBytes
+  const limitBytes = (takesFiles ? limits.uploadBytes : 0) + textBytes
   if (Number(context.req.header('content-length') ?? 0) > limitBytes) throw bodyTooLarge(limitBytes)
 
+  // curl asks before it sends a large body; now that the headers are fine, it may.
+  const goOn = () => {
+    if (context.req.header('expect') !== undefined) context.env.outgoing?.writeContinue()
+  }
+  if (isText) {
+    goOn()
+    on.text(await readText(body, limitBytes, limits.idleMs))
+    return
+  }
   const contentType = context.req.header('content-type') ?? ''
   const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (!mediaTypes.has(mediaType))
     throw new Problem('body-invalid', `Expected a form, got ${JSON.stringify(contentType.slice(0, 100))}.`, {
       hint: 'Send parameters in the query string, as application/x-www-form-urlencoded or as multipart/form-data.',
     })
-  // curl asks before it sends a large body; now that the headers are fine, it may.
-  if (context.req.header('expect') !== undefined) context.env.outgoing?.writeContinue()
+  goOn()
   if (mediaType === 'application/x-www-form-urlencoded') {
     for (const [name, text] of new URLSearchParams(await readText(body, limitBytes, limits.idleMs)))
       texts.add(name, text)
@@ -157,9 +204,10 @@ async function readBody(
     onField: (name, text) => texts.add(name, text),
     onFile: async (name, file, failed) => {
       const signal = AbortSignal.any([failed, context.req.raw.signal])
-      if (name === route.archive) await onFile.archive(file, signal)
+      if (name === route.archive) await on.archive(file, signal)
       else if (route.filePrefix !== undefined && name.startsWith(route.filePrefix))
-        await onFile.file(file, name.slice(route.filePrefix.length), signal)
+        await on.file(file, name.slice(route.filePrefix.length), signal)
+      else if (name === route.file) await on.file(file, '', signal)
       else throw fileUnexpected(name, route)
     },
     mostFiles: route.filePrefix === undefined ? 1 : mostFiles,
@@ -169,9 +217,10 @@ async function readBody(
 /** At routes that take more than an archive. */
 const mostFiles = 64
 
-interface FileReceivers {
+interface BodyReceivers {
   archive(file: ReceivedPart, signal: AbortSignal): Promise<void>
   file(file: ReceivedPart, field: string, signal: AbortSignal): Promise<void>
+  text(text: string): void
 }
 
 const mediaTypes = new Set(['application/x-www-form-urlencoded', 'multipart/form-data'])
@@ -225,8 +274,8 @@ function fileUnexpected(name: string, route: Route): Problem {
     ? new Problem('parameter-invalid', `Expected text for the parameter ${shown}, got a file.`)
     : new Problem('body-invalid', `The file ${shown} is not expected here.`, {
         hint:
-          route.archive === undefined
+          (route.archive ?? route.file) === undefined
             ? `${route.path} takes no file.`
-            : `The file that ${route.path} takes is named ${route.archive}.`,
+            : `The file that ${route.path} takes is named ${route.archive ?? route.file}.`,
       })
 }

@@ -8,6 +8,7 @@ import { removeTree } from '../files/remove-tree.ts'
 import { StartTurns } from '../files/start-turns.ts'
 import { unpackArchive } from '../files/unpack.ts'
 import type { Isolation } from '../isolation/isolation.ts'
+import { bodyTooLarge } from './read-body.ts'
 import type { ReceivedArchive, ReceivedFile } from './route.ts'
 
 /** Work directories on their way in: unpacked, but not yet any execution's. */
@@ -16,9 +17,9 @@ export interface Uploads {
   receive(archive: Readable, signal: AbortSignal): Promise<Upload>
   /**
    * Writes a file to the disk as it comes in; it is synced when this returns. Whoever gives the stream bounds it. Throws
-   * the error of the stream and that of the disk; then nothing is left.
+   * the error of the stream and that of the disk, and body-too-large with more bytes than may come; then nothing is left.
    */
-  receiveFile(file: Readable, signal: AbortSignal): Promise<FileUpload>
+  receiveFile(file: Readable, signal: AbortSignal, bytesAtMost?: number): Promise<FileUpload>
   /** How many are under way: coming in, or not yet placed or discarded. */
   readonly underWay: number
   /** Deletes what no upload under way owns: left where deleting has failed. Answers with how many there were. */
@@ -30,7 +31,7 @@ export interface Upload extends ReceivedArchive {
   discard(): Promise<void>
 }
 
-export interface FileUpload extends Pick<ReceivedFile, 'place' | 'digest'> {
+export interface FileUpload extends Pick<ReceivedFile, 'place' | 'digest' | 'sizeBytes'> {
   /** Deletes what was not placed. */
   discard(): Promise<void>
 }
@@ -67,11 +68,11 @@ export async function openUploads(
         const { digest } = await unpackArchive(archive, files, limits, signal, isolation, turns)
         return { digest, place: (target: string) => rename(files, target) }
       }),
-    receiveFile: (stream, signal) =>
+    receiveFile: (stream, signal, bytesAtMost = Number.POSITIVE_INFINITY) =>
       take(async (own) => {
         const file = join(own, 'file')
-        const digest = await writeFile(stream, file, signal)
-        return { digest, place: (target: string) => rename(file, target) }
+        const written = await writeFile(stream, file, signal, bytesAtMost)
+        return { ...written, place: (target: string) => rename(file, target) }
       }),
   }
 
@@ -102,13 +103,22 @@ export async function openUploads(
 }
 
 /** Writes and syncs a stream; answers with the SHA-256 of what came. */
-async function writeFile(stream: Readable, path: string, signal: AbortSignal): Promise<string> {
+async function writeFile(
+  stream: Readable,
+  path: string,
+  signal: AbortSignal,
+  bytesAtMost: number,
+): Promise<Pick<FileUpload, 'digest' | 'sizeBytes'>> {
   const hash = createHash('sha256')
+  let sizeBytes = 0
   const file = await open(path, 'wx', 0o600)
   await pipeline(
     stream,
     async function* (chunks: AsyncIterable<Buffer>) {
       for await (const chunk of chunks) {
+        sizeBytes += chunk.length
+        // Said to the stream as well: who reads the request hears of it there first.
+        if (sizeBytes > bytesAtMost) stream.destroy(bodyTooLarge(bytesAtMost))
         hash.update(chunk)
         yield chunk
       }
@@ -116,5 +126,5 @@ async function writeFile(stream: Readable, path: string, signal: AbortSignal): P
     file.createWriteStream({ flush: true }),
     { signal },
   )
-  return hash.digest('hex')
+  return { digest: hash.digest('hex'), sizeBytes }
 }

@@ -8,13 +8,17 @@ import { openmoleDialect } from '../../src/api/openmole/dialect.ts'
 import { operationsDialect } from '../../src/api/operations/dialect.ts'
 import type { BodyLimits } from '../../src/api/read-body.ts'
 import { listen } from '../../src/api/server.ts'
+import type { Dialect } from '../../src/api/route.ts'
 import { openUploads } from '../../src/api/uploads.ts'
 import { openCatalog } from '../../src/catalog/catalog.ts'
 import { defaultArchiveLimits } from '../../src/files/archive-limits.ts'
 import { Problem } from '../../src/problem.ts'
 import { createFakeExecutions, type FakeExecutions } from './fake-executions.ts'
 
-/** An API over fake executions, whose only token is `good` and whose only password is `sesame`. */
+/**
+ * An API over fake executions. The operator's only token is `good`, and the only password is `sesame`. `ann` and `bob` are
+ * users and their keys; ann may start workflows of her own.
+ */
 export interface TestApi extends AsyncDisposable {
   readonly api: Api
   readonly executions: FakeExecutions
@@ -28,7 +32,11 @@ export interface TestApi extends AsyncDisposable {
   post(path: string, parameters?: Record<string, string>, headers?: Record<string, string>): Promise<Response>
 }
 
+const users = ['ann', 'bob']
+
 export interface TestApiOptions {
+  /** Spoken besides the main API. */
+  readonly dialects?: readonly Dialect[]
   readonly limits?: Partial<BodyLimits>
   readonly gzipByDefault?: boolean
   readonly limiter?: RequestLimiter
@@ -38,6 +46,7 @@ export async function createTestApi({
   limits,
   gzipByDefault = false,
   limiter,
+  dialects = [],
 }: TestApiOptions = {}): Promise<TestApi> {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-api-'))
   const executions = createFakeExecutions(join(directory, 'executions'))
@@ -60,12 +69,13 @@ export async function createTestApi({
     async login(password) {
       if (password === undefined) throw new Problem('password-missing', 'No password sent with request')
       if (password !== 'sesame') throw new Problem('password-wrong', 'Server password is incorrect')
-      return { token: 'good', id: 'good', durationMs: 86_400_000 }
+      const principal = { kind: 'operator', id: 'good' } as const
+      return { token: 'good', id: 'good', durationMs: 86_400_000, principal }
     },
   })
   const operations = operationsDialect({
     version: '1.2.3',
-    routes: openmole.routes,
+    dialects: [openmole, ...dialects],
     async checkReady() {
       if (stopping.signal.aborted)
         throw new Problem('server-busy', 'The server is stopping.', { retryAfterSeconds: 10 })
@@ -74,12 +84,20 @@ export async function createTestApi({
   })
   let requests = 0
   const api = createApi({
-    dialects: [openmole, operations],
-    tokens: {
-      async verify(token) {
+    dialects: [openmole, ...dialects, operations],
+    authentication: {
+      async identify(token) {
+        const user = users.find((name) => name === token)
+        if (user !== undefined)
+          return {
+            kind: 'user',
+            id: `key of ${user}`,
+            name: user,
+            rights: { submitter: false, workflows: user === 'ann' ? 'any' : 'catalog' },
+          }
         if (token === undefined || !/^good\d?$/.test(token))
           throw new Problem('token-invalid', 'This service requires a valid token', { hint: 'POST /token' })
-        return { id: token, expiresAt: 0 }
+        return { kind: 'operator', id: token }
       },
     },
     uploads: await openUploads(join(directory, 'uploads'), {

@@ -25,7 +25,7 @@ export function createRequestAudit(
       return false
     }
   }
-  return ({ audit, code, executionId, object, path, tokenId, address, requestId }) => {
+  return ({ audit, code, executionId, object, path, tokenId, user, address, requestId }) => {
     if (audit === undefined && (code === undefined || !refusals.has(code))) return
     if (code !== undefined && !isWorthALine(address)) {
       leftOut += 1
@@ -36,6 +36,7 @@ export function createRequestAudit(
       outcome: code ?? 'ok',
       object: audit === undefined ? path : (object ?? executionId),
       tokenId,
+      ...(user !== undefined && { user }),
       address,
       requestId,
       ...(leftOut > 0 && { leftOut }),

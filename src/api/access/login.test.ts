@@ -33,7 +33,12 @@ async function start() {
 
 test('the right password gives a token', async () => {
   const { login } = await start()
-  expect(await login('sesame', 'a')).toEqual({ token: 'a token', id: 'an id', durationMs: 5 })
+  expect(await login('sesame', 'a')).toEqual({
+    token: 'a token',
+    id: 'an id',
+    durationMs: 5,
+    principal: { kind: 'operator', id: 'an id' },
+  })
 })
 
 test('only the right password is told to who waits for it', async () => {

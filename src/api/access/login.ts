@@ -2,10 +2,15 @@ import { Problem } from '../../problem.ts'
 import type { Preferences } from '../../store/preferences.ts'
 import type { PasswordHashing } from './password.ts'
 import type { Throttle } from './throttle.ts'
+import type { Principal } from './principal.ts'
 import type { IssuedToken, Tokens } from './tokens.ts'
 
 /** Gives a token for the password. `address` is the client's, for counting wrong tries. */
-export type Login = (password: string | undefined, address: string) => Promise<IssuedToken>
+export type Login = (password: string | undefined, address: string) => Promise<LoggedIn>
+
+export interface LoggedIn extends IssuedToken {
+  readonly principal: Principal
+}
 
 export interface LoginParts {
   readonly preferences: Preferences
@@ -35,6 +40,7 @@ export function createLogin({ preferences, hashing, throttle, tokens, passwordGi
       throw new Problem('password-wrong', 'Server password is incorrect')
     throttle.right(address)
     passwordGiven?.(password)
-    return await tokens.issue()
+    const issued = await tokens.issue()
+    return { ...issued, principal: { kind: 'operator', id: issued.id } }
   }
 }

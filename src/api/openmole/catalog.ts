@@ -3,6 +3,8 @@ import type { Catalog, CatalogEntry, CatalogWorkflow } from '../../catalog/contr
 import { Problem } from '../../problem.ts'
 import type { PlanInput } from '../../workflow/plan.ts'
 import { describeType } from '../../workflow/value.ts'
+import { requireOperator } from '../access/principal.ts'
+import { archiveProblems } from './archive-problems.ts'
 import { jsonRoute, rawRoute, type Route } from '../route.ts'
 
 const name = z.string('name is missing').meta({ description: 'The workflow.' })
@@ -92,22 +94,11 @@ export function catalogRoutes(catalog: Catalog): readonly Route[] {
       summary: 'Install a workflow under a name. Its script must describe itself.',
       parameters: z.object({ name }),
       archive: 'workDirectory',
-      problems: [
-        'parameter-missing',
-        'parameter-invalid',
-        'archive-missing',
-        'archive-invalid',
-        'archive-unsafe',
-        'archive-too-large',
-        'script-missing',
-        'script-invalid',
-        'workflow-invalid',
-        'workflow-conflict',
-        'disk-full',
-      ],
+      problems: [...archiveProblems, 'not-allowed', 'workflow-conflict'],
       answer: { status: 200, description: 'It can be started.', schema: workflowSchema },
-      async handle({ parameters, archive, note, signal }) {
+      async handle({ parameters, principal, archive, note, signal }) {
         note({ object: parameters.name })
+        requireOperator(principal, 'Installing workflows')
         if (archive === undefined)
           throw new Problem('archive-missing', 'Missing mandatory workDirectory parameter.')
         return describe(await catalog.add(parameters.name, archive.place, signal))
@@ -119,10 +110,11 @@ export function catalogRoutes(catalog: Catalog): readonly Route[] {
       audit: 'catalog-remove',
       summary: 'Remove an installed workflow. Executions of it go on.',
       parameters: z.object({ name }),
-      problems: ['parameter-missing', 'workflow-unknown', 'workflow-conflict'],
+      problems: ['parameter-missing', 'not-allowed', 'workflow-unknown', 'workflow-conflict'],
       answer: { status: 200, description: 'It is gone.' },
-      async handle({ parameters, note }) {
+      async handle({ parameters, principal, note }) {
         note({ object: parameters.name })
+        requireOperator(principal, 'Removing workflows')
         await catalog.remove(parameters.name)
         return new Response(null)
       },

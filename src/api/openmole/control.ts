@@ -1,9 +1,9 @@
-import type { Executions } from '../../engine/contract.ts'
+import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
 import { rawRoute, type Route } from '../route.ts'
 import { executionParameters } from './parameters.ts'
 
 /** What ends executions. */
-export function controlRoutes(executions: Executions): readonly Route[] {
+export function controlRoutes(executions: OwnExecutions): readonly Route[] {
   const shared = {
     method: 'POST',
     access: 'token',
@@ -17,8 +17,8 @@ export function controlRoutes(executions: Executions): readonly Route[] {
       audit: 'cancel',
       summary: 'Stop an execution. Its files, output and counts stay.',
       answer: { status: 200, description: 'Nothing of it runs any more.' },
-      async handle({ parameters }) {
-        await executions.cancel(parameters.id)
+      async handle({ parameters, principal }) {
+        await executionsOf(executions, principal).cancel(parameters.id)
         return new Response(null)
       },
     }),
@@ -28,8 +28,8 @@ export function controlRoutes(executions: Executions): readonly Route[] {
       audit: 'remove',
       summary: 'Stop an execution and delete all of it.',
       answer: { status: 200, description: 'It is gone.' },
-      async handle({ parameters }) {
-        await executions.remove(parameters.id)
+      async handle({ parameters, principal }) {
+        await executionsOf(executions, principal).remove(parameters.id)
         return new Response(null)
       },
     }),

@@ -1,7 +1,7 @@
 import type { Catalog } from '../../catalog/contract.ts'
 import type { Executions } from '../../engine/contract.ts'
 import type { Login } from '../access/login.ts'
-import { answerProblem } from '../problem-answer.ts'
+import { answerProblem, problemSchema } from '../problem-answer.ts'
 import type { Dialect } from '../route.ts'
 import { catalogRoutes } from './catalog.ts'
 import { controlRoutes } from './control.ts'
@@ -26,7 +26,9 @@ export interface OpenmoleParts {
 export function openmoleDialect({ executions, catalog, login, gzipByDefault }: OpenmoleParts): Dialect {
   return {
     name: 'openmole',
+    mount: '',
     tellProblem: answerProblem,
+    problemSchema,
     routes: [
       ...tokenRoutes(login),
       ...startRoutes(executions, catalog),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { EnvironmentDescription, Executions } from '../../engine/contract.ts'
 import { Problem } from '../../problem.ts'
+import { requireOperator } from '../access/principal.ts'
 import { jsonRoute, rawRoute, type Route } from '../route.ts'
 
 const name = z.string('name is missing').meta({ description: 'The environment.' })
@@ -75,7 +76,7 @@ export function environmentRoutes({ environments }: Pick<Executions, 'environmen
       summary:
         'The places where jobs run: those with names, and those that executions have described and use.',
       parameters: z.object({}),
-      problems: [],
+      problems: ['not-allowed'],
       answer: {
         status: 200,
         description: 'The environments, and the kinds that there are.',
@@ -84,10 +85,13 @@ export function environmentRoutes({ environments }: Pick<Executions, 'environmen
           kinds: z.array(z.object({ kind: z.string(), secrets: z.array(z.string()) })),
         }),
       },
-      handle: async () => ({
-        environments: (await environments.list()).map(describe),
-        kinds: environments.kinds.map(({ kind, secrets }) => ({ kind, secrets: [...secrets] })),
-      }),
+      async handle({ principal }) {
+        requireOperator(principal, 'What is known of environments')
+        return {
+          environments: (await environments.list()).map(describe),
+          kinds: environments.kinds.map(({ kind, secrets }) => ({ kind, secrets: [...secrets] })),
+        }
+      },
     }),
     jsonRoute({
       ...shared,
@@ -95,7 +99,13 @@ export function environmentRoutes({ environments }: Pick<Executions, 'environmen
       audit: 'environment-add',
       summary: 'Keep an environment under a name, for scripts to refer to.',
       parameters: addParameters,
-      problems: ['parameter-missing', 'parameter-invalid', 'environment-conflict', 'configuration-invalid'],
+      problems: [
+        'parameter-missing',
+        'parameter-invalid',
+        'not-allowed',
+        'environment-conflict',
+        'configuration-invalid',
+      ],
       answer: {
         status: 200,
         description: 'It is kept.',
@@ -106,9 +116,10 @@ export function environmentRoutes({ environments }: Pick<Executions, 'environmen
           }),
         }),
       },
-      async handle({ parameters, note }) {
+      async handle({ parameters, principal, note }) {
         const { name, kind, replace } = parameters
         note({ object: name })
+        requireOperator(principal, 'Keeping environments')
         const options = readObject(parameters.options, 'options', z.record(z.string(), z.unknown()))
         const secrets = readObject(parameters.secrets, 'secrets', z.record(z.string(), z.string()))
         const { isInUse } = await environments.add({ name, kind, options, secrets, isReplacing: replace })
@@ -121,14 +132,15 @@ export function environmentRoutes({ environments }: Pick<Executions, 'environmen
       audit: 'environment-check',
       summary: 'Look at all that jobs need on an environment.',
       parameters: nameParameters,
-      problems: ['parameter-missing', 'environment-unknown'],
+      problems: ['parameter-missing', 'not-allowed', 'environment-unknown'],
       answer: {
         status: 200,
         description: 'What was found, good or not.',
         schema: z.object({ good: z.boolean(), findings: z.array(findingSchema) }),
       },
-      async handle({ parameters, note, signal, stopping }) {
+      async handle({ parameters, principal, note, signal, stopping }) {
         note({ object: parameters.name })
+        requireOperator(principal, 'Checking environments')
         const found = await environments.check(parameters.name, AbortSignal.any([signal, stopping]))
         return {
           good: found.every(({ isGood }) => isGood),
@@ -142,10 +154,11 @@ export function environmentRoutes({ environments }: Pick<Executions, 'environmen
       audit: 'environment-remove',
       summary: 'Forget a named environment and its secrets.',
       parameters: nameParameters,
-      problems: ['parameter-missing', 'environment-unknown', 'environment-conflict'],
+      problems: ['parameter-missing', 'not-allowed', 'environment-unknown', 'environment-conflict'],
       answer: { status: 200, description: 'It is gone.' },
-      async handle({ parameters, note }) {
+      async handle({ parameters, principal, note }) {
         note({ object: parameters.name })
+        requireOperator(principal, 'Removing environments')
         await environments.remove(parameters.name)
         return new Response(null)
       },

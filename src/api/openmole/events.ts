@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { ExecutionEvent, Executions } from '../../engine/contract.ts'
+import type { ExecutionEvent } from '../../engine/contract.ts'
+import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
 import { rawRoute, type Call, type Route } from '../route.ts'
 import { executionParameters } from './parameters.ts'
 
@@ -16,7 +17,7 @@ const parameters = z.object({
 /** A sign of life for proxies that cut quiet connections. */
 const pingMs = 20_000
 
-export function eventRoutes(executions: Executions): readonly Route[] {
+export function eventRoutes(executions: OwnExecutions): readonly Route[] {
   return [
     rawRoute({
       method: 'POST',
@@ -36,11 +37,11 @@ export function eventRoutes(executions: Executions): readonly Route[] {
   ]
 }
 
-function streamEvents(executions: Executions, call: Call<z.output<typeof parameters>>): Response {
+function streamEvents(executions: OwnExecutions, call: Call<z.output<typeof parameters>>): Response {
   const { id, after = lastEventId(call) } = call.parameters
   const stop = new AbortController()
   const signal = AbortSignal.any([call.signal, call.stopping, stop.signal])
-  const events = executions.events(id, after, signal)[Symbol.asyncIterator]()
+  const events = executionsOf(executions, call.principal).events(id, after, signal)[Symbol.asyncIterator]()
   const encoder = new TextEncoder()
   let ping: NodeJS.Timeout | undefined
   const body = new ReadableStream<Uint8Array>({

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Executions } from '../../engine/contract.ts'
+import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { executionParameters } from './parameters.ts'
 
@@ -8,7 +8,7 @@ const parameters = z.object({
   job: z.coerce.number().int().min(1).optional().meta({ description: 'Id of a job, as /jobs lists them.' }),
 })
 
-export function explainRoutes(executions: Executions): readonly Route[] {
+export function explainRoutes(executions: OwnExecutions): readonly Route[] {
   return [
     jsonRoute({
       method: 'POST',
@@ -24,7 +24,9 @@ export function explainRoutes(executions: Executions): readonly Route[] {
           explanations: z.array(z.object({ subject: z.string(), state: z.string(), reason: z.string() })),
         }),
       },
-      handle: ({ parameters: { id, job } }) => ({ explanations: [...executions.explain(id, job)] }),
+      handle: ({ parameters: { id, job }, principal }) => ({
+        explanations: [...executionsOf(executions, principal).explain(id, job)],
+      }),
     }),
   ]
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import type { Executions } from '../../engine/contract.ts'
 import { listDirectory } from '../../files/list-directory.ts'
 import { openInside } from '../../files/safe-open.ts'
+import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
 import { jsonRoute, rawRoute, type Route } from '../route.ts'
 import { executionParameters } from './parameters.ts'
 import { sendDirectory } from './send-directory.ts'
@@ -20,7 +20,7 @@ const entrySchema = z.object({
 })
 
 /** What gives access to the files of an execution. */
-export function fileRoutes(executions: Executions, gzipByDefault: boolean): readonly Route[] {
+export function fileRoutes(executions: OwnExecutions, gzipByDefault: boolean): readonly Route[] {
   const gzip = z
     .stringbool()
     .optional()
@@ -43,7 +43,7 @@ export function fileRoutes(executions: Executions, gzipByDefault: boolean): read
       async handle(call) {
         const { id, path, gzip = gzipByDefault } = call.parameters
         call.note({ object: `${id}/${path}` })
-        const opened = await openInside(executions.workDirectory(id), path)
+        const opened = await openInside(executionsOf(executions, call.principal).workDirectory(id), path)
         return opened.stats.isDirectory() ? sendDirectory(opened, call) : await sendFile(opened, gzip, call)
       },
     }),
@@ -55,8 +55,9 @@ export function fileRoutes(executions: Executions, gzipByDefault: boolean): read
       parameters: z.object({ ...executionParameters.shape, path }),
       problems,
       answer: { status: 200, description: 'The entries by name.', schema: z.array(entrySchema) },
-      async handle({ parameters }) {
-        const entries = await listDirectory(executions.workDirectory(parameters.id), parameters.path)
+      async handle({ parameters, principal }) {
+        const workDirectory = executionsOf(executions, principal).workDirectory(parameters.id)
+        const entries = await listDirectory(workDirectory, parameters.path)
         return entries.map(({ name, type, sizeBytes, modifiedAt }) => ({
           name,
           type,

@@ -33,6 +33,7 @@ const file = (field: string, fileName: string): ReceivedFile => ({
   field,
   fileName,
   digest: '',
+  sizeBytes: 0,
   place: (path) => writeFile(path, fileName, { flag: 'wx' }),
 })
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { Executions, JobQuery, JobRow } from '../../engine/contract.ts'
+import type { JobQuery, JobRow } from '../../engine/contract.ts'
+import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { executionParameters } from './parameters.ts'
 
@@ -32,7 +33,7 @@ const jobSchema = z.object({
   error: z.string().optional(),
 })
 
-export function jobRoutes(executions: Executions): readonly Route[] {
+export function jobRoutes(executions: OwnExecutions): readonly Route[] {
   return [
     jsonRoute({
       method: 'POST',
@@ -46,8 +47,8 @@ export function jobRoutes(executions: Executions): readonly Route[] {
         description: 'One page. There are more when it has a `next`.',
         schema: z.object({ jobs: z.array(jobSchema), next: z.int().optional() }),
       },
-      handle({ parameters: { id, ...query } }) {
-        const { jobs, next } = executions.jobs(id, withoutUndefined(query))
+      handle({ parameters: { id, ...query }, principal }) {
+        const { jobs, next } = executionsOf(executions, principal).jobs(id, withoutUndefined(query))
         return { jobs: jobs.map(describeJob), next: next ?? undefined }
       },
     }),

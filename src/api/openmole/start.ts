@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Catalog } from '../../catalog/contract.ts'
-import type { Executions, StartRequest } from '../../engine/contract.ts'
+import type { StartRequest } from '../../engine/contract.ts'
 import { Problem } from '../../problem.ts'
+import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
+import { requireOwnWorkflows } from '../access/principal.ts'
+import { archiveProblems } from './archive-problems.ts'
 import { jsonRoute, type Call, type Route } from '../route.ts'
 import { describePlan, graphSchema } from './graph.ts'
 import { assignFiles } from './input-files.ts'
@@ -23,7 +26,7 @@ const parameters = z.object({
   }),
 })
 
-export function startRoutes(executions: Executions, catalog: Catalog): readonly Route[] {
+export function startRoutes(executions: OwnExecutions, catalog: Catalog): readonly Route[] {
   const shared = {
     method: 'POST',
     access: 'token',
@@ -32,19 +35,12 @@ export function startRoutes(executions: Executions, catalog: Catalog): readonly 
     insteadOfArchive: 'workflow',
     filePrefix: 'input.',
     problems: [
-      'parameter-missing',
-      'parameter-invalid',
-      'archive-missing',
-      'archive-invalid',
-      'archive-unsafe',
-      'archive-too-large',
-      'script-missing',
-      'script-invalid',
-      'workflow-invalid',
+      ...archiveProblems,
+      'not-allowed',
+      'quota-exceeded',
       'workflow-unknown',
       'workflow-conflict',
       'inputs-invalid',
-      'disk-full',
       'idempotency-busy',
       'idempotency-conflict',
     ],
@@ -57,7 +53,7 @@ export function startRoutes(executions: Executions, catalog: Catalog): readonly 
       summary: 'Start a workflow, a posted one or one of the catalog, and answer when it runs.',
       answer: { status: 200, description: 'The execution.', schema: z.object({ id: z.string() }) },
       async handle(call) {
-        const id = await executions.start(await startRequest(call, catalog))
+        const id = await executionsOf(executions, call.principal).start(await startRequest(call, catalog))
         call.note({ executionId: id })
         return { id }
       },
@@ -67,7 +63,10 @@ export function startRoutes(executions: Executions, catalog: Catalog): readonly 
       path: '/validate',
       summary: 'Read a script as /start does, and answer with its workflow instead of running it.',
       answer: { status: 200, description: 'The workflow.', schema: graphSchema },
-      handle: async (call) => describePlan(await executions.validate(await startRequest(call, catalog))),
+      handle: async (call) =>
+        describePlan(
+          await executionsOf(executions, call.principal).validate(await startRequest(call, catalog)),
+        ),
     }),
   ]
 }
@@ -95,7 +94,8 @@ async function startRequest(call: StartCall, catalog: Catalog): Promise<StartReq
   return { ...whole, idempotency: { key, digest } }
 }
 
-function postedSource({ parameters, archive, files }: StartCall): StartSource {
+function postedSource({ parameters, principal, archive, files }: StartCall): StartSource {
+  requireOwnWorkflows(principal)
   const { script, environment, inputs } = parameters
   if (archive === undefined)
     throw new Problem('archive-missing', 'Missing mandatory workDirectory parameter.')

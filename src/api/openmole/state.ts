@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { ExecutionState, Executions, JobCounts } from '../../engine/contract.ts'
+import type { ExecutionState, ExecutionSummary, JobCounts } from '../../engine/contract.ts'
+import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { createFaultPositions } from './fault-positions.ts'
 import { executionParameters } from './parameters.ts'
@@ -38,6 +39,10 @@ const stateSchema = z.object({
 
 const summarySchema = z.object({
   id: z.string(),
+  owner: z
+    .string()
+    .optional()
+    .meta({ description: "The user whose it is; absent where it is the operator's." }),
   name: z.string(),
   script: z.string(),
   state: z.enum(['running', 'finished', 'failed']),
@@ -47,7 +52,7 @@ const summarySchema = z.object({
 })
 
 /** What tells how executions stand. */
-export function stateRoutes(executions: Executions): readonly Route[] {
+export function stateRoutes(executions: OwnExecutions): readonly Route[] {
   const positions = createFaultPositions()
   const shared = {
     method: 'POST',
@@ -61,9 +66,9 @@ export function stateRoutes(executions: Executions): readonly Route[] {
       path: '/state',
       summary: 'Where an execution stands, also after its end.',
       answer: { status: 200, description: 'The state.', schema: stateSchema },
-      handle({ parameters, tokenId }) {
-        const state = executions.state(parameters.id)
-        return describeState(state, positions.takeNew(tokenId, state))
+      handle({ parameters, principal }) {
+        const state = executionsOf(executions, principal).state(parameters.id)
+        return describeState(state, positions.takeNew(principal.id, state))
       },
     }),
     jsonRoute({
@@ -71,27 +76,42 @@ export function stateRoutes(executions: Executions): readonly Route[] {
       path: '/output',
       summary: 'What the workflow has written so far.',
       answer: { status: 200, description: 'The whole text.', schema: z.object({ output: z.string() }) },
-      handle: async ({ parameters }) => ({ output: await executions.output(parameters.id) }),
+      handle: async ({ parameters, principal }) => ({
+        output: await executionsOf(executions, principal).output(parameters.id),
+      }),
     }),
     jsonRoute({
       ...shared,
       path: '/list',
-      summary: 'All executions.',
+      summary: 'All executions; those of a user where one asks.',
       parameters: z.object({}),
       problems: [],
       answer: { status: 200, description: 'The executions.', schema: z.array(summarySchema) },
-      handle: () =>
-        executions.list().map(({ id, name, script, state, isCancelled, startedAt, endedAt }) => ({
-          id,
-          name,
-          script,
-          state,
-          cancelled: isCancelled,
-          startedAt,
-          endedAt: endedAt ?? undefined,
-        })),
+      handle: ({ principal }) => executionsOf(executions, principal).list().map(describeSummary),
     }),
   ]
+}
+
+function describeSummary({
+  id,
+  owner,
+  name,
+  script,
+  state,
+  isCancelled,
+  startedAt,
+  endedAt,
+}: ExecutionSummary): z.input<typeof summarySchema> {
+  return {
+    id,
+    ...(owner !== '' && { owner }),
+    name,
+    script,
+    state,
+    cancelled: isCancelled,
+    startedAt,
+    endedAt: endedAt ?? undefined,
+  }
 }
 
 function describeState(

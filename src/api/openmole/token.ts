@@ -21,8 +21,8 @@ export function tokenRoutes(login: Login): readonly Route[] {
         }),
       },
       async handle({ parameters, address, note }) {
-        const { token, id, durationMs } = await login(parameters.password, address)
-        note({ tokenId: id })
+        const { token, principal, durationMs } = await login(parameters.password, address)
+        note({ principal })
         return { token, duration: durationMs }
       },
     }),

@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { describeApi } from '../openapi.ts'
-import { answerProblem } from '../problem-answer.ts'
+import { answerProblem, problemSchema } from '../problem-answer.ts'
 import { jsonRoute, rawRoute, type Dialect, type Route } from '../route.ts'
 import { renderPage } from './page.ts'
 
 export interface OperationsParts {
   readonly version: string
-  /** The routes to describe besides the ones made here. */
-  readonly routes: readonly Route[]
+  /** The dialects to describe besides this one. */
+  readonly dialects: readonly Dialect[]
   /** Throws Problem server-busy while no work should be sent here. */
   readonly checkReady: () => Promise<void>
   /** What an operator should know of a server that is ready: one sentence each. */
@@ -18,7 +18,7 @@ export interface OperationsParts {
 /** What machines and operators ask, by GET and without a token: nothing here tells of anybody's work. */
 export function operationsDialect({
   version,
-  routes,
+  dialects,
   checkReady,
   remarks = [],
   metrics,
@@ -74,6 +74,13 @@ export function operationsDialect({
       handle: () => description,
     }),
   ]
-  const description = describeApi([...routes, ...own], version)
-  return { name: 'operations', routes: own, tellProblem: answerProblem }
+  const operations: Dialect = {
+    name: 'operations',
+    mount: '',
+    routes: own,
+    tellProblem: answerProblem,
+    problemSchema,
+  }
+  const description = describeApi([...dialects, operations], version)
+  return operations
 }

@@ -1,0 +1,46 @@
+import { Problem } from '../../problem.ts'
+import type { KnownUser, Users } from '../../users/contract.ts'
+import type { Principal, UserPrincipal } from './principal.ts'
+import { addressKey, type RequestLimiter } from './request-limiter.ts'
+import type { Tokens } from './tokens.ts'
+
+/** Finds out who is behind what a request carries. The one door for tokens and keys, for every dialect. */
+export interface Authentication {
+  /** Who holds a token that the server has given out, or a user's key. Throws Problem token-invalid. */
+  identify(token: string | undefined): Promise<Principal>
+  /**
+   * Whose key it is, for protocols that take keys only. `address` is the client's: who sends wrong keys again and again
+   * is told to wait. Throws Problem token-invalid, requests-throttled.
+   */
+  byKey(key: string | undefined, address: string): UserPrincipal
+}
+
+export interface AuthenticationParts {
+  readonly users: Pick<Users, 'byKey'>
+  readonly tokens: Pick<Tokens, 'verify'>
+  /** Counts wrong keys by address. */
+  readonly wrongTries: RequestLimiter
+}
+
+export function createAuthentication({ users, tokens, wrongTries }: AuthenticationParts): Authentication {
+  return {
+    async identify(token) {
+      const known = token === undefined ? undefined : users.byKey(token)
+      if (known !== undefined) return principalOf(known)
+      const { id } = await tokens.verify(token)
+      return { kind: 'operator', id }
+    },
+    byKey(key, address) {
+      const known = key === undefined ? undefined : users.byKey(key)
+      if (known !== undefined) return principalOf(known)
+      if (key !== undefined) wrongTries.take(addressKey(address))
+      throw new Problem('token-invalid', 'This service requires a valid key', {
+        hint: 'Ask the operator of the server for one: molehill user key add NAME',
+      })
+    },
+  }
+}
+
+function principalOf({ user: { name, rights }, key }: KnownUser): UserPrincipal {
+  return { kind: 'user', id: key.id, name, rights }
+}
