@@ -12,6 +12,19 @@ export type WriteDurably = (path: string, data: string, mode: number) => Promise
 
 const preferencesVersion = 1
 
+const limitSchema = z.int().min(0).optional()
+
+/** What is kept of a user. Times are milliseconds since 1970. */
+const keptUserSchema = z.object({
+  rights: z.object({ submitter: z.boolean(), workflows: z.enum(['catalog', 'any']) }),
+  quota: z.object({ storedBytes: limitSchema, runningJobs: limitSchema, queuedJobs: limitSchema }),
+  keys: z.array(
+    z.object({ id: z.string().min(1), hash: z.string().regex(/^[0-9a-f]{64}$/), createdAt: z.number() }),
+  ),
+  identities: z.array(z.object({ issuer: z.string().min(1), subject: z.string().min(1) })),
+  createdAt: z.number(),
+})
+
 /** Members that this version does not know are kept as they are. */
 const preferencesSchema = z.looseObject({
   version: z.literal(preferencesVersion),
@@ -37,6 +50,8 @@ const preferencesSchema = z.looseObject({
       }),
     )
     .optional(),
+  /** Who may use the server besides its operator, by name. Of keys only hashes are kept. */
+  users: z.record(z.string(), keptUserSchema).optional(),
 })
 
 export type PreferencesData = Readonly<z.infer<typeof preferencesSchema>>
