@@ -147,7 +147,7 @@ export function rawRoute<Parameters extends z.ZodObject>(route: Omit<RawRoute<Pa
   return { ...route, kind: 'raw' }
 }
 
-/** A published protocol. One folder under `src/api/` makes one of these; `src/dialects.ts` lists them. */
+/** A published protocol. One folder under `src/api/` makes one of these; `src/main/dialects.ts` lists them. */
 export interface Dialect {
   readonly name: string
   /** What all its paths begin with: empty, or as in `/caesar/api/v1.0`. */

@@ -30,6 +30,18 @@ export const path: OptionKind<string> = {
   show: (value) => value,
 }
 
+/** Where a dialect's paths begin: segments that need no escapes, and no placeholder. */
+export const mountPath: OptionKind<`/${string}`> = {
+  name: 'text',
+  expected: 'a path such as /caesar/api/v1.0, without a slash at its end',
+  schema: z
+    .string()
+    .max(256)
+    .regex(/^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/)
+    .transform((path) => path as `/${string}`),
+  show: (value) => value,
+}
+
 const yes = ['true', 'yes', 'on', '1']
 const no = ['false', 'no', 'off', '0']
 
