@@ -100,6 +100,22 @@ describe('what goes in', () => {
     expect(await list(await pack({ exclude }))).toEqual(['kept'])
   })
 
+  test('all of it lies in a folder with texts beside it, where one is asked for', async () => {
+    await mkdir(join(tree, 'data'))
+    await writeFile(join(tree, 'data', 'a.txt'), 'a')
+    await writeFile(join(tree, 'own.log'), 'of the tree')
+    await symlink('data/a.txt', join(tree, 'to-a'))
+    const additions = { 'note.log': 'put beside it', 'own.log': 'taken' }
+    const archive = await pack({ folder: 'job_1', additions })
+    const names = ['note.log', 'data/', 'data/a.txt', 'own.log', 'to-a']
+    expect(await list(archive)).toEqual(['job_1/', ...names.map((name) => `job_1/${name}`)])
+    const read = (name: string) =>
+      execFileSync('tar', ['-xzOf', join(home, 'archive.tgz'), `job_1/${name}`], { encoding: 'utf8' })
+    expect([read('note.log'), read('own.log')]).toEqual(['put beside it', 'of the tree'])
+    await unpackArchive(Readable.from([archive]), join(home, 'again'))
+    expect(await readlink(join(home, 'again', 'job_1', 'to-a'))).toBe('data/a.txt')
+  })
+
   test('links that lead out, named pipes and sockets stay out and are told', async () => {
     await writeFile(join(home, 'secret'), 'secret')
     await symlink('../secret', join(tree, 'out'))

@@ -14,6 +14,10 @@ export interface PackOptions {
   readonly exclude?: (path: string) => boolean
   /** Is told what was left out without being excluded. */
   readonly onLeftOut?: (path: string, why: string) => void
+  /** Name of a directory that all of it lies in; without, names are relative to the directory. */
+  readonly folder?: string
+  /** Texts to put beside the files, by their names in the directory, where the directory has nothing of that name. */
+  readonly additions?: Readonly<Record<string, string>>
 }
 
 /** A directory that is being walked through. */
@@ -60,7 +64,10 @@ async function* packEntries(directory: string | OpenedInside, options: PackOptio
   const stack: Walked[] = []
   try {
     const root = await realPathOf(opened, rootPath)
-    stack.push(await walk(opened, rootPath, ''))
+    const top = await walk(opened, rootPath, '')
+    stack.push(top)
+    if (options.folder !== undefined) yield headerOf('directory', options.folder, await opened.stat())
+    yield* packAdditions(top, await opened.stat(), options)
     for (let current = stack.at(-1); current; current = stack.at(-1)) {
       const child = current.children[current.next]
       current.next += 1
@@ -73,13 +80,13 @@ async function* packEntries(directory: string | OpenedInside, options: PackOptio
       if (options.exclude?.(path)) continue
       const place = Buffer.concat([Buffer.from(`${current.base}/`), child.name])
       if (child.isSymbolicLink()) yield* packLink(root, place, path, options)
-      else if (child.isFile()) yield* packFile(place, path)
+      else if (child.isFile()) yield* packFile(place, nameOf(path, options))
       else if (child.isDirectory()) {
         if (stack.length >= deepest) throw tooDeep(path)
         const handle = await unlessVanished(open(place, openFlags | constants.O_DIRECTORY))
         if (!handle) continue
         stack.push(await walk(handle, join(rootPath, path), `${path}/`))
-        yield headerOf('directory', path, await handle.stat())
+        yield headerOf('directory', nameOf(path, options), await handle.stat())
       } else options.onLeftOut?.(path, 'it is a named pipe, a device or a socket')
     }
     yield endMark
@@ -88,6 +95,24 @@ async function* packEntries(directory: string | OpenedInside, options: PackOptio
     const own = stack.map((walked) => walked.handle).filter((handle) => handle !== opened)
     if (typeof directory === 'string') own.push(opened)
     await Promise.all(own.map((handle) => handle.close()))
+  }
+}
+
+function nameOf(path: string, { folder }: PackOptions): string {
+  return folder === undefined ? path : `${folder}/${path}`
+}
+
+function* packAdditions({ children }: Walked, stats: Stats, options: PackOptions): Generator<Buffer> {
+  const taken = new Set(children.map(({ name }) => decodeName(name)))
+  for (const [name, text] of Object.entries(options.additions ?? {})) {
+    if (taken.has(name)) continue
+    const content = Buffer.from(text)
+    const { mtime: modifiedAt } = stats
+    const sizeBytes = content.length
+    const path = nameOf(name, options)
+    yield encodeTarHeader({ kind: 'file', path, target: '', sizeBytes, mode: 0o600, modifiedAt })
+    yield content
+    yield zeros.subarray(0, paddingBytes(sizeBytes))
   }
 }
 
@@ -151,7 +176,7 @@ async function* packLink(
   const parent = dirname(join(root, path))
   // An absolute target means nothing elsewhere, nor does one that comes back from outside.
   const portable = leavesRoot(path, text) ? relative(parent, real) || '.' : text
-  yield headerOf('link', path, stats, portable)
+  yield headerOf('link', nameOf(path, options), stats, portable)
 }
 
 /** Whether the way that a link names goes through what lies outside, even if it comes back. */
