@@ -16,10 +16,11 @@ interface RouteBase<Parameters extends z.ZodObject> {
   readonly parameters: Parameters
   /**
    * `form`, which it is without: the body is a form, of parameters and files. `text`: it goes to the handler as it is
-   * (`Call.text`), whatever its media type says; parameters are then in the query string only.
+   * (`Call.text`), whatever its media type says; parameters are then in the query string only. `either`: multipart is
+   * a form, anything else text.
    */
-  readonly body?: 'form' | 'text'
-  /** Most bytes of a body that is text; else what the server takes of any text. */
+  readonly body?: 'form' | 'text' | 'either'
+  /** Most bytes of a body that is text, or of the texts of a form; else what the server takes of any text. */
   readonly bodyBytesAtMost?: number
   /** What is in a body that is text, where that is JSON: for the description. The handler checks it. */
   readonly bodySchema?: z.ZodType
@@ -33,6 +34,11 @@ interface RouteBase<Parameters extends z.ZodObject> {
   readonly filePrefix?: string
   /** Name of one multipart file that may come along as it is; among `Call.files` its field is empty. */
   readonly file?: string
+  /**
+   * Asked before a file that comes along is read, with the parameters that came ahead of it, where the credentials
+   * stand in these. Throws Problem.
+   */
+  readonly admitFile?: (sent: UnknownRequest) => void
   /** Largest of each such file; else what the server takes of any upload. */
   readonly fileBytesAtMost?: number
   /** What can go wrong here besides what can go wrong everywhere. */

@@ -83,6 +83,7 @@ export async function serveRoute(
       },
       async file({ stream, fileName }, field, signal) {
         await identify().catch(explainOrder)
+        route.admitFile?.(unknownRequest(context, texts, address))
         const file = await parts.uploads.receiveFile(stream, signal, route.fileBytesAtMost)
         received.files.push({ field, fileName, ...file })
       },
@@ -173,9 +174,11 @@ async function readBody(
       'body-invalid',
       `Expected a request without Content-Encoding, got ${encoding.slice(0, 40)}.`,
     )
-  const isText = route.body === 'text'
+  const contentType = context.req.header('content-type') ?? ''
+  const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  const isText = route.body === 'text' || (route.body === 'either' && mediaType !== 'multipart/form-data')
   const takesFiles = !isText && (route.archive ?? route.filePrefix ?? route.file) !== undefined
-  const textBytes = isText ? (route.bodyBytesAtMost ?? limits.textBytes) : limits.textBytes
+  const textBytes = route.bodyBytesAtMost ?? limits.textBytes
   const limitBytes = (takesFiles ? limits.uploadBytes : 0) + textBytes
   if (Number(context.req.header('content-length') ?? 0) > limitBytes) throw bodyTooLarge(limitBytes)
 
@@ -188,8 +191,6 @@ async function readBody(
     on.text(await readText(body, limitBytes, limits.idleMs))
     return
   }
-  const contentType = context.req.header('content-type') ?? ''
-  const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (!mediaTypes.has(mediaType))
     throw new Problem('body-invalid', `Expected a form, got ${JSON.stringify(contentType.slice(0, 100))}.`, {
       hint: 'Send parameters in the query string, as application/x-www-form-urlencoded or as multipart/form-data.',
@@ -200,7 +201,7 @@ async function readBody(
       texts.add(name, text)
     return
   }
-  await readMultipart(body, contentType, limits, limitBytes, {
+  await readMultipart(body, contentType, { ...limits, textBytes }, limitBytes, {
     onField: (name, text) => texts.add(name, text),
     onFile: async (name, file, failed) => {
       const signal = AbortSignal.any([failed, context.req.raw.signal])
