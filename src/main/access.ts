@@ -29,6 +29,7 @@ export async function openAccess(
   const users = createUsers(preferences, now)
   const login = createLogin({
     preferences,
+    users,
     hashing,
     tokens,
     throttle: createThrottle(now),

@@ -16,7 +16,7 @@ export interface Authentication {
 }
 
 export interface AuthenticationParts {
-  readonly users: Pick<Users, 'byKey'>
+  readonly users: Pick<Users, 'byKey' | 'find'>
   readonly tokens: Pick<Tokens, 'verify'>
   /** Counts wrong keys by address. */
   readonly wrongTries: RequestLimiter
@@ -27,8 +27,12 @@ export function createAuthentication({ users, tokens, wrongTries }: Authenticati
     async identify(token) {
       const known = token === undefined ? undefined : users.byKey(token)
       if (known !== undefined) return principalOf(known)
-      const { id } = await tokens.verify(token)
-      return { kind: 'operator', id }
+      const { id, holder } = await tokens.verify(token)
+      if (holder === undefined) return { kind: 'operator', id }
+      const user = users.find(holder.name)
+      // With its key or its user gone, a token is void.
+      if (user === undefined || user.keys.every((key) => key.id !== holder.key)) throw tokenInvalid()
+      return { kind: 'user', id, name: user.name, rights: user.rights }
     },
     byKey(key, address) {
       const known = key === undefined ? undefined : users.byKey(key)
@@ -41,6 +45,13 @@ export function createAuthentication({ users, tokens, wrongTries }: Authenticati
   }
 }
 
-function principalOf({ user: { name, rights }, key }: KnownUser): UserPrincipal {
+function tokenInvalid(): Problem {
+  return new Problem('token-invalid', 'This service requires a valid token', {
+    hint: 'Ask for a new token with the key: POST /token with it as the password.',
+  })
+}
+
+/** A user who sends his key itself. */
+export function principalOf({ user: { name, rights }, key }: KnownUser): UserPrincipal {
   return { kind: 'user', id: key.id, name, rights }
 }

@@ -1,8 +1,21 @@
 import { expect, test } from 'vitest'
 import type { PreferencesData } from '../../store/preferences.ts'
+import type { KnownUser } from '../../users/contract.ts'
 import { createLogin } from './login.ts'
 import { createPasswordHashing } from './password.ts'
 import { createThrottle } from './throttle.ts'
+
+const ann: KnownUser = {
+  user: {
+    name: 'ann',
+    rights: { submitter: true, workflows: 'any' },
+    quota: {},
+    keys: [],
+    identities: [],
+    createdAt: 0,
+  },
+  key: { id: 'k1', hash: '', createdAt: 0 },
+}
 
 async function start() {
   const clock = { ms: 0 }
@@ -20,10 +33,15 @@ async function start() {
   }
   const login = createLogin({
     preferences: { current: () => data, update: () => Promise.reject(new Error('an update')) },
+    users: { byKey: (key) => (key === 'the key of ann' ? ann : undefined) },
     hashing: counting,
     throttle: createThrottle(() => clock.ms),
     tokens: {
-      issue: async () => ({ token: 'a token', id: 'an id', durationMs: 5 }),
+      issue: async (holder) => ({
+        token: holder === undefined ? 'a token' : `a token of ${holder.name} for ${holder.key}`,
+        id: 'an id',
+        durationMs: 5,
+      }),
       verify: () => Promise.reject(new Error('a check')),
     },
     passwordGiven: (password) => known.push(password),
@@ -89,4 +107,18 @@ test('many right passwords at once are all let in', async () => {
   const { login } = await start()
   const logins = await Promise.all(Array.from({ length: 50 }, () => login('sesame', 'a')))
   expect(logins).toHaveLength(50)
+})
+
+test('a key in place of the password gives its user a token, also while passwords are guessed', async () => {
+  const { login, known, derivations } = await start()
+  for (let tries = 0; tries < 7; tries += 1) await login('wrong', 'a').catch(() => undefined)
+  await expect(login('sesame', 'a')).rejects.toMatchObject({ code: 'password-throttled' })
+  const before = derivations()
+  expect(await login('the key of ann', 'a')).toEqual({
+    token: 'a token of ann for k1',
+    id: 'an id',
+    durationMs: 5,
+    principal: { kind: 'user', id: 'an id', name: 'ann', rights: ann.user.rights },
+  })
+  expect([known, derivations()]).toEqual([[], before])
 })

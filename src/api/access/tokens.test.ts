@@ -186,3 +186,13 @@ test('a token over 8 kB is refused even when it is right', async () => {
   await expect(tokens.verify(await forge(keyBytes, { x: 'x'.repeat(5000) }))).resolves.toBeDefined()
   await expect(tokens.verify(await forge(keyBytes, { x: 'x'.repeat(6200) }))).rejects.toMatchObject(invalid)
 })
+
+test('a token of a user says whose it is and for which key, and half of that is refused', async () => {
+  const { tokens, keyBytes } = await start()
+  const holder = { name: 'ann', key: 'k1' }
+  const { token } = await tokens.issue(holder)
+  expect(await tokens.verify(token)).toMatchObject({ holder })
+  expect(await tokens.verify((await tokens.issue()).token)).not.toHaveProperty('holder')
+  for (const claims of [{ sub: 'ann' }, { key: 'k1' }, { sub: '', key: 'k1' }, { sub: 5, key: 'k1' }])
+    await expect(tokens.verify(await forge(keyBytes, claims))).rejects.toMatchObject(invalid)
+})

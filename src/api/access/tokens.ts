@@ -17,10 +17,19 @@ export interface VerifiedToken {
   readonly id: string
   /** Milliseconds since 1970. */
   readonly expiresAt: number
+  /** Whose it is; absent where it is the operator's. */
+  readonly holder?: TokenHolder
+}
+
+/** The user who got a token, and the id of the key that he got it for: without that key it is void. */
+export interface TokenHolder {
+  readonly name: string
+  readonly key: string
 }
 
 export interface Tokens {
-  issue(): Promise<IssuedToken>
+  /** For the operator, or for a user. */
+  issue(holder?: TokenHolder): Promise<IssuedToken>
   /** Throws Problem('token-invalid'), which never tells why. */
   verify(token: string | undefined): Promise<VerifiedToken>
 }
@@ -39,7 +48,13 @@ const type = 'molehill-token+jwt'
 const longestToken = 8192
 const mostRemembered = 10_000
 
-const claimsSchema = z.object({ jti: z.string().min(1), exp: z.number(), pwv: z.int() })
+const claimsSchema = z.object({
+  jti: z.string().min(1),
+  exp: z.number(),
+  pwv: z.int(),
+  sub: z.string().min(1).optional(),
+  key: z.string().min(1).optional(),
+})
 type Claims = z.infer<typeof claimsSchema>
 
 /**
@@ -65,10 +80,13 @@ export async function createTokens({ preferences, lifetimeMs, now }: TokenOption
   }
 
   return {
-    async issue() {
+    async issue(holder) {
       const nowMs = now()
       const id = randomBytes(16).toString('base64url')
-      const token = await new SignJWT({ pwv: passwordVersion() })
+      const token = await new SignJWT({
+        pwv: passwordVersion(),
+        ...(holder !== undefined && { sub: holder.name, key: holder.key }),
+      })
         .setProtectedHeader({ alg: algorithm, typ: type })
         .setIssuer(issuer)
         .setAudience(audience)
@@ -94,7 +112,10 @@ export async function createTokens({ preferences, lifetimeMs, now }: TokenOption
         remembered.delete(token)
         throw invalid()
       }
-      return { id: claims.jti, expiresAt }
+      const { jti: id, sub: name, key } = claims
+      // One without the other was never given out.
+      if ((name === undefined) !== (key === undefined)) throw invalid()
+      return { id, expiresAt, ...(name !== undefined && key !== undefined && { holder: { name, key } }) }
     },
   }
 }
