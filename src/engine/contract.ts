@@ -35,6 +35,10 @@ export interface Executions {
   summary(id: string): ExecutionSummary
   /** In the order in which they were started. Looks only at those that have the owner and the labels asked for. */
   list(query?: ExecutionQuery): readonly ExecutionSummary[]
+  /** Bytes of all files of an execution. Costs a look at each while it runs, and at the first question after that. */
+  storedBytes(id: string): Promise<number>
+  /** Says that a user may have more or fewer jobs running than before. */
+  lookAgain(owner: string): void
   /** How many executions wait for others to end. */
   readonly queueLength: number
   /** The places where jobs run. */

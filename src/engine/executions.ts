@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { removeTree } from '../files/remove-tree.ts'
+import { TreeSizes } from '../files/tree-size.ts'
 import { Problem, toProblem } from '../problem.ts'
 import { makeRuntime, type Runtime } from '../script/runtime.ts'
 import { snapshotModules } from '../script/snapshot.ts'
@@ -24,6 +25,7 @@ import { ServerEnvironments, type EnvironmentUse } from './environments.ts'
 import { entryFacts, ExecutionIndex, nothingKnown, summarize, type IndexEntry } from './execution-index.ts'
 import { ExecutionReader, type ActiveExecution } from './execution-reader.ts'
 import { withInputs } from './given-inputs.ts'
+import { JobAllowances } from './job-allowance.ts'
 import { openRun } from './open-run.ts'
 import { prepareExecution, type PreparedExecution } from './prepare-execution.ts'
 import type { Run, RunEnding } from './run.ts'
@@ -67,6 +69,8 @@ class Engine implements Executions {
   readonly #index: ExecutionIndex
   readonly #active = new Map<string, ActiveExecution>()
   readonly #reader: ExecutionReader
+  readonly #allowances: JobAllowances
+  readonly #sizes = new TreeSizes()
   readonly #queue: StartQueue
   readonly #startKeys: StartKeys
   readonly environments: ServerEnvironments
@@ -85,6 +89,7 @@ class Engine implements Executions {
     this.#runtime = runtime
     this.#writer = writer
     this.#index = index
+    this.#allowances = new JobAllowances(settings.runningJobsOf ?? (() => Number.POSITIVE_INFINITY))
     this.#startKeys = new StartKeys(index, settings.now)
     this.environments = new ServerEnvironments({
       trackers,
@@ -319,6 +324,15 @@ class Engine implements Executions {
     return this.#reader.list(query)
   }
 
+  lookAgain(owner: string): void {
+    this.#allowances.lookAgain(owner)
+  }
+
+  async storedBytes(id: string): Promise<number> {
+    const { state, endedAt } = this.#index.get(id)
+    return this.#sizes.of(join(this.#directory, id), state === 'running' ? undefined : endedAt)
+  }
+
   async close(): Promise<void> {
     this.#isClosing = true
     await this.#queue.close()
@@ -345,7 +359,8 @@ class Engine implements Executions {
 
   /** Makes a run of an execution, with all it uses. It does not begin yet. */
   async #open(entry: IndexEntry, plan: Plan, journal: Database): Promise<Run> {
-    const { id } = entry
+    const { id, owner } = entry
+    const allowance = this.#allowances.of(owner)
     const parts = await openRun(this.#settings, {
       id,
       plan,
@@ -354,7 +369,9 @@ class Engine implements Executions {
       workDirectory: this.#reader.workDirectory(entry),
       trackers: await this.#trackers.of(plan),
       runtime: this.#runtime,
+      allowance,
     })
+    allowance?.add(parts.run)
     const over = parts.run.ended.then(async (ending) =>
       this.#finish(id, parts.run, ending, { ...parts, journal }),
     )
@@ -390,6 +407,7 @@ class Engine implements Executions {
     }
     // From here on questions are answered from what is stored: nobody meets a journal that is being closed.
     this.#active.delete(id)
+    this.#allowances.left(this.#index.get(id).owner, run)
     await journal.close()
   }
 }

@@ -67,6 +67,7 @@ function waitingReason(run: Run, step: number): string {
   if (run.isStopping) return 'The execution is ending.'
   if (run.isDiskBehind)
     return 'It waits for the disk: nothing new starts until what has ended is written down.'
+  if (run.isShort(step)) return 'As many jobs of its owner run as may run at the same time.'
   if (run.isGroupOpen(step))
     return `It waits until its group of ${capsule.groupSize} is full, or no more jobs can come.`
   return capsule.environments.map((index) => waitingFor(run, capsule, index)).join(' ')

@@ -11,6 +11,7 @@ import { startFunctionHost } from '../script/function-host.ts'
 import type { Runtime } from '../script/runtime.ts'
 import type { Database } from '../store/database.ts'
 import type { Plan } from '../workflow/plan.ts'
+import type { JobAllowance } from './job-allowance.ts'
 import { Run } from './run.ts'
 import type { EngineSettings } from './settings.ts'
 import { unlimited } from './start-queue.ts'
@@ -33,12 +34,14 @@ export interface RunParts {
   readonly trackers: readonly EnvironmentTracker[]
   /** What function tasks need on other computers. */
   readonly runtime: Runtime
+  /** How many jobs may run, where that is limited. */
+  readonly allowance: JobAllowance | undefined
 }
 
 /** Makes the run of an execution, with its output and its function host. It does not begin yet. */
 export async function openRun(
   settings: EngineSettings,
-  { id, plan, journal, directory, workDirectory: given, trackers, runtime }: RunParts,
+  { id, plan, journal, directory, workDirectory: given, trackers, runtime, allowance }: RunParts,
 ): Promise<OpenedRun> {
   const { slots, now, variables, isolation, scriptMemoryBytes } = settings
   // Functions tell files by their real paths.
@@ -70,6 +73,7 @@ export async function openRun(
     journal,
     trackers,
     host,
+    allowance,
     display,
     hookOutput: {
       openedBytes: output.totalBytes,

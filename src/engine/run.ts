@@ -14,6 +14,7 @@ import { FaultLog } from './fault-log.ts'
 import { FunctionCapsules } from './function-capsules.ts'
 import { taskInputs } from './function-jobs.ts'
 import { makeGraph, type Graph } from './graph.ts'
+import type { JobAllowance } from './job-allowance.ts'
 import { displayTexts } from './hooks/display-texts.ts'
 import { HookWriter, type DisplayOutput } from './hooks/hook-writer.ts'
 import { renderHook, type HookEffect } from './hooks/render.ts'
@@ -53,6 +54,8 @@ export interface RunResources {
   readonly hookOutput: DisplayOutput
   /** An exploration that would bring more jobs than this fails the execution. */
   readonly maxJobs: number
+  /** How many jobs may run, where that is limited. */
+  readonly allowance: JobAllowance | undefined
   readonly now: () => number
   readonly jobsEnded: (environment: string, outcome: 'done' | 'failed', count: number) => void
   readonly warn: (message: string) => void
@@ -206,7 +209,19 @@ export class Run {
   /** Jobs of a capsule that could start now, those included that the next samples would bring. */
   waiting(step: number): number {
     if (this.isStopping || this.isDiskBehind) return 0
-    return this.#ready.waiting(step)
+    const waiting = this.#ready.waiting(step)
+    return this.resources.allowance?.grant(waiting) ?? waiting
+  }
+
+  /** Jobs that run, or that an environment has been given. */
+  get busy(): number {
+    const { running, waitingIn } = this.tally
+    return sum(running) + sum(waitingIn)
+  }
+
+  /** Whether jobs of it could start if its owner might have more of them running. */
+  isShort(step: number): boolean {
+    return this.#ready.waiting(step) > 0 && this.resources.allowance?.grant(1) === 0
   }
 
   /**
@@ -215,7 +230,11 @@ export class Run {
    */
   takeJobs(step: number, limit: number, groupSize: number): readonly Job[] {
     if (this.isStopping || this.isDiskBehind) return []
-    return this.#ready.take(step, limit, groupSize)
+    const { allowance } = this.resources
+    if (allowance === undefined) return this.#ready.take(step, limit, groupSize)
+    // A smaller group runs at once; a full one might never be granted.
+    const granted = allowance.grant(Math.min(limit, this.#ready.waiting(step)))
+    return granted === 0 ? [] : this.#ready.take(step, granted, Math.min(groupSize, granted))
   }
 
   /** Notes that an environment has so many jobs less, and what they came to. */
@@ -324,6 +343,11 @@ export class Run {
     this.#wake()
   }
 
+  /** Starts what there is room for. */
+  wake(): void {
+    this.#wake()
+  }
+
   /** Owns work that nobody awaits: an error in it ends the run and says why. */
   #own(work: Promise<void>): void {
     const owned: Promise<void> = work
@@ -340,6 +364,7 @@ export class Run {
     if (this.isStopping || this.#isOver) return
     this.#functions.wake()
     for (const tracker of this.resources.trackers) tracker.wake()
+    this.resources.allowance?.changed()
   }
 
   #advance(event: RunEvent): void {
@@ -459,6 +484,10 @@ export class Run {
     const decided = (): RunEnding => (ending.kind === 'finished' ? (this.#hookFailure ?? ending) : ending)
     void finishing.then(() => this.#resolveEnded(decided()))
   }
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((all, each) => all + each, 0)
 }
 
 /** For each completion, by the position of the hook, what its function returned. */

@@ -23,6 +23,8 @@ export interface EngineSettings {
   readonly taskLimits?: JobLimits
   /** How much is taken on at the same time; whatever comes without. */
   readonly limits?: EngineLimits
+  /** How many jobs of a user may run at the same time; without, as many as there is room for. */
+  readonly runningJobsOf?: (owner: string) => number
   /** Environments that scripts may name; none without. */
   readonly named?: NamedEnvironments
   /** Kinds of environments; those of `environments/` without. */

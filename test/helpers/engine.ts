@@ -15,7 +15,7 @@ export interface TestEngine extends AsyncDisposable {
   /** Starts a script whose work directory holds these files; `workflow.ts` is the script. */
   start(
     files: Readonly<Record<string, string>>,
-    request?: Pick<StartRequest, 'inputs' | 'environment'>,
+    request?: Pick<StartRequest, 'inputs' | 'environment' | 'owner' | 'labels'>,
   ): Promise<string>
   /** Starts a script and waits for its end. */
   run(files: Readonly<Record<string, string>>): Promise<ExecutionState>
@@ -28,6 +28,7 @@ export interface TestEngineOptions {
   readonly slots?: number
   readonly scriptTimeMs?: number
   readonly limits?: EngineLimits
+  readonly runningJobsOf?: (owner: string) => number
   readonly named?: NamedEnvironments
   /** The server's own environment variables; those of the tests without. */
   readonly variables?: Readonly<Record<string, string | undefined>>
@@ -44,6 +45,7 @@ export async function startTestEngine(options: TestEngineOptions = {}): Promise<
     scriptMemoryBytes: 512 * 2 ** 20,
     outputBytes: 2 ** 20,
     ...(options.limits !== undefined && { limits: options.limits }),
+    ...(options.runningJobsOf !== undefined && { runningJobsOf: options.runningJobsOf }),
     ...(options.named !== undefined && { named: options.named }),
     ...(options.plugins !== undefined && { plugins: options.plugins }),
     variables: options.variables ?? process.env,

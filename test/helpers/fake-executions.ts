@@ -11,6 +11,7 @@ import type {
   JobRow,
   StartRequest,
 } from '../../src/engine/contract.ts'
+import { sizeOfTree } from '../../src/files/tree-size.ts'
 import { Problem } from '../../src/problem.ts'
 import type { Plan } from '../../src/workflow/plan.ts'
 
@@ -94,6 +95,8 @@ export function createFakeExecutions(directory: string): FakeExecutions {
       all.delete(id)
       if (all.size === 0) await rmdir(directory)
     },
+    storedBytes: async (id) => sizeOfTree(find(id).workDirectory),
+    lookAgain: () => undefined,
     queueLength: 0,
     environments: createFakeEnvironments(),
     summary: (id) => find(id).state,

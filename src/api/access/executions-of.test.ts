@@ -61,6 +61,7 @@ test('the executions of others are as if they were not there, for everything tha
     ['explain', (id) => bob.explain(id)],
     ['cancel', async (id) => bob.cancel(id)],
     ['remove', async (id) => bob.remove(id)],
+    ['storedBytes', async (id) => bob.storedBytes(id)],
     ['summary', (id) => bob.summary(id)],
   ]
   const elsewhere = new Set(['start', 'validate', 'list'])

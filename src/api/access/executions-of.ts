@@ -3,7 +3,7 @@ import { Problem } from '../../problem.ts'
 import { ownerOf, type Principal } from './principal.ts'
 
 /** What a dialect sees of the engine: the executions of whoever asks. */
-export type OwnExecutions = Omit<Executions, 'close' | 'queueLength' | 'environments'>
+export type OwnExecutions = Omit<Executions, 'close' | 'queueLength' | 'environments' | 'lookAgain'>
 
 /**
  * The executions of a principal, all of them for the operator. Others are to him as if they were not there, and what
@@ -28,6 +28,7 @@ export function executionsOf(executions: OwnExecutions, principal: Principal): O
     explain: (id, job) => executions.explain(own(id), job),
     cancel: async (id) => executions.cancel(own(id)),
     remove: async (id) => executions.remove(own(id)),
+    storedBytes: async (id) => executions.storedBytes(own(id)),
     summary: (id) => executions.summary(own(id)),
     list: (query) => executions.list({ ...query, owner }),
   }
