@@ -16,7 +16,8 @@
  * was meant for a job alone; until then nothing begins in its place.
  *
  * Per job: one fork, and what bash does itself. The file `exit` is written in one go and counts when it has a whole line.
- * SIGUSR1 says that there is something new; each second it looks by itself.
+ * A line written to the pipe `wake` says that there is something new; each second it looks by itself. That is no signal:
+ * one that comes while bash makes a process is sent on to it, and one that comes while it waits hides an exit code.
  */
 export const runnerScript = `{
 set -m
@@ -87,6 +88,15 @@ take_lists() {
     queue+=("\${lines[@]}" "drop $file")
   done
 }
+run_job() {
+  trap - TERM INT XCPU USR2
+  exec {ends}>&- {wake}>&-
+  cd -- "$base/$1/work" || exit 127
+  unset OLDPWD
+  export MOLEHILL_JOB_ID=\${1##*/} MOLEHILL_JOB_DIRECTORY=$base/$1/work
+  [[ $2 == 0 ]] || ulimit -d "$2"
+  . ../command
+}
 launch() {
   local path=$1 seconds=$3 kib=$4 mine= isWritten=
   set -C
@@ -100,15 +110,8 @@ launch() {
   fi
   if [[ -e $path/cancelled ]]; then finish "$path" 'signal 15'; return 0; fi
   if [[ ! -d $path/work ]]; then finish "$path" "failed The directory $base/$path/work is not there on $HOSTNAME."; return 0; fi
-  {
-    trap - USR1 TERM INT XCPU USR2
-    exec {ends}>&-
-    cd -- "$base/$path/work" || exit 127
-    unset OLDPWD
-    export MOLEHILL_JOB_ID=\${path##*/} MOLEHILL_JOB_DIRECTORY=$base/$path/work
-    [[ $kib == 0 ]] || ulimit -d "$kib"
-    . ../command
-  } </dev/null >|"$path/stdout" 2>|"$path/stderr" &
+  # So that the path stands in what bash says of its end.
+  eval "run_job $path $kib </dev/null >|$path/stdout 2>|$path/stderr &"
   path_of[$!]=$path slots_of[$!]=$2
   [[ $seconds == 0 ]] || until_of[$!]=$(( SECONDS + seconds + 1 ))
   (( free -= $2 ))
@@ -149,7 +152,7 @@ reap() {
     code=$?
     path=\${path_of[$pid]}
     if [[ \${late[$pid]} ]]; then end=timeout
-    elif (( code > 128 )) && is_noticed "$pid"; then end="signal $(( code - 128 ))"
+    elif (( code > 128 )) && is_noticed "$path"; then end="signal $(( code - 128 ))"
     elif (( code != 0 )) && [[ ! -e $path/stderr ]]; then end='failed Its logs could not be made.'
     else end="exited $code"; fi
     kill -KILL -- "-$pid" 2>/dev/null
@@ -168,7 +171,7 @@ reap() {
 # code above 128.
 is_noticed() {
   local line
-  while read -r line; do [[ $line == *" $1 "* ]] && return 0; done <"$own/notices"
+  while read -r line; do [[ $line == *" run_job $1 "* ]] && return 0; done <"$own/notices"
   return 1
 }
 settle() {
@@ -203,7 +206,6 @@ stop_some() {
 stop() { kill -TERM -- "-$1" 2>/dev/null; kill_at[$1]=$(( SECONDS + grace )); }
 declare -A seen path_of slots_of until_of kill_at late unsaved doubt doubt_at doubt_slots
 queue=() head=0 free=$slots woken= isFull= isKept= isOver= isEnded= isLost= holder= ticker=
-trap 'woken=1' USR1
 if [[ $deadline ]]; then
   trap 'isEnded=1 woken=1' TERM INT XCPU USR2
   exec {ends}>/dev/null
@@ -213,21 +215,22 @@ else
   now time; printf '%s\\n' "$time" >"$here/beat"
   bury "$1" "$2"
 fi
+wake=
+[[ -p $own/wake ]] || mkfifo "$own/wake"
+[[ -p $own/wake ]] && exec {wake}<>"$own/wake"
+tick() {
+  # Some file servers have no pipes.
+  [[ $wake ]] || exec sleep 1
+  read -r -t 1 -u "$wake" _ || exit 0
+  while read -r -t 0 -u "$wake" _; do read -r -t 1 -u "$wake" _; done
+}
 quiet=$SECONDS due=1
 while :; do
-  if [[ $due && ! $isLost && ! $isOver ]]; then take_lists; fi
-  fill
-  (( \${#path_of[@]} + \${#doubt[@]} > 0 || head < \${#queue[@]} )) && quiet=$SECONDS
-  if (( SECONDS - quiet >= idle )) || [[ $isFull && \${#path_of[@]} == 0 && \${#doubt[@]} == 0 ]]; then
-    [[ $deadline ]] && break
-    rm -f -- "$here/lock"
-    files=("$here"/inbox/*)
-    (( \${#files[@]} == 0 )) && break
-    take_lock || break
-    quiet=$SECONDS
-  fi
   if ! kill -0 "$ticker" 2>/dev/null; then
-    [[ $ticker ]] && wait "$ticker" 2>/dev/null
+    # It may have ended since the last look.
+    due=1
+    # Not silenced: while it waits, bash may tell of jobs.
+    [[ $ticker ]] && wait "$ticker"
     # Whoever took the lock away is the runner now; this one only sees its jobs to their end.
     if [[ -z $deadline ]]; then
       now time; printf '%s\\n' "$time" 2>/dev/null >"$here/beat"
@@ -239,7 +242,18 @@ while :; do
     fi
     for path in "\${!unsaved[@]}"; do finish "$path" "\${unsaved[$path]}"; done
     (( \${#path_of[@]} == 0 )) && : >|"$own/notices"
-    sleep 1 </dev/null >/dev/null 2>&1 {ends}>&- & ticker=$!
+    tick </dev/null >/dev/null 2>&1 {ends}>&- & ticker=$!
+  fi
+  if [[ $due && ! $isLost && ! $isOver ]]; then take_lists; fi
+  fill
+  (( \${#path_of[@]} + \${#doubt[@]} > 0 || head < \${#queue[@]} )) && quiet=$SECONDS
+  if (( SECONDS - quiet >= idle )) || [[ $isFull && \${#path_of[@]} == 0 && \${#doubt[@]} == 0 ]]; then
+    [[ $deadline ]] && break
+    rm -f -- "$here/lock"
+    files=("$here"/inbox/*)
+    (( \${#files[@]} == 0 )) && break
+    take_lock || break
+    quiet=$SECONDS
   fi
   if [[ ! $woken ]]; then
     if (( BASH_VERSINFO[0] > 4 || BASH_VERSINFO[1] >= 3 )); then wait -n; else wait "$ticker"; fi
@@ -272,7 +286,12 @@ if { read -r host pid begun bootid <"$here/lock"; } 2>/dev/null; then
     if [[ $bootid == "$boot" ]] && kill -0 "$pid" 2>/dev/null; then
       words=
       [[ $begun == - ]] || { read -r words </proc/$pid/stat; words=(\${words##*) }); } 2>/dev/null
-      if [[ $begun == - || \${words[19]} == "$begun" ]] && kill -USR1 "$pid" 2>/dev/null; then echo alive; return; fi
+      if [[ $begun == - || \${words[19]} == "$begun" ]]; then
+        # Opened to read as well, it waits for nobody.
+        if [[ -p $here/wake ]]; then echo 1<>"$here/wake"; fi
+        echo alive
+        return
+      fi
     fi
   elif { read -r beat <"$here/beat"; } 2>/dev/null && (( $(printf '%(%s)T' -1) - beat < 60 )); then echo alive; return; fi
 fi

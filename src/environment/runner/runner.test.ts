@@ -106,6 +106,24 @@ async function ends({ files }: Opened, jobs: readonly Job[]): Promise<readonly J
   )
 }
 
+test('tells exit codes right, and signals, while it is woken again and again', async () => {
+  const opened = open(2)
+  const jobs = Array.from({ length: 300 }, (_, index) => job(index % 2 === 0 ? 'exit 3' : 'kill -TERM $$'))
+  await hand(opened, jobs)
+  let isOver = false
+  const waking = (async () => {
+    while (!isOver) await opened.runner.ensure(signal)
+  })()
+  const marks = await ends(opened, jobs)
+  isOver = true
+  await waking
+  expect(marks.map((mark) => mark.kind === 'ended' && mark.end)).toEqual(
+    jobs.map((_, index) =>
+      index % 2 === 0 ? { kind: 'exited', exitCode: 3 } : { kind: 'signalled', signal: 15 },
+    ),
+  )
+}, 60_000)
+
 test('keeps the order of submission, and the number of slots', async () => {
   const opened = open(2)
   const log = join(directory, 'log')
