@@ -78,7 +78,7 @@ export interface JsonRoute<
 export interface RawRoute<Parameters extends z.ZodObject = z.ZodObject> extends RouteBase<Parameters> {
   readonly kind: 'raw'
   readonly answer: {
-    readonly status: 200 | 201 | 202
+    readonly status: 200 | 201 | 202 | 302
     readonly description: string
     /** Absent where the body is empty. */
     readonly contentType?: string

@@ -1,4 +1,14 @@
-import { bytes, choice, duration, number, onOff, path, text, type OptionKind } from './option-kinds.ts'
+import {
+  bytes,
+  choice,
+  duration,
+  mountPath,
+  number,
+  onOff,
+  path,
+  text,
+  type OptionKind,
+} from './option-kinds.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** One option of the server. All its spellings follow from `name`: see `spellings`. */
@@ -92,6 +102,40 @@ export const options = {
     kind: onOff,
     description: 'Pack downloaded directories with gzip when the client does not say, as OpenMOLE 9.2 did.',
     fallback: () => false,
+  }),
+  boinc: option<boolean>({
+    name: 'boinc',
+    kind: onOff,
+    description: 'Whether batches of jobs may be submitted as to a BOINC project, with keys of submitters.',
+    fallback: () => true,
+  }),
+  boincPath: option<`/${string}`>({
+    name: 'boinc-path',
+    kind: mountPath,
+    description: 'Below which path that is.',
+    fallback: () => '/boinc',
+  }),
+  boincHosts: option<string | undefined>({
+    name: 'boinc-hosts',
+    kind: text,
+    description:
+      'Hosts from which submitters may have input files fetched, with commas between; * is every host with public addresses only.',
+    fallback: () => undefined,
+    fallbackText: 'none',
+  }),
+  boincRoots: option<string | undefined>({
+    name: 'boinc-roots',
+    kind: text,
+    description:
+      'Directories of this computer of which submitters may name input files, with colons between.',
+    fallback: () => undefined,
+    fallbackText: 'none',
+  }),
+  boincFileRetentionMs: option<number>({
+    name: 'boinc-file-retention',
+    kind: duration({ minimum: 60_000, maximum: 100 * 365 * 86_400_000 }),
+    description: 'How long files that submitters have uploaded are kept when no batch uses them.',
+    fallback: () => 30 * 86_400_000,
   }),
   slots: option<number>({
     name: 'slots',
@@ -269,6 +313,73 @@ export const options = {
     kind: bytes({ minimum: kibibyte, maximum: pebibyte }),
     description: 'An audit log of this size is set aside, and the next one begins.',
     fallback: () => 64 * mebibyte,
+  }),
+  catalogEnvironments: option<string | undefined>({
+    name: 'catalog-environments',
+    kind: text,
+    description:
+      'Named environments of workflows of the catalog that leave it open where they run: "source-finder=cluster word-count=workstation".',
+    fallback: () => undefined,
+    fallbackText: 'this computer',
+  }),
+  caesar: option<boolean>({
+    name: 'caesar',
+    kind: onOff,
+    description: 'Whether clients of caesar-rest are served.',
+    fallback: () => true,
+  }),
+  caesarPath: option<`/${string}`>({
+    name: 'caesar-path',
+    kind: mountPath,
+    description: 'What the paths for clients of caesar-rest begin with.',
+    fallback: () => '/caesar/api/v1.0',
+  }),
+  caesarDescribe: option<'flat' | 'nested'>({
+    name: 'caesar-describe',
+    kind: choice(['flat', 'nested']),
+    description:
+      'How apps are described to clients of caesar-rest: flat, which all of them read; nested, with inputs and outputs, for later ones.',
+    fallback: () => 'flat',
+  }),
+  caesarStrict: option<boolean>({
+    name: 'caesar-strict',
+    kind: onOff,
+    description: 'Whether options that an app does not have are refused to clients of caesar-rest.',
+    fallback: () => false,
+  }),
+  caesarFileTypes: option<string>({
+    name: 'caesar-file-types',
+    kind: text,
+    description: 'Endings of files that clients of caesar-rest may upload.',
+    fallback: () => 'png jpg jpeg gif fits',
+  }),
+  caesarFileBytes: option<number>({
+    name: 'caesar-file-limit',
+    kind: bytes({ minimum: kibibyte, maximum: pebibyte }),
+    description: 'Largest file that clients of caesar-rest may upload.',
+    fallback: () => 1000 * mebibyte,
+  }),
+  caesarDatasets: option<string | undefined>({
+    name: 'caesar-datasets',
+    kind: path,
+    description: 'Directory whose files clients of caesar-rest may name as data sets.',
+    fallback: () => undefined,
+    fallbackText: 'none',
+  }),
+  caesarDataRoots: option<string | undefined>({
+    name: 'caesar-data-roots',
+    kind: text,
+    description:
+      'Absolute paths of directories, with colons between, in which clients of caesar-rest may name files by their paths.',
+    fallback: () => undefined,
+    fallbackText: 'none',
+  }),
+  caesarPeriodMs: option<number>({
+    name: 'caesar-period',
+    kind: duration({ minimum: 100, maximum: longestTimerMs }),
+    description:
+      'How often what has become of jobs of caesar-rest is written down, and their files are measured for the accounts.',
+    fallback: () => 30_000,
   }),
 } as const
 

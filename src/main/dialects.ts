@@ -7,6 +7,8 @@ import type { Configuration } from '../config/options.ts'
 import type { Executions } from '../engine/contract.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Users } from '../users/contract.ts'
+import { openBoincSubmission } from './boinc-submission.ts'
+import { openCaesar } from './caesar.ts'
 
 /** What dialects are made of. */
 export interface DialectRooms {
@@ -29,7 +31,7 @@ const openmole = ({ configuration, ...rooms }: DialectRooms): Dialect =>
   openmoleDialect({ ...rooms, gzipByDefault: configuration.gzipDownloads })
 
 /** Every protocol besides the main API, a line each. */
-const others: readonly OpenDialect[] = []
+const others: readonly OpenDialect[] = [openCaesar, openBoincSubmission]
 
 /** Opens the dialects that are switched on. The main API is the first. */
 export async function openDialects(rooms: DialectRooms): Promise<readonly [Dialect, ...Dialect[]]> {

@@ -200,7 +200,7 @@ export default prepare
         title: 'Sources, a JSON object each',
         role: 'sources',
       }),
-      output('catalog.dat', { title: 'Sources, as SExtractor writes them', role: 'output-sources' }),
+      output('catalog.dat', { title: 'Sources, as SExtractor writes them', role: 'sources-table' }),
       output('preview.png', { title: 'The image, with an ellipse around each source', role: 'preview' }),
     ],
   })

@@ -1,0 +1,30 @@
+import { z } from 'zod'
+import type { Dialect } from '../route.ts'
+import { accountingRoutes } from './accounting-routes.ts'
+import { tellCaesarProblem } from './answers.ts'
+import { appRoutes } from './app-routes.ts'
+import { fileRoutes } from './file-routes.ts'
+import { jobRoutes } from './job-routes.ts'
+import { outputRoutes } from './output-routes.ts'
+import type { CaesarRooms } from './parts.ts'
+import { submitRoute } from './submit-route.ts'
+
+/** The REST API of caesar-rest: uploads, apps and jobs, for clients of all its generations. */
+export function caesarDialect(rooms: CaesarRooms): Dialect {
+  return {
+    name: 'caesar',
+    mount: rooms.settings.mount,
+    tellProblem: tellCaesarProblem,
+    problemSchema: z
+      .looseObject({ status: z.string().meta({ description: 'What is wrong, for people.' }) })
+      .meta({ id: 'CaesarProblem' }),
+    routes: [
+      ...fileRoutes(rooms),
+      ...appRoutes(rooms),
+      submitRoute(rooms),
+      ...jobRoutes(rooms),
+      ...outputRoutes(rooms),
+      ...accountingRoutes(rooms),
+    ],
+  }
+}

@@ -1,0 +1,127 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { writeFileDurably } from '../../src/files/durable-file.ts'
+import { openPreferences } from '../../src/store/preferences.ts'
+import { createUsers } from '../../src/users/users.ts'
+import { createCaesarClient, type CaesarClient } from './caesar-client.ts'
+import { password, startTestServer, type TestServer } from './running-server.ts'
+
+/** An app that does what its options say: one of each kind. */
+export const probeApp = `
+import { commandTask, copyFile, file, keepFile, boolean, input, integer, number, output, shell, string } from 'molehill'
+const image = file('image'), mask = file('mask', { default: 'workflow.ts' })
+const ending = string('ending', { default: 'good' }), label = string('label', { default: 'plain' })
+const count = integer('count', { default: 2 }), level = number('level', { default: 0.5 })
+const json = file('json'), result = file('result'), told = file('told')
+const loud = boolean('loud', { default: false })
+const probe = commandTask('probe', {
+  command: shell\`
+    echo "out of the job"; echo "err of the job" >&2
+    printf '%s' \${label} > label.txt
+    case \${ending} in
+      slow) sleep 60;;
+      bad) exit 7;;
+    esac
+    wc -c < \${image} > size.txt
+    printf '[{"name":"A"}]' > catalog-1.json
+    printf '{"size":%s,"mask":%s,"count":%s,"level":%s,"loud":"%s"}' \\
+      "$(wc -c < \${image})" "$(wc -c < \${mask})" \${count} \${level} \${loud} > result.json\`,
+  outputs: [keepFile(json, 'catalog-1.json'), keepFile(result, 'result.json'), keepFile(told, 'label.txt')],
+})
+export default probe.hook(copyFile(json, 'catalog-1.json'), copyFile(result, 'result.json'), copyFile(told, 'label.txt'))
+  .describe({
+    title: 'Probe',
+    description: 'Does what it is told.',
+    category: 'tests',
+    inputs: [
+      input(image, { title: 'Picture', formats: ['fits', 'png'] }),
+      input(mask, { title: 'Mask' }),
+      input(ending, { title: 'How it ends', values: ['good', 'bad', 'slow', 'late'], category: 'RUN/END' }),
+      input(label, { title: 'Label', advanced: true }),
+      input(count, { title: 'Count', minimum: 1, maximum: 10 }),
+      input(level, { title: 'Level', minimum: 0, maximum: 1 }),
+      input(loud, { title: 'Loud' }),
+    ],
+    outputs: [output('catalog-*.json', { role: 'sources' }), output('result.json', { role: 'preview' })],
+  })
+`
+
+export interface CaesarServer extends AsyncDisposable {
+  readonly server: TestServer
+  readonly address: string
+  readonly dataDirectory: string
+  readonly ann: CaesarClient
+  readonly bob: CaesarClient
+  readonly operator: CaesarClient
+  /** Nobody's: without a token. */
+  readonly stranger: CaesarClient
+  /** Ann's key. */
+  readonly key: string
+  /** Stops the server and starts one on the same data directory. */
+  restart(): Promise<void>
+}
+
+/** A server with two users, and the app `probe` beside those that ship. */
+export async function startCaesarServer(
+  flags: Readonly<Record<string, unknown>> = {},
+): Promise<CaesarServer> {
+  const directory = await mkdtemp(join(tmpdir(), 'molehill-caesar-'))
+  const dataDirectory = join(directory, 'data')
+  const entry = join(dataDirectory, 'catalog', 'probe')
+  await mkdir(dataDirectory, { mode: 0o700 })
+  await mkdir(entry, { recursive: true, mode: 0o700 })
+  await writeFile(join(entry, 'workflow.ts'), probeApp)
+  const users = createUsers(
+    await openPreferences(join(dataDirectory, 'preferences.json'), writeFileDurably),
+    Date.now,
+  )
+  const keys: string[] = []
+  for (const name of ['ann', 'bob']) {
+    await users.add(name)
+    keys.push((await users.addKey(name)).key)
+  }
+  const start = async () => startTestServer({ http: true, requestRate: '0', dataDirectory, ...flags })
+  const current = { server: await start(), operator: '' }
+  const address = () => `${current.server.url}/caesar/api/v1.0`
+  const login = async () => {
+    const answer = await fetch(`${current.server.url}/token`, {
+      method: 'POST',
+      body: new URLSearchParams({ password }),
+    })
+    current.operator = ((await answer.json()) as { token: string }).token
+  }
+  await login()
+  const [key = '', other] = keys
+  return {
+    get server() {
+      return current.server
+    },
+    get address() {
+      return address()
+    },
+    dataDirectory,
+    key,
+    get ann() {
+      return createCaesarClient(address(), key)
+    },
+    get bob() {
+      return createCaesarClient(address(), other)
+    },
+    get operator() {
+      return createCaesarClient(address(), current.operator)
+    },
+    get stranger() {
+      return createCaesarClient(address(), undefined)
+    },
+    async restart() {
+      await current.server[Symbol.asyncDispose]()
+      current.server = await start()
+      await login()
+    },
+    async [Symbol.asyncDispose]() {
+      await current.server[Symbol.asyncDispose]()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
