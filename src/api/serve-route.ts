@@ -5,6 +5,7 @@ import { Problem } from '../problem.ts'
 import type { Authentication } from './access/authentication.ts'
 import { limiterKey, nobody, type Principal } from './access/principal.ts'
 import { addressKey, type RequestLimiter } from './access/request-limiter.ts'
+import type { Quotas } from '../users/quotas.ts'
 import { collectParameters, readParameters, type ParameterTexts } from './parameters.ts'
 import { bodyTooLarge, readText, type BodyLimits } from './read-body.ts'
 import { readMultipart, type ReceivedPart } from './read-multipart.ts'
@@ -30,6 +31,8 @@ export type ApiContext = Context<ApiEnvironment>
 export interface ServeParts {
   readonly authentication: Pick<Authentication, 'identify'>
   readonly uploads: Uploads
+  /** What a user may still send; without, that is not limited. Throws Problem where it is nothing. */
+  readonly uploadRoom?: Quotas['uploadRoom']
   /** Counts requests by address and by token; without, all pass. */
   readonly limiter?: RequestLimiter
   readonly limits: BodyLimits
@@ -71,6 +74,8 @@ export async function serveRoute(
     context.set('principal', principal)
     return principal
   }
+  const roomFor = async (principal: Principal) =>
+    principal.kind === 'user' ? parts.uploadRoom?.(principal.name) : undefined
   // A token that came ahead of the body is checked first: a large body is then not even sent.
   if (authenticate !== undefined || findToken() !== undefined) await identify()
   try {
@@ -78,13 +83,14 @@ export async function serveRoute(
       async archive({ stream }, signal) {
         if (received.isBegun) throw new Problem('body-invalid', 'Expected one archive, got two.')
         received.isBegun = true
-        await identify().catch(explainOrder)
-        received.upload = await parts.uploads.receive(stream, signal)
+        const principal = await identify().catch(explainOrder)
+        received.upload = await parts.uploads.receive(stream, signal, await roomFor(principal))
       },
       async file({ stream, fileName }, field, signal) {
-        await identify().catch(explainOrder)
+        const principal = await identify().catch(explainOrder)
         route.admitFile?.(unknownRequest(context, texts, address))
-        const file = await parts.uploads.receiveFile(stream, signal, route.fileBytesAtMost)
+        const most = { bytes: route.fileBytesAtMost, room: await roomFor(principal) }
+        const file = await parts.uploads.receiveFile(stream, signal, most)
         received.files.push({ field, fileName, ...file })
       },
       text: (text) => (received.text = text),

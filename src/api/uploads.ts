@@ -8,18 +8,23 @@ import { removeTree } from '../files/remove-tree.ts'
 import { StartTurns } from '../files/start-turns.ts'
 import { unpackArchive } from '../files/unpack.ts'
 import type { Isolation } from '../isolation/isolation.ts'
+import { Problem } from '../problem.ts'
+import type { UploadRoom } from '../users/quotas.ts'
 import { bodyTooLarge } from './read-body.ts'
 import type { ReceivedArchive, ReceivedFile } from './route.ts'
 
 /** Work directories on their way in: unpacked, but not yet any execution's. */
 export interface Uploads {
-  /** Unpacks a tar.gz as it comes in. Throws what `unpackArchive` throws; then nothing is left. */
-  receive(archive: Readable, signal: AbortSignal): Promise<Upload>
+  /**
+   * Unpacks a tar.gz as it comes in, of which there may be less room than for any. Throws what `unpackArchive` throws, and
+   * what the room says; then nothing is left.
+   */
+  receive(archive: Readable, signal: AbortSignal, room?: UploadRoom): Promise<Upload>
   /**
    * Writes a file to the disk as it comes in; it is synced when this returns. Whoever gives the stream bounds it. Throws
    * the error of the stream and that of the disk, and body-too-large with more bytes than may come; then nothing is left.
    */
-  receiveFile(file: Readable, signal: AbortSignal, bytesAtMost?: number): Promise<FileUpload>
+  receiveFile(file: Readable, signal: AbortSignal, most?: MostBytes): Promise<FileUpload>
   /** How many are under way: coming in, or not yet placed or discarded. */
   readonly underWay: number
   /** Deletes what no upload under way owns: left where deleting has failed. Answers with how many there were. */
@@ -34,6 +39,12 @@ export interface Upload extends ReceivedArchive {
 export interface FileUpload extends Pick<ReceivedFile, 'place' | 'digest' | 'sizeBytes'> {
   /** Deletes what was not placed. */
   discard(): Promise<void>
+}
+
+/** How large a file may be, and how much room there is. */
+export interface MostBytes {
+  readonly bytes?: number | undefined
+  readonly room?: UploadRoom | undefined
 }
 
 /** So many readers of archives start at once; once they read, they may be as many as there are uploads. */
@@ -62,16 +73,23 @@ export async function openUploads(
       for (const name of left) await removeTree(join(directory, name))
       return left.length
     },
-    receive: (archive, signal) =>
+    receive: (archive, signal, room) =>
       take(async (own) => {
         const files = join(own, 'work')
-        const { digest } = await unpackArchive(archive, files, limits, signal, isolation, turns)
+        const unpackedBytes = Math.min(limits.unpackedBytes, room?.bytes ?? limits.unpackedBytes)
+        const held = { ...limits, unpackedBytes }
+        const { digest } = await unpackArchive(archive, files, held, signal, isolation, turns).catch(
+          (error: unknown) => {
+            const isFull = unpackedBytes < limits.unpackedBytes && isTooLarge(error)
+            throw isFull && room !== undefined ? room.exceeded() : error
+          },
+        )
         return { digest, place: (target: string) => rename(files, target) }
       }),
-    receiveFile: (stream, signal, bytesAtMost = Number.POSITIVE_INFINITY) =>
+    receiveFile: (stream, signal, most = {}) =>
       take(async (own) => {
         const file = join(own, 'file')
-        const written = await writeFile(stream, file, signal, bytesAtMost)
+        const written = await writeFile(stream, file, signal, most)
         return { ...written, place: (target: string) => rename(file, target) }
       }),
   }
@@ -102,12 +120,16 @@ export async function openUploads(
   }
 }
 
+function isTooLarge(error: unknown): boolean {
+  return error instanceof Problem && error.code === 'archive-too-large'
+}
+
 /** Writes and syncs a stream; answers with the SHA-256 of what came. */
 async function writeFile(
   stream: Readable,
   path: string,
   signal: AbortSignal,
-  bytesAtMost: number,
+  { bytes: bytesAtMost = Number.POSITIVE_INFINITY, room }: MostBytes,
 ): Promise<Pick<FileUpload, 'digest' | 'sizeBytes'>> {
   const hash = createHash('sha256')
   let sizeBytes = 0
@@ -119,6 +141,7 @@ async function writeFile(
         sizeBytes += chunk.length
         // Said to the stream as well: who reads the request hears of it there first.
         if (sizeBytes > bytesAtMost) stream.destroy(bodyTooLarge(bytesAtMost))
+        else if (room !== undefined && sizeBytes > room.bytes) stream.destroy(room.exceeded())
         hash.update(chunk)
         yield chunk
       }

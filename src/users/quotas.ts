@@ -1,0 +1,166 @@
+import type { Executions } from '../engine/contract.ts'
+import { sizeOfTree } from '../files/tree-size.ts'
+import { Problem } from '../problem.ts'
+import type { UserQuota, Users } from './contract.ts'
+
+/** How much of the server users may take. The operator, whose name is empty, may take all. */
+export interface Quotas {
+  /** What holds for a user: his own limits, and those of the server where he has none. */
+  of(owner: string): UserQuota
+  /** Bytes of all that is kept of a user. Costs a look at each file of what runs and of what he has uploaded. */
+  storedBytes(owner: string): Promise<number>
+  /** What a user may still send; undefined where that is not limited. Throws Problem quota-exceeded where it is nothing. */
+  uploadRoom(owner: string): Promise<UploadRoom | undefined>
+  /** Throws Problem quota-exceeded where so many bytes more would be too many. */
+  requireRoom(owner: string, bytes: number): Promise<void>
+  /** The same executions, whose starts are refused where a quota is used up. */
+  limit(executions: Executions): Executions
+}
+
+/** How much may still come. */
+export interface UploadRoom {
+  readonly bytes: number
+  /** What is told to who sends more. */
+  readonly exceeded: () => Problem
+}
+
+export interface QuotaParts {
+  readonly users: Pick<Users, 'find'>
+  readonly executions: Pick<Executions, 'list' | 'state' | 'storedBytes'>
+  /** For users without limits of their own. */
+  readonly defaults: UserQuota
+  /** Bytes of what is kept of a user besides his executions. */
+  readonly otherBytes: (owner: string) => Promise<number>
+}
+
+export function createQuotas({ users, executions, defaults, otherBytes }: QuotaParts): Quotas {
+  /** Starts under way, with the bytes that they have brought. */
+  const starting = new Map<object, { readonly owner: string; bytes: number }>()
+  const of = (owner: string): UserQuota => (owner === '' ? {} : { ...defaults, ...users.find(owner)?.quota })
+  const startingOf = (owner: string) => [...starting.values()].filter((each) => each.owner === owner)
+  const storedBytes = async (owner: string): Promise<number> => {
+    let bytes = await otherBytes(owner)
+    for (const { id } of executions.list({ owner })) bytes += await bytesOf(id)
+    return startingOf(owner).reduce((sum, each) => sum + each.bytes, bytes)
+  }
+  const bytesOf = async (id: string): Promise<number> =>
+    executions.storedBytes(id).catch((error: unknown) => {
+      // Removed meanwhile.
+      if (error instanceof Problem && error.code === 'execution-unknown') return 0
+      throw error
+    })
+  const uploadRoom = async (owner: string): Promise<UploadRoom | undefined> => {
+    const { storedBytes: most } = of(owner)
+    if (most === undefined) return undefined
+    const stored = await storedBytes(owner)
+    const exceeded = () => tooMuchStored(owner, stored, most)
+    if (stored >= most) throw exceeded()
+    return { bytes: most - stored, exceeded }
+  }
+  const checkQueue = (owner: string): void => {
+    const { queuedJobs: most } = of(owner)
+    if (most === undefined) return
+    // Of a start under way nobody knows yet how many jobs it brings: one at least.
+    const waiting = waitingJobs(executions, owner) + startingOf(owner).length
+    if (waiting > most) throw tooManyQueued(owner, waiting - 1, most)
+  }
+  return {
+    of,
+    storedBytes,
+    uploadRoom,
+    async requireRoom(owner, bytes) {
+      const room = await uploadRoom(owner)
+      if (room !== undefined && room.bytes < bytes) throw room.exceeded()
+    },
+    limit: (whole) => ({
+      ...bind(whole),
+      async start(request) {
+        const { owner = '' } = request
+        if (owner === '' || !('fill' in request)) return whole.start(request)
+        const own = { owner, bytes: 0 }
+        try {
+          const id = await whole.start({
+            ...request,
+            // Not before: what is sent again under its key gives what was started, whatever the quotas are now.
+            async fill(workDirectory) {
+              requireUser(users, owner)
+              starting.set(own, own)
+              checkQueue(owner)
+              const room = await uploadRoom(owner)
+              await request.fill(workDirectory)
+              if (room === undefined) return
+              own.bytes = await sizeOfTree(workDirectory)
+              await uploadRoom(owner)
+            },
+          })
+          // Whoever removes a user has not seen what was only being started.
+          if (users.find(owner) === undefined) await whole.remove(id)
+          requireUser(users, owner)
+          return id
+        } finally {
+          starting.delete(own)
+        }
+      },
+    }),
+  }
+}
+
+function bind(whole: Executions): Executions {
+  return {
+    start: (request) => whole.start(request),
+    validate: (request) => whole.validate(request),
+    state: (id) => whole.state(id),
+    ended: (id, signal) => whole.ended(id, signal),
+    output: (id) => whole.output(id),
+    workDirectory: (id) => whole.workDirectory(id),
+    jobs: (id, query) => whole.jobs(id, query),
+    events: (id, after, signal) => whole.events(id, after, signal),
+    explain: (id, job) => whole.explain(id, job),
+    cancel: (id) => whole.cancel(id),
+    remove: (id) => whole.remove(id),
+    summary: (id) => whole.summary(id),
+    list: (query) => whole.list(query),
+    storedBytes: (id) => whole.storedBytes(id),
+    lookAgain: (owner) => whole.lookAgain(owner),
+    get queueLength() {
+      return whole.queueLength
+    },
+    get environments() {
+      return whole.environments
+    },
+    close: () => whole.close(),
+  }
+}
+
+/** Jobs that wait in all executions of a user that have not ended. */
+function waitingJobs(executions: QuotaParts['executions'], owner: string): number {
+  return executions
+    .list({ owner })
+    .filter(({ state }) => state === 'running')
+    .reduce((sum, { id }) => sum + executions.state(id).counts.ready, 0)
+}
+
+function requireUser(users: QuotaParts['users'], owner: string): void {
+  if (users.find(owner) === undefined)
+    throw new Problem('token-invalid', `There is no user named ${owner} any more.`)
+}
+
+function tooMuchStored(owner: string, stored: number, most: number): Problem {
+  return new Problem(
+    'quota-exceeded',
+    `${owner} may keep ${showMebibytes(most)} MiB, and has ${showMebibytes(stored)} MiB: there is no room for this.`,
+    { hint: 'Remove executions and files that are not needed any more, or ask the operator for more room.' },
+  )
+}
+
+function tooManyQueued(owner: string, waiting: number, most: number): Problem {
+  return new Problem(
+    'quota-exceeded',
+    `${owner} may have ${most} jobs waiting when more are started, and has ${waiting}.`,
+    { hint: 'Try again when some have started, or cancel executions.', retryAfterSeconds: 30 },
+  )
+}
+
+function showMebibytes(bytes: number): string {
+  return (Math.ceil((bytes / 2 ** 20) * 10) / 10).toLocaleString('en-US')
+}
