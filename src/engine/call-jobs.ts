@@ -107,9 +107,9 @@ export function packCalls(
             : { ...ended, job, collected, result: readOutcome(task, outcome, paths) },
         )
       }
-      await rm(callsFile, { force: true })
       return ends
     },
+    dispose: async () => rm(callsFile, { force: true }),
   }
 }
 

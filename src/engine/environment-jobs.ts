@@ -86,7 +86,7 @@ export class EnvironmentJobs {
     const over = Promise.withResolvers<void>()
     this.#attemptsOver = over.resolve
     for (const [index, tracker] of trackers.entries()) await tracker.cancel(this.#liveOn(index))
-    const timer = setTimeout(() => void this.#giveUp().finally(over.resolve), endWaitMs)
+    const timer = setTimeout(() => void this.#giveUp().catch(over.reject), endWaitMs)
     await over.promise
     clearTimeout(timer)
   }
@@ -107,6 +107,7 @@ export class EnvironmentJobs {
       await tracker.abandon(ids)
       for (const id of ids) this.#live.delete(id)
     }
+    if (this.#live.size === 0) this.#attemptsOver?.()
   }
 
   #take(steps: readonly number[], limit: number, environment: number): Attempt[] {
@@ -232,6 +233,7 @@ export class EnvironmentJobs {
     this.#live.delete(attempt.id)
     try {
       await rm(attempt.directory, { recursive: true, force: true })
+      await attempt.package.dispose?.()
       await this.#run.journal.flushed()
     } finally {
       if (this.#live.size === 0) this.#attemptsOver?.()

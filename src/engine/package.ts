@@ -8,6 +8,8 @@ export interface Package {
   readonly request: JobRequest
   /** What each of the jobs came to, read from what was collected into the attempt's directory. */
   open(ending: AttemptEnding): Promise<readonly JobEnd[]>
+  /** Deletes what was made for the environment job, which is over or was never started. */
+  readonly dispose?: () => Promise<void>
   /** How long a call took on average, in milliseconds, as far as `open` has found out. */
   readonly callMs?: () => number | undefined
 }

@@ -14,7 +14,7 @@ export interface ChoreStore {
   save(chores: readonly Chore[]): Promise<void>
 }
 
-const longestWaitMs = 300_000
+const longestWaitMs = 60_000
 
 /** The chores of one environment: done in order, kept and tried again for as long as the environment does not answer. */
 export class Chores {

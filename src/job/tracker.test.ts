@@ -155,4 +155,55 @@ describe('a tracker', () => {
     expect(environment.cancelled).toEqual(['job-1'])
     expect(endings.has('job-2')).toBe(false)
   })
+
+  it('ends a job that was abandoned while it was looked for', async () => {
+    const environment = new FakeEnvironment(() => ({}))
+    const submit = environment.submit.bind(environment)
+    const recover = environment.recover.bind(environment)
+    const looking = Promise.withResolvers<void>()
+    const answer = Promise.withResolvers<void>()
+    environment.submit = async (requests) => {
+      await submit(requests)
+      throw new Error('the answer was lost')
+    }
+    environment.recover = async (ids) => {
+      looking.resolve()
+      await answer.promise
+      return recover(ids)
+    }
+    const { tracker, endings } = run(environment, 1)
+    await looking.promise
+    await tracker.abandon(['job-1' as JobId])
+    answer.resolve()
+    await expect.poll(() => environment.cancelled).toEqual(['job-1'])
+    expect(endings.size).toBe(0)
+  })
+
+  it.each([
+    ['ended as soon as it answers', true, ['job-1']],
+    ['left to the next life of the server, which follows them', false, []],
+  ])('gives up jobs of an environment that stays away: they are %s', async (_, isTaken, cancelled) => {
+    const environment = new FakeEnvironment(() => ({}), { watch: false, lostAfterOutageMs: 30 })
+    const endings: AttemptEnding[] = []
+    const tracker = track(environment)
+    const { source } = makeSource('job', 1)
+    tracker.add({
+      take: (limit) =>
+        source.take(limit).map((attempt) => ({
+          ...attempt,
+          ended: async (ending) => {
+            endings.push(ending)
+            return isTaken
+          },
+        })),
+    })
+    tracker.wake()
+    await expect.poll(() => environment.accepted.length).toBe(1)
+    environment.outage = new Error('no route to host')
+    await expect.poll(() => endings, { timeout: 5000 }).toMatchObject([{ kind: 'lost' }])
+    expect(chores).toHaveLength(isTaken ? 1 : 0)
+    environment.outage = undefined
+    await tracker.discard(directory)
+    await expect.poll(() => environment.cancelled, { timeout: 20_000 }).toEqual(cancelled)
+  })
 })

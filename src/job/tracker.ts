@@ -264,6 +264,8 @@ export class EnvironmentTracker {
   }
 
   async #accept(tracked: Tracked, handle: JobHandle): Promise<void> {
+    // Abandoned while it was on its way, or looked for: nobody would ever end it.
+    if (this.#tracked.get(tracked.attempt.request.id) !== tracked) return this.endHandles([handle])
     tracked.handle = handle
     this.#move(tracked, { kind: 'accepted' })
     if (tracked.isCancelWanted) await this.#deliverCancels()
@@ -330,8 +332,8 @@ export class EnvironmentTracker {
     for (const [id, { attempt, state, handle }] of this.#tracked) {
       if (handle === undefined || state === 'collecting') continue
       this.#tracked.delete(id)
-      await this.endHandles([handle])
-      await attempt.ended({ kind: 'lost', message })
+      // Not taken, it is adopted by the next life of the server.
+      if (await attempt.ended({ kind: 'lost', message })) await this.endHandles([handle])
     }
   }
 
