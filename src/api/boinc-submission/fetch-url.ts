@@ -59,7 +59,7 @@ export async function fetchUrl(
 }
 
 function readUrl(text: string, base?: URL): URL {
-  const url = URL.parse(text, base)
+  const url = URL.parse(text, base?.href)
   if (url === null || !['http:', 'https:'].includes(url.protocol))
     throw refuse(`can't copy file from ${text.slice(0, 200)}: expected a URL of http or https`)
   if (url.username !== '' || url.password !== '')

@@ -1,11 +1,11 @@
-/**
- * What the remote submission keeps beside the executions: `boinc.db` in the data directory. Raise the version when a
- * table changes. Times are milliseconds since 1970; 0 is never.
- */
-export const storeVersion = 1
+import type { DialectTables } from '../../store/dialect-database.ts'
 
-export const storeSchema = `
-  CREATE TABLE batches (
+/** What the remote submission keeps beside the executions. Times are milliseconds since 1970; 0 is never. */
+export const submissionTables: DialectTables = {
+  dialect: 'boinc-submission',
+  version: 1,
+  schema: `
+  CREATE TABLE boinc_batches (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     owner TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -23,11 +23,12 @@ export const storeSchema = `
     retired_at REAL NOT NULL,
     estimated_seconds REAL NOT NULL,
     execution TEXT NOT NULL,
+    key_id TEXT NOT NULL,
     digest BLOB
   );
-  CREATE INDEX batches_of_owner ON batches (owner, name);
+  CREATE INDEX batches_of_owner ON boinc_batches (owner, name);
 
-  CREATE TABLE jobs (
+  CREATE TABLE boinc_jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     batch INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -39,7 +40,7 @@ export const storeSchema = `
     UNIQUE (owner, name)
   );
 
-  CREATE TABLE files (
+  CREATE TABLE boinc_files (
     owner TEXT NOT NULL,
     name TEXT NOT NULL,
     sha256 TEXT NOT NULL,
@@ -49,10 +50,11 @@ export const storeSchema = `
     PRIMARY KEY (owner, name)
   ) WITHOUT ROWID;
 
-  CREATE TABLE file_uses (
+  CREATE TABLE boinc_file_uses (
     owner TEXT NOT NULL,
     name TEXT NOT NULL,
     batch INTEGER NOT NULL,
     PRIMARY KEY (owner, name, batch)
   ) WITHOUT ROWID;
-`
+`,
+}

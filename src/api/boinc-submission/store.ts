@@ -1,7 +1,7 @@
-import { chmodSync } from 'node:fs'
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
+import { inTransaction, openDialectDatabase } from '../../store/dialect-database.ts'
 import type { BatchReference } from './read-request.ts'
-import { storeSchema, storeVersion } from './store-schema.ts'
+import { submissionTables } from './store-schema.ts'
 
 /** A batch as it is kept. Times are milliseconds since 1970; 0 is never. */
 export interface BatchRecord {
@@ -21,6 +21,8 @@ export interface BatchRecord {
   readonly estimatedSeconds: number
   /** Empty where there is none: a batch without jobs has nothing to run. */
   readonly execution: string
+  /** Of the key that it was submitted with. */
+  readonly keyId: string
   /** What stands for the authenticator where the protocol sends only a digest of it. */
   readonly digest: Uint8Array | null
 }
@@ -55,43 +57,36 @@ type Row = Readonly<Record<string, unknown>>
 export class SubmissionStore implements Disposable {
   readonly #database: DatabaseSync
 
-  /** @param path of the database file; `:memory:` for tests. */
+  /** @param path of the database of dialects; `:memory:` for tests. */
   constructor(path: string) {
-    this.#database = new DatabaseSync(path)
-    if (path !== ':memory:') chmodSync(path, 0o600)
-    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000')
-    const version = Number(this.#database.prepare('PRAGMA user_version').get()?.['user_version'])
-    if (version > storeVersion)
-      throw new Error(`${path} was written by a newer Molehill (version ${version} of ${storeVersion}).`)
-    if (version === 0)
-      this.transaction(() => {
-        this.#database.exec(storeSchema)
-        this.#database.exec(`PRAGMA user_version = ${storeVersion}`)
-      })
+    this.#database = openDialectDatabase(path, submissionTables)
   }
 
   /** All changes of `action`, or none. */
   transaction<T>(action: () => T): T {
-    this.#database.exec('BEGIN IMMEDIATE')
-    try {
-      const result = action()
-      this.#database.exec('COMMIT')
-      return result
-    } catch (error) {
-      this.#database.exec('ROLLBACK')
-      throw error
-    }
+    return inTransaction(this.#database, action)
   }
 
-  addBatch(batch: Omit<BatchRecord, 'id' | 'execution' | 'digest' | 'abortedAt' | 'retiredAt'>): number {
+  addBatch(
+    batch: Omit<BatchRecord, 'id' | 'execution' | 'keyId' | 'digest' | 'abortedAt' | 'retiredAt'>,
+  ): number {
     const { owner, name, app, generation, phase, isPrepared, jobs } = batch
     const { createdAt, submittedAt, expireAt, estimatedSeconds } = batch
     return this.#run(
-      `INSERT INTO batches (owner, name, app, generation, phase, is_prepared, jobs, created_at, submitted_at,
-        expire_at, aborted_at, retired_at, estimated_seconds, execution)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, '')`,
-      ...[owner, name, app, generation, phase, Number(isPrepared), jobs],
-      ...[createdAt, submittedAt, expireAt, estimatedSeconds],
+      `INSERT INTO boinc_batches (owner, name, app, generation, phase, is_prepared, jobs, created_at, submitted_at,
+        expire_at, aborted_at, retired_at, estimated_seconds, execution, key_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, '', '')`,
+      owner,
+      name,
+      app,
+      generation,
+      phase,
+      Number(isPrepared),
+      jobs,
+      createdAt,
+      submittedAt,
+      expireAt,
+      estimatedSeconds,
     )
   }
 
@@ -100,7 +95,7 @@ export class SubmissionStore implements Disposable {
     const columns = Object.entries(change).map(([key, value]) => [columnOf(key), value] as const)
     if (columns.length === 0) return
     this.#run(
-      `UPDATE batches SET ${columns.map(([column]) => `${column} = ?`).join(', ')} WHERE id = ?`,
+      `UPDATE boinc_batches SET ${columns.map(([column]) => `${column} = ?`).join(', ')} WHERE id = ?`,
       ...columns.map(([, value]) => value as SQLInputValue),
       id,
     )
@@ -108,16 +103,16 @@ export class SubmissionStore implements Disposable {
 
   deleteBatch(id: number): void {
     this.deleteJobs(id)
-    this.#run('DELETE FROM batches WHERE id = ?', id)
+    this.#run('DELETE FROM boinc_batches WHERE id = ?', id)
   }
 
   /** One batch of a user; of several with the same name, the newest one. */
   batch(owner: string, reference: BatchReference): BatchRecord | undefined {
     const row =
       'id' in reference
-        ? this.#get('SELECT * FROM batches WHERE owner = ? AND id = ?', owner, reference.id)
+        ? this.#get('SELECT * FROM boinc_batches WHERE owner = ? AND id = ?', owner, reference.id)
         : this.#get(
-            'SELECT * FROM batches WHERE owner = ? AND name = ? ORDER BY id DESC',
+            'SELECT * FROM boinc_batches WHERE owner = ? AND name = ? ORDER BY id DESC',
             owner,
             reference.name,
           )
@@ -126,9 +121,10 @@ export class SubmissionStore implements Disposable {
 
   /** All batches of a user, or of everybody, oldest first. */
   batches(owner?: string): readonly BatchRecord[] {
-    return this.#all('SELECT * FROM batches WHERE owner = ifnull(?, owner) ORDER BY id', owner ?? null).map(
-      (row) => readBatchRow(row),
-    )
+    return this.#all(
+      'SELECT * FROM boinc_batches WHERE owner = ifnull(?, owner) ORDER BY id',
+      owner ?? null,
+    ).map((row) => readBatchRow(row))
   }
 
   /**
@@ -137,7 +133,7 @@ export class SubmissionStore implements Disposable {
    */
   addJobs(batch: number, owner: string, names: readonly string[]): readonly number[] {
     const statement = this.#database.prepare(
-      'INSERT OR IGNORE INTO jobs (batch, number, owner, name, aborted_at) VALUES (?, ?, ?, ?, 0)',
+      'INSERT OR IGNORE INTO boinc_jobs (batch, number, owner, name, aborted_at) VALUES (?, ?, ?, ?, 0)',
     )
     return names.map((name, number) => {
       const { changes, lastInsertRowid } = statement.run(batch, number, owner, name)
@@ -147,16 +143,16 @@ export class SubmissionStore implements Disposable {
   }
 
   keepDigests(id: number, digests: Uint8Array): void {
-    this.#run('UPDATE jobs SET digests = ? WHERE id = ?', digests, id)
+    this.#run('UPDATE boinc_jobs SET digests = ? WHERE id = ?', digests, id)
   }
 
   deleteJobs(batch: number): void {
-    this.#run('DELETE FROM jobs WHERE batch = ?', batch)
+    this.#run('DELETE FROM boinc_jobs WHERE batch = ?', batch)
   }
 
   /** The jobs of a batch by their position. */
   jobs(batch: number): readonly JobRecord[] {
-    return this.#all('SELECT * FROM jobs WHERE batch = ? ORDER BY number', batch).map((row) =>
+    return this.#all('SELECT * FROM boinc_jobs WHERE batch = ? ORDER BY number', batch).map((row) =>
       readJobRow(row),
     )
   }
@@ -171,11 +167,11 @@ export class SubmissionStore implements Disposable {
   ): JobRecord | undefined {
     const row =
       'id' in wanted
-        ? this.#get('SELECT * FROM jobs WHERE owner = ? AND id = ?', owner, wanted.id)
+        ? this.#get('SELECT * FROM boinc_jobs WHERE owner = ? AND id = ?', owner, wanted.id)
         : 'name' in wanted
-          ? this.#get('SELECT * FROM jobs WHERE owner = ? AND name = ?', owner, wanted.name)
+          ? this.#get('SELECT * FROM boinc_jobs WHERE owner = ? AND name = ?', owner, wanted.name)
           : this.#get(
-              'SELECT * FROM jobs WHERE owner = ? AND batch = ? AND number = ?',
+              'SELECT * FROM boinc_jobs WHERE owner = ? AND batch = ? AND number = ?',
               owner,
               wanted.batch,
               wanted.number,
@@ -185,51 +181,67 @@ export class SubmissionStore implements Disposable {
 
   /** Jobs of that name, whoever has them: where the answer depends on a digest. */
   jobsNamed(name: string): readonly JobRecord[] {
-    return this.#all('SELECT * FROM jobs WHERE name = ?', name).map((row) => readJobRow(row))
+    return this.#all('SELECT * FROM boinc_jobs WHERE name = ?', name).map((row) => readJobRow(row))
   }
 
   /** A batch or job by its id, whoever has it: where the answer depends on a digest. */
   anyBatch(id: number): BatchRecord | undefined {
-    const row = this.#get('SELECT * FROM batches WHERE id = ?', id)
+    const row = this.#get('SELECT * FROM boinc_batches WHERE id = ?', id)
     return row === undefined ? undefined : readBatchRow(row)
   }
 
   anyJob(id: number): JobRecord | undefined {
-    const row = this.#get('SELECT * FROM jobs WHERE id = ?', id)
+    const row = this.#get('SELECT * FROM boinc_jobs WHERE id = ?', id)
     return row === undefined ? undefined : readJobRow(row)
   }
 
   abortJobs(ids: readonly number[], at: number): void {
-    const statement = this.#database.prepare('UPDATE jobs SET aborted_at = ? WHERE id = ? AND aborted_at = 0')
+    const statement = this.#database.prepare(
+      'UPDATE boinc_jobs SET aborted_at = ? WHERE id = ? AND aborted_at = 0',
+    )
     this.transaction(() => ids.forEach((id) => statement.run(at, id)))
   }
 
+  /** How many jobs of a batch were aborted one by one. */
+  abortedJobs(batch: number): number {
+    return Number(
+      this.#get('SELECT count(*) AS jobs FROM boinc_jobs WHERE batch = ? AND aborted_at > 0', batch)?.[
+        'jobs'
+      ],
+    )
+  }
+
   file(owner: string, name: string): FileRecord | undefined {
-    const row = this.#get('SELECT * FROM files WHERE owner = ? AND name = ?', owner, name)
+    const row = this.#get('SELECT * FROM boinc_files WHERE owner = ? AND name = ?', owner, name)
     return row === undefined ? undefined : readFileRow(row)
   }
 
   putFile(owner: string, { name, sha256, bytes, usedAt, deleteAt }: FileRecord): void {
     this.#run(
-      'INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)',
-      ...[owner, name, sha256, bytes, usedAt, deleteAt],
+      'INSERT OR REPLACE INTO boinc_files VALUES (?, ?, ?, ?, ?, ?)',
+      owner,
+      name,
+      sha256,
+      bytes,
+      usedAt,
+      deleteAt,
     )
   }
 
   /** Ties a file to a batch: it stays as long as that is under way. */
   useFile(owner: string, name: string, batch: number): void {
-    this.#run('INSERT OR IGNORE INTO file_uses VALUES (?, ?, ?)', owner, name, batch)
+    this.#run('INSERT OR IGNORE INTO boinc_file_uses VALUES (?, ?, ?)', owner, name, batch)
   }
 
   batchesOfFile(owner: string, name: string): readonly number[] {
-    return this.#all('SELECT batch FROM file_uses WHERE owner = ? AND name = ?', owner, name).map((row) =>
-      Number(row['batch']),
+    return this.#all('SELECT batch FROM boinc_file_uses WHERE owner = ? AND name = ?', owner, name).map(
+      (row) => Number(row['batch']),
     )
   }
 
   /** Every file with its owner. */
   files(): readonly (FileRecord & { readonly owner: string })[] {
-    return this.#all('SELECT * FROM files').map((row) => ({
+    return this.#all('SELECT * FROM boinc_files').map((row) => ({
       ...readFileRow(row),
       owner: String(row['owner']),
     }))
@@ -237,8 +249,8 @@ export class SubmissionStore implements Disposable {
 
   deleteFile(owner: string, name: string): void {
     this.transaction(() => {
-      this.#run('DELETE FROM files WHERE owner = ? AND name = ?', owner, name)
-      this.#run('DELETE FROM file_uses WHERE owner = ? AND name = ?', owner, name)
+      this.#run('DELETE FROM boinc_files WHERE owner = ? AND name = ?', owner, name)
+      this.#run('DELETE FROM boinc_file_uses WHERE owner = ? AND name = ?', owner, name)
     })
   }
 
@@ -291,6 +303,7 @@ function readBatchRow(row: Row): BatchRecord {
     retiredAt: Number(row['retired_at']),
     estimatedSeconds: Number(row['estimated_seconds']),
     execution: String(row['execution']),
+    keyId: String(row['key_id']),
     digest: row['digest'] as Uint8Array | null,
   }
 }
