@@ -87,7 +87,7 @@ export async function startServer(
   const disk = createDiskReserve({ directory: dataDirectory, reserveBytes })
   const named = createNamedEnvironments(access.preferences, access.secrets)
   const { plugins } = surroundings
-  const parts = { isolation, disk, metrics, named, plugins }
+  const parts = { isolation, disk, metrics, named, users: access.users, plugins }
   const resuming = performance.now()
   const executions = await openEngine(configuration, parts, now, log)
   const resumeMs = Math.round(performance.now() - resuming)

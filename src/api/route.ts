@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { Problem, ProblemCode } from '../problem.ts'
+import type { KeptOfUsers } from '../users/contract.ts'
 import type { Principal } from './access/principal.ts'
 
 /** One route: what it takes and answers. Serving and the OpenAPI description both derive from it. */
@@ -28,6 +29,8 @@ interface RouteBase<Parameters extends z.ZodObject> {
   readonly audit?: AuditAction
   /** Name of the multipart file that must come along: a work directory as tar.gz. */
   readonly archive?: string
+  /** Asked before an archive is read, of who sends it. Throws Problem. */
+  readonly admitArchive?: (principal: Principal) => void
   /** The parameter that may come instead of the archive. */
   readonly insteadOfArchive?: string
   /** Other multipart files that may come along have names that begin with this. */
@@ -164,6 +167,8 @@ export interface Dialect {
    * the body is read. Without it, the token comes as the main API takes it. Throws Problem token-invalid.
    */
   readonly authenticate?: (request: UnknownRequest) => Promise<Principal>
+  /** What it keeps of users besides their executions. */
+  readonly kept?: KeptOfUsers
   /** How this protocol tells a problem. */
   readonly tellProblem: TellProblem
   /** How a problem looks, for the description of the API. A dialect that does not speak JSON has none, and is not described. */

@@ -84,6 +84,7 @@ export async function serveRoute(
         if (received.isBegun) throw new Problem('body-invalid', 'Expected one archive, got two.')
         received.isBegun = true
         const principal = await identify().catch(explainOrder)
+        route.admitArchive?.(principal)
         received.upload = await parts.uploads.receive(stream, signal, await roomFor(principal))
       },
       async file({ stream, fileName }, field, signal) {

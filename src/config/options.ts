@@ -302,6 +302,27 @@ export const options = {
       'How many executions that have ended are kept: of more, those that ended first are removed; 0 keeps all.',
     fallback: () => 0,
   }),
+  userStoredBytes: option<number>({
+    name: 'user-storage',
+    kind: bytes({ minimum: 0, maximum: pebibyte }),
+    description:
+      'How much is kept of a user, in executions and in what was uploaded; 0 limits nothing. A user may have another limit.',
+    fallback: () => 0,
+  }),
+  userRunningJobs: option<number>({
+    name: 'user-running-jobs',
+    kind: number({ minimum: 0, maximum: 1_000_000_000 }),
+    description:
+      'How many jobs of a user run at the same time, further ones wait; 0 limits nothing. A user may have another limit.',
+    fallback: () => 0,
+  }),
+  userQueuedJobs: option<number>({
+    name: 'user-queued-jobs',
+    kind: number({ minimum: 0, maximum: 1_000_000_000 }),
+    description:
+      'With so many jobs of a user waiting, nothing more is started; 0 limits nothing. A user may have another limit.',
+    fallback: () => 0,
+  }),
   housekeepingMs: option<number>({
     name: 'housekeeping-interval',
     kind: duration({ minimum: 100, maximum: longestTimerMs }),

@@ -9,7 +9,18 @@ import type { Configuration } from '../config/options.ts'
 import { writeFileDurably } from '../files/durable-file.ts'
 import { openPreferences, secretsIn } from '../store/preferences.ts'
 import { createSecrets } from '../store/secrets.ts'
+import type { UserQuota } from '../users/contract.ts'
 import { createUsers } from '../users/users.ts'
+
+/** The limits of users who have none of their own. Zero means that there is no limit. */
+export function defaultQuota(configuration: Configuration): UserQuota {
+  const { userStoredBytes, userRunningJobs, userQueuedJobs } = configuration
+  return {
+    ...(userStoredBytes > 0 && { storedBytes: userStoredBytes }),
+    ...(userRunningJobs > 0 && { runningJobs: userRunningJobs }),
+    ...(userQueuedJobs > 0 && { queuedJobs: userQueuedJobs }),
+  }
+}
 
 export type Access = Awaited<ReturnType<typeof openAccess>>
 

@@ -16,7 +16,9 @@ import { Problem } from '../problem.ts'
 import type { AuditLog } from '../store/audit-log.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Access } from './access.ts'
+import type { KeptOfUsers } from '../users/contract.ts'
+import { createQuotas } from '../users/quotas.ts'
+import { defaultQuota, type Access } from './access.ts'
 import { openDialects } from './dialects.ts'
 import { observeRequest, tellNumbers } from './numbers.ts'
 
@@ -53,7 +55,15 @@ export async function openApi(configuration: Configuration, rooms: ApiRooms): Pr
     elapsedMs,
   })
   const authentication = createAuthentication({ users, tokens, wrongTries })
-  const dialects = await openDialects({ ...rooms, configuration, authentication })
+  const kept: KeptOfUsers[] = []
+  const quotas = createQuotas({
+    users,
+    executions: rooms.executions,
+    defaults: defaultQuota(configuration),
+    otherBytes: (owner) => sumBytes(kept, owner),
+  })
+  const executions = quotas.limit(rooms.executions)
+  const dialects = await openDialects({ ...rooms, configuration, authentication, executions, quotas, kept })
   const operations = operationsDialect({
     version: findInstallation().version,
     dialects,
@@ -65,6 +75,7 @@ export async function openApi(configuration: Configuration, rooms: ApiRooms): Pr
     dialects: [...dialects, operations],
     authentication,
     uploads,
+    uploadRoom: (owner) => quotas.uploadRoom(owner),
     limiter: createRequestLimiter({ perSecond: requestsPerSecond, burst: requestBurst, elapsedMs }),
     limits: { uploadBytes, textBytes, idleMs: bodyIdleMs },
     observe(request) {
@@ -76,6 +87,12 @@ export async function openApi(configuration: Configuration, rooms: ApiRooms): Pr
     newRequestId: randomUUID,
     elapsedMs,
   })
+}
+
+async function sumBytes(kept: readonly KeptOfUsers[], owner: string): Promise<number> {
+  let bytes = 0
+  for (const each of kept) bytes += await each.storedBytes(owner)
+  return bytes
 }
 
 async function checkReady(dataDirectory: string, disk: DiskReserve, stopping: AbortSignal): Promise<void> {

@@ -6,7 +6,8 @@ import type { Catalog } from '../catalog/contract.ts'
 import type { Configuration } from '../config/options.ts'
 import type { Executions } from '../engine/contract.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Users } from '../users/contract.ts'
+import type { KeptOfUsers, Users } from '../users/contract.ts'
+import type { Quotas } from '../users/quotas.ts'
 import { openBoincSubmission } from './boinc-submission.ts'
 import { openCaesar } from './caesar.ts'
 
@@ -16,6 +17,9 @@ export interface DialectRooms {
   readonly executions: Executions
   readonly catalog: Catalog
   readonly users: Users
+  readonly quotas: Quotas
+  /** What dialects keep of users: each that is opened adds its own. */
+  readonly kept: KeptOfUsers[]
   readonly authentication: Authentication
   readonly login: Login
   readonly log: Log
@@ -38,7 +42,9 @@ export async function openDialects(rooms: DialectRooms): Promise<readonly [Diale
   const opened: Dialect[] = []
   for (const open of others) {
     const dialect = await open(rooms)
-    if (dialect !== undefined) opened.push(dialect)
+    if (dialect === undefined) continue
+    opened.push(dialect)
+    if (dialect.kept !== undefined) rooms.kept.push(dialect.kept)
   }
   return [openmole(rooms), ...opened]
 }

@@ -8,24 +8,28 @@ import type { Isolation } from '../isolation/isolation.ts'
 import type { NamedEnvironments } from '../store/named-environments.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Users } from '../users/contract.ts'
+import { defaultQuota } from './access.ts'
 
 export interface EngineParts {
   readonly isolation: Isolation
   readonly disk: DiskReserve
   readonly metrics: Metrics
   readonly named: NamedEnvironments
+  readonly users: Pick<Users, 'find'>
   readonly plugins: ReadonlyMap<string, EnvironmentPlugin> | undefined
 }
 
 /** Opens the engine on a data directory: executions that have not ended go on. */
 export function openEngine(
   configuration: Configuration,
-  { isolation, disk, metrics, named, plugins }: EngineParts,
+  { isolation, disk, metrics, named, users, plugins }: EngineParts,
   now: () => number,
   log: Log,
 ): Promise<Executions> {
   const { dataDirectory, slots, scriptTimeMs, scriptMemoryBytes, outputBytes } = configuration
   const { maxExecutions, maxQueuedExecutions, maxJobs } = configuration
+  const quota = defaultQuota(configuration)
   const warn = (message: string, about: object) => log.warn(about, message)
   return createExecutions({
     dataDirectory,
@@ -36,6 +40,8 @@ export function openEngine(
     limits: { maxExecutions, maxQueuedExecutions, maxJobs },
     checkDisk: () => disk.check(),
     named,
+    runningJobsOf: (owner) =>
+      users.find(owner)?.quota.runningJobs ?? quota.runningJobs ?? Number.POSITIVE_INFINITY,
     ...(plugins !== undefined && { plugins }),
     isolation,
     taskNetwork: configuration.taskNetwork,

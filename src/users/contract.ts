@@ -79,3 +79,11 @@ export interface UserSettings {
   /** One more identity. Throws Problem user-conflict where it is another user's. */
   readonly identity?: UserIdentity | undefined
 }
+
+/** What a dialect keeps of users besides their executions. */
+export interface KeptOfUsers {
+  /** Bytes of the files that it keeps of a user. */
+  storedBytes(owner: string): number | Promise<number>
+  /** Deletes all that it keeps of a user, who is gone already. Must also do where it was broken off before. */
+  forget(owner: string): Promise<void>
+}

@@ -12,7 +12,11 @@ import type { Dialect } from '../../src/api/route.ts'
 import { openUploads } from '../../src/api/uploads.ts'
 import { openCatalog } from '../../src/catalog/catalog.ts'
 import { defaultArchiveLimits } from '../../src/files/archive-limits.ts'
+import { writeFileDurably } from '../../src/files/durable-file.ts'
 import { Problem } from '../../src/problem.ts'
+import { openPreferences } from '../../src/store/preferences.ts'
+import type { Users } from '../../src/users/contract.ts'
+import { createUsers } from '../../src/users/users.ts'
 import { createFakeExecutions, type FakeExecutions } from './fake-executions.ts'
 
 /**
@@ -22,6 +26,7 @@ import { createFakeExecutions, type FakeExecutions } from './fake-executions.ts'
 export interface TestApi extends AsyncDisposable {
   readonly api: Api
   readonly executions: FakeExecutions
+  readonly users: Users
   readonly observed: ObservedRequest[]
   readonly reported: unknown[]
   /** Begins to stop: what is refused then is to be seen; connections stay. */
@@ -62,10 +67,17 @@ export async function createTestApi({
     variables: process.env,
     now: Date.now,
   })
+  const kept = createUsers(
+    await openPreferences(join(directory, 'preferences.json'), writeFileDurably),
+    () => 1000,
+  )
   const openmole = openmoleDialect({
     executions,
     catalog,
     gzipByDefault,
+    users: kept,
+    quotas: { of: () => ({}), storedBytes: async () => 0 },
+    kept: [],
     async login(password) {
       if (password === undefined) throw new Problem('password-missing', 'No password sent with request')
       if (password !== 'sesame') throw new Problem('password-wrong', 'Server password is incorrect')
@@ -119,6 +131,7 @@ export async function createTestApi({
     reported,
     stop: () => stopping.abort(),
     directory,
+    users: kept,
     post: async (path, parameters = {}, headers = {}) =>
       await api.request(path, { method: 'POST', body: new URLSearchParams(parameters), headers }, {}),
     async [Symbol.asyncDispose]() {

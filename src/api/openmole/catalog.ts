@@ -94,6 +94,7 @@ export function catalogRoutes(catalog: Catalog): readonly Route[] {
       summary: 'Install a workflow under a name. Its script must describe itself.',
       parameters: z.object({ name }),
       archive: 'workDirectory',
+      admitArchive: (principal) => requireOperator(principal, 'Installing workflows'),
       problems: [...archiveProblems, 'not-allowed', 'workflow-conflict'],
       answer: { status: 200, description: 'It can be started.', schema: workflowSchema },
       async handle({ parameters, principal, archive, note, signal }) {

@@ -13,8 +13,9 @@ import { jobRoutes } from './jobs.ts'
 import { startRoutes } from './start.ts'
 import { stateRoutes } from './state.ts'
 import { tokenRoutes } from './token.ts'
+import { userRoutes, type UserParts } from './users.ts'
 
-export interface OpenmoleParts {
+export interface OpenmoleParts extends UserParts {
   readonly executions: Executions
   readonly catalog: Catalog
   readonly login: Login
@@ -23,7 +24,8 @@ export interface OpenmoleParts {
 }
 
 /** The POST API of OpenMOLE 6.0 to 9.2, and what Molehill adds to it. */
-export function openmoleDialect({ executions, catalog, login, gzipByDefault }: OpenmoleParts): Dialect {
+export function openmoleDialect(parts: OpenmoleParts): Dialect {
+  const { executions, catalog, login, gzipByDefault } = parts
   return {
     name: 'openmole',
     mount: '',
@@ -40,6 +42,7 @@ export function openmoleDialect({ executions, catalog, login, gzipByDefault }: O
       ...explainRoutes(executions),
       ...environmentRoutes(executions),
       ...catalogRoutes(catalog),
+      ...userRoutes(parts),
     ],
   }
 }

@@ -32,6 +32,7 @@ export function startRoutes(executions: OwnExecutions, catalog: Catalog): readon
     access: 'token',
     parameters,
     archive: 'workDirectory',
+    admitArchive: requireOwnWorkflows,
     insteadOfArchive: 'workflow',
     filePrefix: 'input.',
     problems: [
