@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { caesarTasks } from '../api/caesar/clock-tasks.ts'
+import { caesarTasks, forgetStrangers } from '../api/caesar/clock-tasks.ts'
 import { createDataSources } from '../api/caesar/data-sources.ts'
 import { caesarDialect } from '../api/caesar/dialect.ts'
 import { openJobs } from '../api/caesar/jobs.ts'
@@ -14,16 +14,18 @@ import type { DialectRooms } from './dialects.ts'
 
 /** Opens the dialect of caesar-rest with what it keeps and what it does by the clock. */
 export async function openCaesar(rooms: DialectRooms): Promise<Dialect | undefined> {
-  const { configuration, executions, catalog, log, now, defer } = rooms
+  const { configuration, executions, catalog, users, log, now, defer } = rooms
   const { dataDirectory, caesarPeriodMs: everyMs } = configuration
   if (!configuration.caesar) return undefined
   const database = openDialectDatabase(join(dataDirectory, 'dialects.db'), caesarTables)
   defer(() => database.close())
-  const files = openStoredFiles(database, join(dataDirectory, 'uploads', 'caesar'))
+  const files = openStoredFiles(database, join(dataDirectory, 'uploads'))
   await files.sweep()
   const store = openStoredJobs(database)
   const jobs = openJobs(store, executions, now)
-  const tasks = caesarTasks(store, jobs, executions).map((task) => ({ ...task, everyMs }))
+  const isUser = (name: string) => users.find(name) !== undefined
+  await forgetStrangers({ store, files, isUser })
+  const tasks = caesarTasks({ store, files, jobs, executions, isUser }).map((task) => ({ ...task, everyMs }))
   const clockWork = await startClockWork(tasks, (message) => log.warn(message))
   defer(() => clockWork.close())
   const words = (text: string) => text.split(/[\s,]+/).filter((word) => word !== '')
@@ -45,7 +47,6 @@ export async function openCaesar(rooms: DialectRooms): Promise<Dialect | undefin
       isStrict: configuration.caesarStrict,
       environments: readEntryEnvironments(configuration.catalogEnvironments ?? ''),
     },
-    checkStored: async () => undefined,
     now,
   })
 }

@@ -287,7 +287,7 @@ describe('two users', { timeout: longMs }, () => {
     expect(
       await server.bob.submit({ app: 'probe', job_inputs: { inputfile: `../ann/${uid}.fits`, label: 'x' } }),
     ).toMatchObject({ status: 400 })
-    expect((await server.operator.call(`/job/${id}/status`)).status).toBe(200)
+    expect((await (await server.operator()).call(`/job/${id}/status`)).status).toBe(200)
     expect(await server.ann.call(`/download/${uid}`)).toMatchObject({ status: 200 })
   })
 

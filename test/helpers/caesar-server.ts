@@ -53,7 +53,8 @@ export interface CaesarServer extends AsyncDisposable {
   readonly dataDirectory: string
   readonly ann: CaesarClient
   readonly bob: CaesarClient
-  readonly operator: CaesarClient
+  /** Logs in with the password. */
+  readonly operator: () => Promise<CaesarClient>
   /** Nobody's: without a token. */
   readonly stranger: CaesarClient
   /** Ann's key. */
@@ -82,16 +83,15 @@ export async function startCaesarServer(
     keys.push((await users.addKey(name)).key)
   }
   const start = async () => startTestServer({ http: true, requestRate: '0', dataDirectory, ...flags })
-  const current = { server: await start(), operator: '' }
+  const current = { server: await start() }
   const address = () => `${current.server.url}/caesar/api/v1.0`
   const login = async () => {
     const answer = await fetch(`${current.server.url}/token`, {
       method: 'POST',
       body: new URLSearchParams({ password }),
     })
-    current.operator = ((await answer.json()) as { token: string }).token
+    return ((await answer.json()) as { token: string }).token
   }
-  await login()
   const [key = '', other] = keys
   return {
     get server() {
@@ -108,16 +108,13 @@ export async function startCaesarServer(
     get bob() {
       return createCaesarClient(address(), other)
     },
-    get operator() {
-      return createCaesarClient(address(), current.operator)
-    },
+    operator: async () => createCaesarClient(address(), await login()),
     get stranger() {
       return createCaesarClient(address(), undefined)
     },
     async restart() {
       await current.server[Symbol.asyncDispose]()
       current.server = await start()
-      await login()
     },
     async [Symbol.asyncDispose]() {
       await current.server[Symbol.asyncDispose]()

@@ -60,7 +60,7 @@ export function accountingRoutes({ store, files, jobs, now }: CaesarRooms): read
       },
       handle() {
         const all = sum(undefined)
-        const owners = new Set([...files.list(undefined), ...store.list(undefined)].map(({ owner }) => owner))
+        const owners = new Set([...files.owners(), ...store.owners()])
         return {
           ...all,
           nusers: owners.size,

@@ -1,6 +1,7 @@
 import { sizeOfTree } from '../../files/tree-size.ts'
 import type { OwnExecutions } from '../access/executions-of.ts'
 import { isUnknown, type Jobs } from './jobs.ts'
+import type { StoredFiles } from './stored-files.ts'
 import type { StoredJobs } from './stored-jobs.ts'
 
 /** Something to be done by the clock: see `src/schedule`. */
@@ -12,13 +13,42 @@ export interface CaesarTask {
 /** Jobs that are measured in one go. */
 const measuredAtOnce = 500
 
+export interface CaesarTaskParts {
+  readonly store: StoredJobs
+  readonly files: StoredFiles
+  readonly jobs: Jobs
+  readonly executions: OwnExecutions
+  /** Whether there is a user of that name. */
+  readonly isUser: (name: string) => boolean
+}
+
+/** Forgets what belonged to users who are gone: another one of the same name must not see it. */
+export async function forgetStrangers({
+  store,
+  files,
+  isUser,
+}: Pick<CaesarTaskParts, 'store' | 'files' | 'isUser'>): Promise<void> {
+  for (const owner of new Set([...store.owners(), ...files.owners()])) {
+    if (owner === '' || isUser(owner)) continue
+    store.removeAll(owner)
+    await files.removeAll(owner)
+  }
+}
+
 /**
  * What becomes of jobs is written down although nobody asks: so it is known when their executions are removed. And the
  * files of jobs that have ended are measured, for the accounts.
  */
-export function caesarTasks(store: StoredJobs, jobs: Jobs, executions: OwnExecutions): readonly CaesarTask[] {
+export function caesarTasks(parts: CaesarTaskParts): readonly CaesarTask[] {
+  const { store, jobs, executions } = parts
   return [
-    { name: 'caesar-monitor', run: async () => jobs.refreshLive(undefined) },
+    {
+      name: 'caesar-monitor',
+      async run() {
+        await forgetStrangers(parts)
+        jobs.refreshLive(undefined)
+      },
+    },
     {
       name: 'caesar-accounting',
       async run(signal) {

@@ -7,10 +7,9 @@ import { ownerOf } from '../access/principal.ts'
 import { attachment } from '../content-disposition.ts'
 import { sendFile } from '../openmole/send-file.ts'
 import { jsonRoute, rawRoute, type Call, type Route } from '../route.ts'
-import { CaesarRefusal, dateText, httpStatusOf, jsonAnswer, sortKeys } from './answers.ts'
+import { CaesarRefusal, dateText, jsonAnswer, sortKeys } from './answers.ts'
 import { fileUnknown, visibleOwner, type CaesarRooms } from './parts.ts'
 import type { StoredFile } from './stored-files.ts'
-import { toProblem } from '../../problem.ts'
 
 const uploadSchema = z.object({
   date: z.string(),
@@ -39,7 +38,7 @@ const problems = ['file-missing'] as const
 
 /** Uploads: what takes, tells, gives back and deletes them. */
 export function fileRoutes(rooms: CaesarRooms): readonly Route[] {
-  const { files, settings, now, checkStored } = rooms
+  const { files, settings, now } = rooms
   const find = ({ path, principal }: Call): StoredFile => {
     const id = path['uuid'] ?? ''
     const file = files.find(id, visibleOwner(principal))
@@ -70,10 +69,6 @@ export function fileRoutes(rooms: CaesarRooms): readonly Route[] {
         const extension = extname(name).slice(1)
         if (!settings.fileTypes.includes(extension.toLowerCase()))
           throw new CaesarRefusal(415, typeRefused(settings.fileTypes), noUpload)
-        await checkStored(principal, file.sizeBytes).catch((error: unknown) => {
-          const problem = toProblem(error)
-          throw new CaesarRefusal(httpStatusOf(problem), problem.message, noUpload, problem.code)
-        })
         const stored: StoredFile = {
           id: randomUUID().replaceAll('-', ''),
           owner: ownerOf(principal),

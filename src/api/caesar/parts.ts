@@ -16,8 +16,6 @@ export interface CaesarRooms {
   readonly jobs: Jobs
   readonly sources: DataSources
   readonly settings: CaesarSettings
-  /** Refuses what would be more than a user may keep. Throws Problem quota-exceeded. */
-  readonly checkStored: (principal: Principal, bytes: number) => Promise<void>
   /** Milliseconds since 1970. */
   readonly now: () => number
 }

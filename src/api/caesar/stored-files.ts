@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { isMissing } from '../../files/safe-open.ts'
 import { syncPath } from '../../files/sync-tree.ts'
 import type { ReceivedFile } from '../route.ts'
 
@@ -30,6 +31,10 @@ export interface StoredFiles {
   /** Directory and name in it. */
   locate(file: StoredFile): { readonly directory: string; readonly name: string }
   remove(file: StoredFile): Promise<void>
+  /** Names of all who have any. */
+  owners(): readonly string[]
+  /** Forgets the files of a user who is gone. */
+  removeAll(owner: string): Promise<void>
   /** Deletes files without a row, which a crash has left. Only while nothing is being added. */
   sweep(): Promise<void>
 }
@@ -37,15 +42,20 @@ export interface StoredFiles {
 /** No user can be called like that. */
 const operatorsDirectory = '+operator'
 
+/** In the directory of a user. */
+const folder = 'caesar'
+
+/** `directory` holds a directory a user. */
 export function openStoredFiles(database: DatabaseSync, directory: string): StoredFiles {
   const insert = database.prepare('INSERT INTO caesar_files VALUES (?, ?, ?, ?, ?, ?, ?)')
   const select = database.prepare('SELECT * FROM caesar_files WHERE id = ?')
   const selectAll = database.prepare('SELECT * FROM caesar_files ORDER BY uploaded_at, id')
   const selectOwn = database.prepare('SELECT * FROM caesar_files WHERE owner = ? ORDER BY uploaded_at, id')
+  const selectOwners = database.prepare('SELECT DISTINCT owner FROM caesar_files')
   const deleteOne = database.prepare('DELETE FROM caesar_files WHERE id = ?')
 
   const locate = ({ owner, id, extension }: StoredFile) => ({
-    directory: join(directory, owner === '' ? operatorsDirectory : owner),
+    directory: join(directory, owner === '' ? operatorsDirectory : owner, folder),
     name: `${id}.${extension}`,
   })
   return {
@@ -70,13 +80,25 @@ export function openStoredFiles(database: DatabaseSync, directory: string): Stor
       deleteOne.run(file.id)
       await rm(join(directory, name), { force: true })
     },
-    async sweep() {
-      await mkdir(directory, { recursive: true, mode: 0o700 })
-      for (const owner of await readdir(directory))
-        for (const name of await readdir(join(directory, owner)))
-          if (select.get(name.split('.', 1)[0] ?? '') === undefined)
-            await rm(join(directory, owner, name), { recursive: true, force: true })
+    owners: () => selectOwners.all().map((row) => String(row['owner'])),
+    async removeAll(owner) {
+      for (const file of selectOwn.all(owner).map((row) => fileOf(row))) await this.remove(file)
     },
+    async sweep() {
+      for (const owner of await namesIn(directory))
+        for (const name of await namesIn(join(directory, owner, folder)))
+          if (select.get(name.split('.', 1)[0] ?? '') === undefined)
+            await rm(join(directory, owner, folder, name), { recursive: true, force: true })
+    },
+  }
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
   }
 }
 

@@ -52,6 +52,10 @@ export interface StoredJobs {
   setEnd(id: string, end: JobEnd, elapsedSeconds: number): void
   setBytes(id: string, bytes: number): void
   remove(id: string): void
+  /** Names of all who have any. */
+  owners(): readonly string[]
+  /** Forgets the jobs of a user who is gone. */
+  removeAll(owner: string): void
   totals(owner: string | undefined): JobTotals
 }
 
@@ -87,6 +91,8 @@ export function openStoredJobs(database: DatabaseSync): StoredJobs {
   const updateEnd = update('state = ?, status = ?, exit_code = ?, elapsed_s = ?', `id = ? AND ${live}`)
   const updateBytes = update('bytes = ?')
   const deleteOne = database.prepare('DELETE FROM caesar_jobs WHERE id = ?')
+  const deleteOwn = database.prepare('DELETE FROM caesar_jobs WHERE owner = ?')
+  const selectOwners = database.prepare('SELECT DISTINCT owner FROM caesar_jobs')
   const sums = database.prepare(`
     SELECT state, count(*) AS jobs, sum(exit_code = 126) AS faults, sum(coalesce(bytes, 0)) AS bytes,
       sum(elapsed_s) AS elapsed
@@ -119,6 +125,8 @@ export function openStoredJobs(database: DatabaseSync): StoredJobs {
       void updateEnd.run(state, status, exitCode, elapsedSeconds, id),
     setBytes: (id, bytes) => void updateBytes.run(bytes, id),
     remove: (id) => void deleteOne.run(id),
+    owners: () => selectOwners.all().map((row) => String(row['owner'])),
+    removeAll: (owner) => void deleteOwn.run(owner),
     totals(owner) {
       const rows = sums.all(...owned(owner))
       const sum = (column: string, counted = rows) =>
