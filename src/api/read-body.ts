@@ -57,15 +57,20 @@ export function watchBody(body: Readable, limitBytes: number, idleMs: number): B
   }
 }
 
-/** Reads a small body into memory. Throws Problem body-too-large, body-invalid. */
+/** Reads a small body into memory, as text. Throws Problem body-too-large, body-invalid. */
 export async function readText(body: Readable, limitBytes: number, idleMs: number): Promise<string> {
+  return (await readBytes(body, limitBytes, idleMs)).toString('utf8')
+}
+
+/** Reads a small body into memory. Throws Problem body-too-large, body-invalid. */
+export async function readBytes(body: Readable, limitBytes: number, idleMs: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   const keep = (chunk: Buffer) => chunks.push(chunk)
   const watch = watchBody(body, limitBytes, idleMs)
   body.on('data', keep)
   try {
     await watch.done
-    return Buffer.concat(chunks).toString('utf8')
+    return Buffer.concat(chunks)
   } finally {
     body.off('data', keep).pause()
     watch.stop()

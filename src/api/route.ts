@@ -96,6 +96,8 @@ export interface Call<Parameters = unknown> {
   readonly path: Readonly<Record<string, string>>
   /** The body, at routes that take text; empty elsewhere. */
   readonly text: string
+  /** The same as it came. */
+  readonly bytes: Uint8Array
   /** Who sent it. Nobody at open routes. */
   readonly principal: Principal
   /** The unpacked work directory, at routes with `archive`. */

@@ -7,7 +7,7 @@ import { limiterKey, nobody, type Principal } from './access/principal.ts'
 import { addressKey, type RequestLimiter } from './access/request-limiter.ts'
 import type { Quotas } from '../users/quotas.ts'
 import { collectParameters, readParameters, type ParameterTexts } from './parameters.ts'
-import { bodyTooLarge, readText, type BodyLimits } from './read-body.ts'
+import { bodyTooLarge, readBytes, readText, type BodyLimits } from './read-body.ts'
 import { readMultipart, type ReceivedPart } from './read-multipart.ts'
 import type { AuditAction, Call, Dialect, ReceivedFile, Route, UnknownRequest } from './route.ts'
 import type { FileUpload, Upload, Uploads } from './uploads.ts'
@@ -55,7 +55,7 @@ export async function serveRoute(
   const address = context.env.incoming?.socket.remoteAddress ?? ''
   // Probes and the page cost nothing, and monitoring must not be refused.
   if (route.method !== 'GET' || route.access !== 'open') parts.limiter?.take(addressKey(address))
-  const received: Received = { isBegun: false, files: [], text: '' }
+  const received: Received = { isBegun: false, files: [], bytes: Buffer.alloc(0) }
   const texts = collectParameters()
   for (const [name, text] of new URL(context.req.url).searchParams) texts.add(name, text)
   const findToken = () => texts.get('token') ?? bearerToken(context.req.header('authorization'))
@@ -94,18 +94,19 @@ export async function serveRoute(
         const file = await parts.uploads.receiveFile(stream, signal, most)
         received.files.push({ field, fileName, ...file })
       },
-      text: (text) => (received.text = text),
+      text: (bytes) => (received.bytes = bytes),
     })
     const principal = await identify()
     refuseMissingArchive(route, received, texts)
     const execution = texts.get('id')
     if (execution !== undefined) context.set('executionId', execution)
     const parameters = readParameters(route.parameters, texts)
-    const { upload: archive, files, text } = received
+    const { upload: archive, files, bytes } = received
     return await callHandler(context, route, parts, {
       parameters,
       path: context.req.param(),
-      text,
+      text: bytes.toString('utf8'),
+      bytes,
       principal,
       address,
       archive,
@@ -132,7 +133,7 @@ interface Received {
   isBegun: boolean
   upload?: Upload
   readonly files: (FileUpload & ReceivedFile)[]
-  text: string
+  bytes: Buffer
 }
 
 async function callHandler(
@@ -141,7 +142,7 @@ async function callHandler(
   parts: ServeParts,
   checked: Pick<
     Call<Record<string, unknown>>,
-    'parameters' | 'path' | 'text' | 'principal' | 'address' | 'archive' | 'files'
+    'parameters' | 'path' | 'text' | 'bytes' | 'principal' | 'address' | 'archive' | 'files'
   >,
 ): Promise<Response> {
   const call: Call<Record<string, unknown>> = {
@@ -195,7 +196,7 @@ async function readBody(
   }
   if (isText) {
     goOn()
-    on.text(await readText(body, limitBytes, limits.idleMs))
+    on.text(await readBytes(body, limitBytes, limits.idleMs))
     return
   }
   if (!mediaTypes.has(mediaType))
@@ -228,7 +229,7 @@ const mostFiles = 64
 interface BodyReceivers {
   archive(file: ReceivedPart, signal: AbortSignal): Promise<void>
   file(file: ReceivedPart, field: string, signal: AbortSignal): Promise<void>
-  text(text: string): void
+  text(bytes: Buffer): void
 }
 
 const mediaTypes = new Set(['application/x-www-form-urlencoded', 'multipart/form-data'])

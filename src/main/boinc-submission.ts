@@ -18,7 +18,7 @@ const mostJobs = 100_000
 
 /** Opens BOINC's remote submission, and puts right what a crash has left half made. */
 export async function openBoincSubmission(rooms: DialectRooms): Promise<Dialect | undefined> {
-  const { configuration, executions, catalog, authentication, users, log, now, defer } = rooms
+  const { configuration, executions, catalog, authentication, users, quotas, log, now, defer } = rooms
   if (!configuration.boinc) return undefined
   const { dataDirectory, slots, maxJobs, uploadBytes, boincHosts = '', boincRoots = '' } = configuration
   const store = new SubmissionStore(join(dataDirectory, 'dialects.db'))
@@ -30,6 +30,7 @@ export async function openBoincSubmission(rooms: DialectRooms): Promise<Dialect 
     catalog,
     authentication,
     users,
+    quotas,
     store,
     gatherDirectory,
     slots,

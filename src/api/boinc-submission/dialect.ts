@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { Problem } from '../../problem.ts'
+import { removeTree } from '../../files/remove-tree.ts'
+import type { KeptOfUsers } from '../../users/contract.ts'
 import { executionsOf } from '../access/executions-of.ts'
 import { rawRoute, type Dialect, type Route } from '../route.ts'
 import { xml } from '../write-xml.ts'
@@ -17,6 +19,7 @@ export function boincSubmissionDialect(mount: Dialect['mount'], parts: Submissio
     name: 'boinc-submission',
     mount,
     routes: [...requestRoutes(parts), ...outputRoutes(parts), countsRoute(parts)],
+    kept: keptFiles(parts),
     // Clients of BOINC look at the body only, and some break on any other status.
     tellProblem: (problem: Problem) => reply(unreadable(problem.message)),
   }
@@ -51,6 +54,17 @@ export async function sweepSubmissions(retentionMs: number, parts: SubmissionPar
     await retireBatch(store.batch(batch.owner, { id: batch.id }) ?? batch, submitter, parts)
   }
   await sweepFiles(submitterOf, retentionMs, parts)
+}
+
+/** What is kept of a user besides his executions. */
+function keptFiles({ store, uploadDirectory }: SubmissionParts): KeptOfUsers {
+  return {
+    storedBytes: (owner) => store.filesOf(owner).reduce((sum, { bytes }) => sum + bytes, 0),
+    async forget(owner) {
+      store.forget(owner)
+      await removeTree(uploadDirectory(owner))
+    },
+  }
 }
 
 /** How much there is to do, as counts only. */

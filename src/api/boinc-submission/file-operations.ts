@@ -47,14 +47,19 @@ export async function uploadFiles(
   const { names } = operation
   if (files.length !== names.length)
     throw refuse(`# of uploaded files (${files.length}) doesn't agree with request (${names.length})`)
-  const isNumbered = files.every(({ field }) => /^\d{1,4}$/.test(field))
-  const ordered = isNumbered ? files.toSorted((a, b) => Number(a.field) - Number(b.field)) : files
+  const isNumbered = files.every(({ field }) => /^_?\d{1,4}$/.test(field))
+  const ordered = isNumbered ? files.toSorted((a, b) => numberOf(a) - numberOf(b)) : files
   names.forEach((name) => checkName(name))
   for (const [index, name] of names.entries()) {
     const known = store.file(owner, name)
     if (known !== undefined && known.sha256 !== ordered[index]?.digest)
       throw refuse(`file immutability violation for ${name}`)
   }
+  const fresh = ordered.filter((_, index) => store.file(owner, names[index] ?? '') === undefined)
+  await parts.quotas.requireRoom(
+    owner,
+    fresh.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  )
   for (const [index, name] of names.entries()) {
     const file = ordered[index]
     if (file === undefined) continue
@@ -65,6 +70,10 @@ export async function uploadFiles(
     keepLonger(name, operation, submitter, parts)
   }
   return xml('upload_files', xml('success'))
+}
+
+function numberOf({ field }: ReceivedFile): number {
+  return Number(field.replace('_', ''))
 }
 
 /** Deletes files whose time is past and that no unfinished batch uses. */

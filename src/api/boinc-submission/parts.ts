@@ -2,6 +2,7 @@ import type { Catalog } from '../../catalog/contract.ts'
 import type { OwnExecutions } from '../access/executions-of.ts'
 import type { Authentication } from '../access/authentication.ts'
 import type { Users } from '../../users/contract.ts'
+import type { Quotas } from '../../users/quotas.ts'
 import type { FileRules } from './input-files.ts'
 import type { SubmissionStore } from './store.ts'
 
@@ -10,6 +11,7 @@ export interface SubmissionParts {
   readonly catalog: Catalog
   readonly authentication: Pick<Authentication, 'byKey'>
   readonly users: Pick<Users, 'find'>
+  readonly quotas: Pick<Quotas, 'requireRoom'>
   /** Of everybody: what a submitter sees of them is in `Submitter`. */
   readonly executions: OwnExecutions
   readonly store: SubmissionStore

@@ -247,6 +247,18 @@ export class SubmissionStore implements Disposable {
     }))
   }
 
+  filesOf(owner: string): readonly FileRecord[] {
+    return this.#all('SELECT * FROM boinc_files WHERE owner = ?', owner).map((row) => readFileRow(row))
+  }
+
+  /** Forgets all that there is of a user. */
+  forget(owner: string): void {
+    this.transaction(() => {
+      for (const table of ['batches', 'jobs', 'files', 'file_uses'])
+        this.#run(`DELETE FROM boinc_${table} WHERE owner = ?`, owner)
+    })
+  }
+
   deleteFile(owner: string, name: string): void {
     this.transaction(() => {
       this.#run('DELETE FROM boinc_files WHERE owner = ? AND name = ?', owner, name)
