@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
 import { Problem } from '../../problem.ts'
 import { executionsOf } from '../access/executions-of.ts'
@@ -7,7 +8,7 @@ import { attachment } from '../content-disposition.ts'
 import { rawRoute, type Call, type Route } from '../route.ts'
 import { streamBody } from '../stream-body.ts'
 import { instanceCount, readInstanceId } from './answers.ts'
-import { viewJobs, type JobView } from './batch-view.ts'
+import { isUnderWay, viewJobs, type JobView } from './batch-view.ts'
 import { outputFilesOf, type OutputFile } from './outputs.ts'
 import type { SubmissionParts, Submitter } from './parts.ts'
 import type { BatchRecord, JobRecord } from './store.ts'
@@ -86,14 +87,18 @@ async function answer(call: OutputCall, parts: SubmissionParts): Promise<Respons
   const isSingle = ['result_file', 'workunit_file', 'file'].includes(call.parameters.cmd)
   if (wanted.kind === 'batch') {
     const views = viewJobs(wanted.batch, submitter, parts)
-    return sendZip(call, `batch_${wanted.batch.id}.zip`, await outputsOf(views, submitter, parts))
+    return sendZip(
+      call,
+      `batch_${wanted.batch.id}.zip`,
+      await outputsOf(views, submitter, parts, call.signal),
+    )
   }
   const batch = parts.store.batch(owner, { id: wanted.job.batch })
   const view = batch === undefined ? undefined : viewJobs(batch, submitter, parts)[wanted.job.number]
   if (view === undefined) throw missing('no such job')
   const last = instanceCount(view) - 1
   if (wanted.instance !== undefined && wanted.instance !== last) throw missing('no such output file')
-  const files = await outputFilesOf(view, submitter, parts)
+  const files = await writtenFilesOf(view, submitter, parts, call.signal)
   const name = `${view.job.name}_${last}`
   if (!isSingle) return sendZip(call, `${name}.zip`, files)
   const file = files[Number(call.parameters.file_num ?? 0)]
@@ -101,16 +106,36 @@ async function answer(call: OutputCall, parts: SubmissionParts): Promise<Respons
   return send(call, `${name}__${file.name.replaceAll('/', '_')}`, file.read(), file.bytes)
 }
 
+/** What a job has left. Files appear a moment after the job has ended: so while its batch goes on they are waited for. */
+async function writtenFilesOf(
+  view: JobView,
+  submitter: Submitter,
+  parts: SubmissionParts,
+  signal: AbortSignal,
+): Promise<readonly OutputFile[]> {
+  const batch = parts.store.batch(submitter.owner, { id: view.job.batch })
+  for (let tries = 0; ; tries += 1) {
+    const isLast = tries >= triesForFiles || batch === undefined || !isUnderWay(batch, submitter)
+    const files = await outputFilesOf(view, submitter, parts)
+    if (files.length > 0 || view.standing !== 'done' || isLast) return files
+    await delay(betweenTriesMs, undefined, { signal })
+  }
+}
+
+const triesForFiles = 20
+const betweenTriesMs = 100
+
 /** All outputs of a batch, each behind the name of its instance. */
 async function outputsOf(
   views: readonly JobView[],
   submitter: Submitter,
   parts: SubmissionParts,
+  signal: AbortSignal,
 ): Promise<readonly OutputFile[]> {
   const files: OutputFile[] = []
   for (const view of views) {
     const instance = `${view.job.name}_${instanceCount(view) - 1}`
-    const own = await outputFilesOf(view, submitter, parts)
+    const own = await writtenFilesOf(view, submitter, parts, signal)
     files.push(
       ...own.map((file) => ({
         ...file,
