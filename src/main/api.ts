@@ -28,7 +28,7 @@ const bodyIdleMs = 60_000
 const wrongKeysAtOnce = 20
 const wrongKeysPerSecond = 0.2
 
-export interface ApiRooms extends Pick<Access, 'login' | 'tokens' | 'users'> {
+export interface ApiRooms extends Pick<Access, 'login' | 'tokens' | 'users' | 'identities'> {
   readonly executions: Executions
   readonly catalog: Catalog
   readonly isolation: Isolation
@@ -46,7 +46,7 @@ export interface ApiRooms extends Pick<Access, 'login' | 'tokens' | 'users'> {
 /** Opens the HTTP interface: every dialect that is switched on, and what machines and operators ask. */
 export async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<Api> {
   const { dataDirectory, uploadBytes, requestsPerSecond, requestBurst } = configuration
-  const { isolation, uploads, disk, audit, tokens, users, metrics, log, stopping } = rooms
+  const { isolation, uploads, disk, audit, tokens, users, identities, metrics, log, stopping } = rooms
   const elapsedMs = () => performance.now()
   const auditRequest = createRequestAudit(audit, elapsedMs)
   const wrongTries = createRequestLimiter({
@@ -54,7 +54,7 @@ export async function openApi(configuration: Configuration, rooms: ApiRooms): Pr
     burst: wrongKeysAtOnce,
     elapsedMs,
   })
-  const authentication = createAuthentication({ users, tokens, wrongTries })
+  const authentication = createAuthentication({ users, tokens, identities, wrongTries })
   const kept: KeptOfUsers[] = []
   const quotas = createQuotas({
     users,

@@ -7,7 +7,7 @@ type KeptUsers = NonNullable<PreferencesData['users']>
 type KeptUser = KeptUsers[string]
 
 /** Marks keys, so that people and programs that look for lost secrets know one. */
-const keyPrefix = 'mhk_'
+export const keyPrefix = 'mhk_'
 const keyBytes = 32
 const mostKeys = 20
 const mostUsers = 10_000

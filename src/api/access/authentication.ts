@@ -1,12 +1,16 @@
 import { Problem } from '../../problem.ts'
 import type { KnownUser, Users } from '../../users/contract.ts'
+import type { Identities } from './identities.ts'
 import type { Principal, UserPrincipal } from './principal.ts'
 import { addressKey, type RequestLimiter } from './request-limiter.ts'
 import type { Tokens } from './tokens.ts'
 
 /** Finds out who is behind what a request carries. The one door for tokens and keys, for every dialect. */
 export interface Authentication {
-  /** Who holds a token that the server has given out, or a user's key. Throws Problem token-invalid. */
+  /**
+   * Who holds a token that the server or the provider of identities has given out, or a user's key. Throws Problem
+   * token-invalid, and what `Identities.identify` throws.
+   */
   identify(token: string | undefined): Promise<Principal>
   /**
    * Whose key it is, for protocols that take keys only. `address` is the client's: who sends wrong keys again and again
@@ -18,15 +22,24 @@ export interface Authentication {
 export interface AuthenticationParts {
   readonly users: Pick<Users, 'byKey' | 'find'>
   readonly tokens: Pick<Tokens, 'verify'>
+  /** Users of an OpenID Connect provider; none without. */
+  readonly identities?: Identities | undefined
   /** Counts wrong keys by address. */
   readonly wrongTries: RequestLimiter
 }
 
-export function createAuthentication({ users, tokens, wrongTries }: AuthenticationParts): Authentication {
+export function createAuthentication({
+  users,
+  tokens,
+  identities,
+  wrongTries,
+}: AuthenticationParts): Authentication {
   return {
     async identify(token) {
       const known = token === undefined ? undefined : users.byKey(token)
       if (known !== undefined) return principalOf(known)
+      const identified = token === undefined ? undefined : await identities?.identify(token)
+      if (identified !== undefined) return identified
       const { id, holder } = await tokens.verify(token)
       if (holder === undefined) return { kind: 'operator', id }
       const user = users.find(holder.name)
