@@ -23,9 +23,12 @@ export async function openCaesar(rooms: DialectRooms): Promise<Dialect | undefin
   await files.sweep()
   const store = openStoredJobs(database)
   const jobs = openJobs(store, executions, now)
-  const isUser = (name: string) => users.find(name) !== undefined
-  await forgetStrangers({ store, files, isUser })
-  const tasks = caesarTasks({ store, files, jobs, executions, isUser }).map((task) => ({ ...task, everyMs }))
+  const userSince = (name: string) => users.find(name)?.createdAt
+  await forgetStrangers({ store, files, userSince })
+  const tasks = caesarTasks({ store, files, jobs, executions, userSince }).map((task) => ({
+    ...task,
+    everyMs,
+  }))
   const clockWork = await startClockWork(tasks, (message) => log.warn(message))
   defer(() => clockWork.close())
   const words = (text: string) => text.split(/[\s,]+/).filter((word) => word !== '')

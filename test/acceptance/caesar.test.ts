@@ -130,7 +130,7 @@ describe('apps', { timeout: longMs }, () => {
         type: 'str',
         enum: true,
         default: 'good',
-        allowed_values: ['good', 'bad', 'slow', 'late'],
+        allowed_values: ['good', 'bad', 'slow', 'where'],
         category: 'RUN',
         subcategory: 'END',
         mandatory: false,

@@ -22,6 +22,7 @@ const probe = commandTask('probe', {
     case \${ending} in
       slow) sleep 60;;
       bad) exit 7;;
+      where) echo "$WHERE" > result.json; printf '[]' > catalog-1.json; exit 0;;
     esac
     wc -c < \${image} > size.txt
     printf '[{"name":"A"}]' > catalog-1.json
@@ -37,7 +38,7 @@ export default probe.hook(copyFile(json, 'catalog-1.json'), copyFile(result, 're
     inputs: [
       input(image, { title: 'Picture', formats: ['fits', 'png'] }),
       input(mask, { title: 'Mask' }),
-      input(ending, { title: 'How it ends', values: ['good', 'bad', 'slow', 'late'], category: 'RUN/END' }),
+      input(ending, { title: 'How it ends', values: ['good', 'bad', 'slow', 'where'], category: 'RUN/END' }),
       input(label, { title: 'Label', advanced: true }),
       input(count, { title: 'Count', minimum: 1, maximum: 10 }),
       input(level, { title: 'Level', minimum: 0, maximum: 1 }),
@@ -59,8 +60,12 @@ export interface CaesarServer extends AsyncDisposable {
   readonly stranger: CaesarClient
   /** Ann's key. */
   readonly key: string
-  /** Stops the server and starts one on the same data directory. */
-  restart(): Promise<void>
+  /** A token of the operator. */
+  readonly login: () => Promise<string>
+  /** Stops the server and starts one on the same data directory. `meanwhile` is done in between. */
+  restart(meanwhile?: () => Promise<void>): Promise<void>
+  /** Removes a user, and adds one of the same name without what belonged to the first. Only while the server is stopped. */
+  replaceUser(name: 'ann'): Promise<void>
 }
 
 /** A server with two users, and the app `probe` beside those that ship. */
@@ -73,15 +78,16 @@ export async function startCaesarServer(
   await mkdir(dataDirectory, { mode: 0o700 })
   await mkdir(entry, { recursive: true, mode: 0o700 })
   await writeFile(join(entry, 'workflow.ts'), probeApp)
-  const users = createUsers(
-    await openPreferences(join(dataDirectory, 'preferences.json'), writeFileDurably),
-    Date.now,
-  )
-  const keys: string[] = []
-  for (const name of ['ann', 'bob']) {
+  const openUsers = async () =>
+    createUsers(await openPreferences(join(dataDirectory, 'preferences.json'), writeFileDurably), Date.now)
+  const keys: Record<string, string> = {}
+  const addUser = async (name: string) => {
+    const users = await openUsers()
     await users.add(name)
-    keys.push((await users.addKey(name)).key)
+    keys[name] = (await users.addKey(name)).key
   }
+  await addUser('ann')
+  await addUser('bob')
   const start = async () => startTestServer({ http: true, requestRate: '0', dataDirectory, ...flags })
   const current = { server: await start() }
   const address = () => `${current.server.url}/caesar/api/v1.0`
@@ -92,7 +98,6 @@ export async function startCaesarServer(
     })
     return ((await answer.json()) as { token: string }).token
   }
-  const [key = '', other] = keys
   return {
     get server() {
       return current.server
@@ -101,20 +106,28 @@ export async function startCaesarServer(
       return address()
     },
     dataDirectory,
-    key,
+    get key() {
+      return keys['ann'] ?? ''
+    },
     get ann() {
-      return createCaesarClient(address(), key)
+      return createCaesarClient(address(), keys['ann'])
     },
     get bob() {
-      return createCaesarClient(address(), other)
+      return createCaesarClient(address(), keys['bob'])
     },
     operator: async () => createCaesarClient(address(), await login()),
     get stranger() {
       return createCaesarClient(address(), undefined)
     },
-    async restart() {
+    login,
+    async restart(meanwhile = async () => undefined) {
       await current.server[Symbol.asyncDispose]()
+      await meanwhile()
       current.server = await start()
+    },
+    async replaceUser(name) {
+      await (await openUsers()).remove(name)
+      await addUser(name)
     },
     async [Symbol.asyncDispose]() {
       await current.server[Symbol.asyncDispose]()

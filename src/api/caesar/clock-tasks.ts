@@ -18,20 +18,21 @@ export interface CaesarTaskParts {
   readonly files: StoredFiles
   readonly jobs: Jobs
   readonly executions: OwnExecutions
-  /** Whether there is a user of that name. */
-  readonly isUser: (name: string) => boolean
+  /** Since when there is a user of that name, in milliseconds since 1970. */
+  readonly userSince: (name: string) => number | undefined
 }
 
 /** Forgets what belonged to users who are gone: another one of the same name must not see it. */
 export async function forgetStrangers({
   store,
   files,
-  isUser,
-}: Pick<CaesarTaskParts, 'store' | 'files' | 'isUser'>): Promise<void> {
+  userSince,
+}: Pick<CaesarTaskParts, 'store' | 'files' | 'userSince'>): Promise<void> {
   for (const owner of new Set([...store.owners(), ...files.owners()])) {
-    if (owner === '' || isUser(owner)) continue
-    store.removeAll(owner)
-    await files.removeAll(owner)
+    if (owner === '') continue
+    const since = userSince(owner) ?? Infinity
+    store.removeOlder(owner, since)
+    await files.removeOlder(owner, since)
   }
 }
 

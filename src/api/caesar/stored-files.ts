@@ -33,8 +33,8 @@ export interface StoredFiles {
   remove(file: StoredFile): Promise<void>
   /** Names of all who have any. */
   owners(): readonly string[]
-  /** Forgets the files of a user who is gone. */
-  removeAll(owner: string): Promise<void>
+  /** Deletes the files of a user that are older than that, in milliseconds since 1970. */
+  removeOlder(owner: string, before: number): Promise<void>
   /** Deletes files without a row, which a crash has left. Only while nothing is being added. */
   sweep(): Promise<void>
 }
@@ -81,8 +81,8 @@ export function openStoredFiles(database: DatabaseSync, directory: string): Stor
       await rm(join(directory, name), { force: true })
     },
     owners: () => selectOwners.all().map((row) => String(row['owner'])),
-    async removeAll(owner) {
-      for (const file of selectOwn.all(owner).map((row) => fileOf(row))) await this.remove(file)
+    async removeOlder(owner, before) {
+      for (const file of this.list(owner)) if (file.uploadedAt < before) await this.remove(file)
     },
     async sweep() {
       for (const owner of await namesIn(directory))

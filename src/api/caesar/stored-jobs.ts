@@ -54,8 +54,8 @@ export interface StoredJobs {
   remove(id: string): void
   /** Names of all who have any. */
   owners(): readonly string[]
-  /** Forgets the jobs of a user who is gone. */
-  removeAll(owner: string): void
+  /** Forgets the jobs of a user that are older than that, in milliseconds since 1970. */
+  removeOlder(owner: string, before: number): void
   totals(owner: string | undefined): JobTotals
 }
 
@@ -91,7 +91,7 @@ export function openStoredJobs(database: DatabaseSync): StoredJobs {
   const updateEnd = update('state = ?, status = ?, exit_code = ?, elapsed_s = ?', `id = ? AND ${live}`)
   const updateBytes = update('bytes = ?')
   const deleteOne = database.prepare('DELETE FROM caesar_jobs WHERE id = ?')
-  const deleteOwn = database.prepare('DELETE FROM caesar_jobs WHERE owner = ?')
+  const deleteOwn = database.prepare('DELETE FROM caesar_jobs WHERE owner = ? AND submitted_at < ?')
   const selectOwners = database.prepare('SELECT DISTINCT owner FROM caesar_jobs')
   const sums = database.prepare(`
     SELECT state, count(*) AS jobs, sum(exit_code = 126) AS faults, sum(coalesce(bytes, 0)) AS bytes,
@@ -126,7 +126,7 @@ export function openStoredJobs(database: DatabaseSync): StoredJobs {
     setBytes: (id, bytes) => void updateBytes.run(bytes, id),
     remove: (id) => void deleteOne.run(id),
     owners: () => selectOwners.all().map((row) => String(row['owner'])),
-    removeAll: (owner) => void deleteOwn.run(owner),
+    removeOlder: (owner, before) => void deleteOwn.run(owner, before),
     totals(owner) {
       const rows = sums.all(...owned(owner))
       const sum = (column: string, counted = rows) =>
