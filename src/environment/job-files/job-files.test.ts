@@ -14,10 +14,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { noSignal } from '../../../test/conformance/trial.ts'
-import { toJobId, type CollectedFiles, type JobRequest } from '../environment.ts'
+import { EnvironmentError, toJobId, type CollectedFiles, type JobRequest } from '../environment.ts'
 import type { Host, HostCommand } from '../host.ts'
 import { LocalHost } from '../local-host.ts'
 import type { JobFiles } from './job-files.ts'
@@ -28,6 +28,8 @@ import { executionPath, jobPath, keyOf, type JobPlace } from './places.ts'
 let directory: string
 let work: string
 let commands: HostCommand[]
+/** After so many commands, the host cannot be reached. */
+let commandsAtMost: number
 beforeEach(() => {
   directory = realpathSync(mkdtempSync(join(tmpdir(), 'molehill-files-')))
   work = join(directory, 'work')
@@ -35,6 +37,7 @@ beforeEach(() => {
   writeFileSync(join(work, 'data/x.csv'), 'original')
   writeFileSync(join(work, 'model.sh'), '#!/bin/sh\necho model', { mode: 0o755 })
   commands = []
+  commandsAtMost = Infinity
 })
 afterEach(() => {
   spawnSync('chmod', ['-R', 'u+rwX', directory])
@@ -51,6 +54,7 @@ function talkingHost(sharesFiles: boolean): Host {
     name: host.name,
     sharesFiles,
     run: (command, signal) => {
+      if (commands.length >= commandsAtMost) throw new EnvironmentError('the line is cut')
       commands.push(command)
       const argv = ['sh', '-c', 'echo "Welcome! 100% full"; echo "mail for you" >&2; exec "$@"', 'sh']
       return host.run({ ...command, argv: [...argv, ...command.argv] }, signal)
@@ -300,7 +304,8 @@ describe('what travels', () => {
     const content = join(base, 'shared', hash!, 'content')
     expect(readFileSync(content).equals(bytes)).toBe(true)
     for (const damage of [(part: string) => truncateSync(part, 5_000_000), damageEnd]) {
-      const part = join(base, 'shared', `part.${hash!}`)
+      const part = join(base, 'shared', `tree.${hash!}`, 'part.0.1')
+      mkdirSync(dirname(part))
       writeFileSync(part, bytes)
       damage(part)
       chmodSync(content, 0o700)
@@ -308,8 +313,32 @@ describe('what travels', () => {
       await prepare(files, [request('two', 'exit 0', { shared })])
       expect(readFileSync(content).equals(bytes)).toBe(true)
       expect(statSync(content).mode & 0o777).toBe(0o500)
-      expect(existsSync(part)).toBe(false)
+      expect(existsSync(dirname(part))).toBe(false)
     }
+  })
+
+  test('a work directory goes on where it was broken off: what has arrived is not sent again', async () => {
+    const large = Buffer.alloc(9 * 1024 ** 2, 'molehill')
+    for (const name of ['data/a', 'data/b', 'data/c']) writeFileSync(join(work, name), large)
+    writeFileSync(join(work, 'z'), 'the last')
+    // The base, what is there, what was begun, the directories, `a`; then the same with `b` instead of the last two.
+    for (const untilCut of [5, 4]) {
+      commandsAtMost = commands.length + untilCut
+      await expect(prepare(open(false), [request('one', 'exit 0')])).rejects.toThrow('the line is cut')
+    }
+    commandsAtMost = Infinity
+    const before = commands.length
+    const files = open(false)
+    await prepare(files, [request('one', 'exit 0')])
+    // After the first three `c`, the small files, putting it in its place, its use, the jobs.
+    expect(commands.length - before).toBe(8)
+    const base = await files.base(noSignal)
+    const [hash] = readdirSync(join(base, 'shared'))
+    const tree = join(base, 'shared', hash!, 'content')
+    for (const name of ['data/a', 'data/b', 'data/c'])
+      expect(readFileSync(join(tree, name)).equals(large)).toBe(true)
+    expect(readFileSync(join(tree, 'z'), 'utf8')).toBe('the last')
+    expect(statSync(join(tree, 'model.sh')).mode & 0o777).toBe(0o500)
   })
 
   function damageEnd(part: string): void {

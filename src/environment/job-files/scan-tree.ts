@@ -21,8 +21,6 @@ export interface Content {
   readonly bytes: number
   /** Ready to be sent, with paths that begin with the one given; each directory before what lies in it. */
   readonly entries: readonly TarEntry[]
-  /** SHA-256 of the file where it is one. */
-  readonly sha256?: string
 }
 
 /** Longest time for which the event loop is kept from other work. */
@@ -49,11 +47,7 @@ export async function scanContent(
     turnBegan: performance.now(),
   }
   const stats = lstatSync(root)
-  if (stats.isFile()) {
-    const sha256 = await scanFile(scan, root, path, '', signal)
-    return { hash: finish(scan), bytes: scan.bytes, entries: scan.entries, sha256 }
-  }
-  await scanDirectory(scan, root, path, '', signal)
+  await (stats.isFile() ? scanFile : scanDirectory)(scan, root, path, '', signal)
   return { hash: finish(scan), bytes: scan.bytes, entries: scan.entries }
 }
 
@@ -120,7 +114,7 @@ async function scanFile(
   path: string,
   name: string,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<void> {
   const own = createHash('sha256')
   const file = openSync(from, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
@@ -134,10 +128,9 @@ async function scanFile(
     }
     const sha256 = own.digest('hex')
     const mode = (stats.mode & 0o100) === 0 ? 0o400 : 0o500
-    scan.entries.push({ kind: 'file', path, from, sizeBytes, mode, modifiedAt: stats.mtime })
+    scan.entries.push({ kind: 'file', path, from, sizeBytes, mode, modifiedAt: stats.mtime, sha256 })
     scan.digest.update(`f ${JSON.stringify([name, mode, sha256])}\n`)
     scan.bytes += sizeBytes
-    return sha256
   } finally {
     closeSync(file)
   }

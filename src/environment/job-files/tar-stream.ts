@@ -15,6 +15,7 @@ export interface FileVersion {
   readonly sizeBytes: number
   readonly mode: number
   readonly modifiedAt: Date
+  readonly sha256?: string
 }
 
 /** A file changed while it was being sent. */

@@ -110,13 +110,13 @@ test('tells exit codes right, and signals, while it is woken again and again', a
   const opened = open(2)
   const jobs = Array.from({ length: 300 }, (_, index) => job(index % 2 === 0 ? 'exit 3' : 'kill -TERM $$'))
   await hand(opened, jobs)
-  let isOver = false
-  const waking = (async () => {
-    while (!isOver) await opened.runner.ensure(signal)
+  const waking = new AbortController()
+  const woken = (async () => {
+    while (!waking.signal.aborted) await opened.runner.ensure(signal)
   })()
   const marks = await ends(opened, jobs)
-  isOver = true
-  await waking
+  waking.abort()
+  await woken
   expect(marks.map((mark) => mark.kind === 'ended' && mark.end)).toEqual(
     jobs.map((_, index) =>
       index % 2 === 0 ? { kind: 'exited', exitCode: 3 } : { kind: 'signalled', signal: 15 },
