@@ -118,7 +118,8 @@ export const options = {
   oidcNewUsers: option<boolean>({
     name: 'oidc-new-users',
     kind: onOff,
-    description: 'Whether everybody whom the OpenID Connect provider knows becomes a user when he comes first.',
+    description:
+      'Whether everybody whom the OpenID Connect provider knows becomes a user when he comes first.',
     fallback: () => false,
   }),
   logLevel: option<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'>({
@@ -138,6 +139,67 @@ export const options = {
     kind: onOff,
     description: 'Pack downloaded directories with gzip when the client does not say, as OpenMOLE 9.2 did.',
     fallback: () => false,
+  }),
+  exciting: option<boolean>({
+    name: 'exciting',
+    kind: onOff,
+    description: 'Whether calculations may be posted as to the calculation service of exciting@web.',
+    fallback: () => true,
+  }),
+  excitingPath: option<`/${string}`>({
+    name: 'exciting-path',
+    kind: mountPath,
+    description: 'Below which path that is.',
+    fallback: () => '/exciting',
+  }),
+  excitingOpen: option<boolean>({
+    name: 'exciting-open',
+    kind: onOff,
+    description:
+      'Whether that needs no key, as the client of exciting@web sends none. Only on a loopback address: everybody who reaches it acts as the operator there.',
+    fallback: () => false,
+  }),
+  excitingStrict: option<boolean>({
+    name: 'exciting-strict',
+    kind: onOff,
+    description: 'Whether an input.xml is refused that is posted to another SHA-1 than its own.',
+    fallback: () => false,
+  }),
+  excitingProgram: option<string | undefined>({
+    name: 'exciting-program',
+    kind: text,
+    description: 'The program that calculates, by name or path, where jobs run.',
+    fallback: () => undefined,
+    fallbackText: 'exciting',
+  }),
+  excitingEnvironment: option<string | undefined>({
+    name: 'exciting-environment',
+    kind: text,
+    description: 'The named environment on which calculations run.',
+    fallback: () => undefined,
+    fallbackText: 'this computer',
+  }),
+  excitingStart: option<string | undefined>({
+    name: 'exciting-start',
+    kind: path,
+    description:
+      'Program of the site that submits a calculation, given its directory: startcalc.sh. Instead of an environment.',
+    fallback: () => undefined,
+    fallbackText: 'none',
+  }),
+  excitingStatus: option<string | undefined>({
+    name: 'exciting-status',
+    kind: path,
+    description: 'Program of the site that tells how a calculation stands, given its directory: getstatus.',
+    fallback: () => undefined,
+    fallbackText: 'none',
+  }),
+  excitingStop: option<string | undefined>({
+    name: 'exciting-stop',
+    kind: path,
+    description: 'Program of the site that ends a calculation, given its directory.',
+    fallback: () => undefined,
+    fallbackText: 'none',
   }),
   boinc: option<boolean>({
     name: 'boinc',
@@ -472,6 +534,6 @@ function option<Value>(spec: Option<Value>): Option<Value> {
 }
 
 /** Whether only this computer can reach the address. */
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }

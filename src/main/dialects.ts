@@ -10,6 +10,7 @@ import type { KeptOfUsers, Users } from '../users/contract.ts'
 import type { Quotas } from '../users/quotas.ts'
 import { openBoincSubmission } from './boinc-submission.ts'
 import { openCaesar } from './caesar.ts'
+import { openExciting } from './exciting.ts'
 
 /** What dialects are made of. */
 export interface DialectRooms {
@@ -35,7 +36,7 @@ const openmole = ({ configuration, ...rooms }: DialectRooms): Dialect =>
   openmoleDialect({ ...rooms, gzipByDefault: configuration.gzipDownloads })
 
 /** Every protocol besides the main API, a line each. */
-const others: readonly OpenDialect[] = [openCaesar, openBoincSubmission]
+const others: readonly OpenDialect[] = [openCaesar, openBoincSubmission, openExciting]
 
 /** Opens the dialects that are switched on. The main API is the first. */
 export async function openDialects(rooms: DialectRooms): Promise<readonly [Dialect, ...Dialect[]]> {
