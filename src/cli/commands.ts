@@ -40,6 +40,11 @@ export const commands: readonly CommandEntry[] = [
     summary: 'show what a workflow of the catalog takes',
     load: () => import('./describe.ts'),
   },
+  {
+    name: 'user',
+    summary: 'add, list and remove users of a server, and their keys',
+    load: () => import('./user.ts'),
+  },
   { name: 'doctor', summary: 'check what a server needs to run well', load: () => import('./doctor.ts') },
   { name: 'config', summary: 'show the options of the server in effect', load: () => import('./config.ts') },
 ]

@@ -60,7 +60,7 @@ test('a user has at most twenty keys', async () => {
   for (let count = 0; count < 20; count += 1) await users.addKey('ann')
   await expect(users.addKey('ann')).rejects.toMatchObject({
     code: 'user-conflict',
-    hint: expect.stringContaining('user key remove'),
+    hint: expect.stringContaining('--remove'),
   })
 })
 

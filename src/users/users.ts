@@ -70,7 +70,7 @@ export function createUsers(preferences: Preferences, now: () => number): Users 
       await update(name, (user) => {
         if (user.keys.length >= mostKeys)
           throw new Problem('user-conflict', `${name} has ${mostKeys} keys, and may not have more.`, {
-            hint: 'Remove one that is not used any more: molehill user key remove NAME ID',
+            hint: 'Remove one that is not used any more: molehill user key NAME --remove ID',
           })
         return { ...user, keys: [...user.keys, { id, hash: hashOf(key), createdAt: now() }] }
       })

@@ -52,7 +52,7 @@ export function createAuthentication({
       if (known !== undefined) return principalOf(known)
       if (key !== undefined) wrongTries.take(addressKey(address))
       throw new Problem('token-invalid', 'This service requires a valid key', {
-        hint: 'Ask the operator of the server for one: molehill user key add NAME',
+        hint: 'Ask the operator of the server for one: molehill user key NAME',
       })
     },
   }

@@ -128,6 +128,27 @@ export type GraphAnswer = z.infer<typeof graphAnswer>
 
 const words = z.string().default('')
 
+const quotaLimit = z.number().optional()
+
+export const usersAnswer = z.looseObject({
+  users: z.array(
+    z.looseObject({
+      name: z.string(),
+      workflows: words,
+      submitter: z.boolean().default(false),
+      executions: z.number().default(0),
+      storedBytes: z.number().default(0),
+      quota: z
+        .looseObject({ storedBytes: quotaLimit, runningJobs: quotaLimit, queuedJobs: quotaLimit })
+        .default({}),
+      keys: z.array(z.looseObject({ key: z.string(), createdAt: z.number() })).default([]),
+      identities: z.array(z.looseObject({ issuer: z.string(), subject: z.string() })).default([]),
+    }),
+  ),
+})
+
+export const keyAnswer = z.looseObject({ id: z.string(), key: z.string() })
+
 export const catalogAnswer = z.looseObject({
   workflows: z.array(
     z.looseObject({
