@@ -3,7 +3,11 @@ import { whyAbsent, type DaemonKind } from './absence.ts'
 
 export { whyAbsent, type DaemonKind } from './absence.ts'
 
-/** As `describe`, for tests that need real daemons: where they are absent the tests are skipped and the name says why. */
+/**
+ * As `describe`, for tests that need real daemons: where they are absent the tests are skipped and the name says why. A
+ * test that fails is tried once more, since a daemon on a busy machine may take longer than any limit; the run ends
+ * with a list of those.
+ */
 export function describeWith(
   kinds: DaemonKind | readonly DaemonKind[],
   name: string,
@@ -14,5 +18,5 @@ export function describeWith(
     .map((kind) => whyAbsent(kind))
     .find((each) => each !== undefined)
   const register = why === undefined ? describe : describe.skip
-  register(why === undefined ? name : `${name} (skipped: ${why})`, body)
+  register(why === undefined ? name : `${name} (skipped: ${why})`, { retry: 1 }, body)
 }
