@@ -286,26 +286,28 @@ export class SshConnection {
 
   async #connected(signal: AbortSignal): Promise<Live> {
     this.#mustBeOpen()
-    this.#live ??= this.#establish()
+    if (this.#live === undefined) {
+      const live = this.#establish()
+      this.#live = live
+      // Forgotten only when it is kept: it may fail before that.
+      live.catch(() => {
+        if (this.#live === live) this.#live = undefined
+      })
+    }
     return orAborted(this.#live, signal)
   }
 
   async #establish(): Promise<Live> {
     const waitMs = this.#notBefore - this.#surroundings.now()
-    try {
-      if (this.#failure !== undefined && waitMs > 0)
-        throw new ConnectError({
-          kind: this.#failure.kind,
-          message: `${this.#failure.message} The next try is in ${Math.ceil(waitMs / 1000)} s.`,
-        })
-      const master = await this.#openPatiently()
-      this.#failures = 0
-      this.#failure = undefined
-      return this.#bringToLife(master)
-    } catch (error) {
-      this.#live = undefined
-      throw error
-    }
+    if (this.#failure !== undefined && waitMs > 0)
+      throw new ConnectError({
+        kind: this.#failure.kind,
+        message: `${this.#failure.message} The next try is in ${Math.ceil(waitMs / 1000)} s.`,
+      })
+    const master = await this.#openPatiently()
+    this.#failures = 0
+    this.#failure = undefined
+    return this.#bringToLife(master)
   }
 
   /** Tries again where the host has too many connections just now; holds off after a failure. */
@@ -419,6 +421,8 @@ function isSmall({ argv, variables = {}, input, output }: HostCommand): boolean 
 }
 
 async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Its failure is nobody's business once the signal has aborted.
+  work.catch(() => undefined)
   signal.throwIfAborted()
   const aborted = Promise.withResolvers<never>()
   const release = whenAborted(signal, () => aborted.reject(signal.reason as Error))

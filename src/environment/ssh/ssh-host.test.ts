@@ -291,6 +291,17 @@ describeWith('sshd', 'a host behind SSH', () => {
     expect(answer.stdout).toBe('back\n')
   })
 
+  test('somebody who asks too soon after a failure is put off, and others then reach the host', async () => {
+    const server = await start()
+    const host = open(optionsFor(server))
+    await server.kill()
+    await expect(say(host, 'true')).rejects.toThrow(/takes no SSH connections/)
+    await expect(say(host, 'true')).rejects.toThrow(/The next try is in/)
+    await server.restart()
+    const answer = await until('it is back', async () => say(host, 'echo back').catch(() => undefined))
+    expect(answer.stdout).toBe('back\n')
+  })
+
   test('notices a host that is silent', async () => {
     const server = await start()
     const host = open(optionsFor(server))
