@@ -31,6 +31,7 @@ const shared: Required<Omit<BatchReferenceOptions, 'extraDirectives' | 'pilots'>
   maxQueued: 500,
   submissionsPerMinute: 10,
   stopGraceMs: 1000,
+  lostAfter: '30 min',
   pollMs: { min: 500, max: 5000 },
 }
 

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { duration } from '../../src/environment/batch/option-shapes.ts'
 import { openJobFiles } from '../../src/environment/job-files/open-job-files.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
 import { Runner } from '../../src/environment/runner/runner.ts'
@@ -24,6 +25,8 @@ const options = z.strictObject({
   stopGraceMs: z.int().min(0).max(3_600_000).default(10_000),
   /** How long what runs jobs stays on the host without any. */
   idleMs: z.int().min(1000).max(86_400_000).default(600_000),
+  /** Jobs of a host that gave no answer for so long count as lost and are tried again; without it they wait. */
+  lostAfter: duration.optional(),
   /** Bash lines that every job reads before its command, such as `module load`. */
   prologue: z
     .array(z.string().regex(/^[^\0\r\n]*$/))
@@ -39,7 +42,7 @@ export const plugin: EnvironmentPlugin<SshEnvironmentOptions> = {
   options,
   secrets: sshSecrets,
   async create(name, options, context) {
-    const { sharesFiles, slots, stopGraceMs, idleMs, prologue } = options
+    const { sharesFiles, slots, stopGraceMs, idleMs, lostAfter, prologue } = options
     mkdirSync(context.directory, { recursive: true, mode: 0o700 })
     const shared = join(context.directory, 'host')
     const host = openSshHost(options, sharesFiles, context)
@@ -64,6 +67,7 @@ export const plugin: EnvironmentPlugin<SshEnvironmentOptions> = {
       files,
       workers,
       maxActiveJobs: Math.max(2000, slots * 4),
+      ...(lostAfter !== undefined && { lostAfterOutageMs: lostAfter }),
       pollInterval: { minMs: 2000, maxMs: 30_000, stepMs: 2000 },
       stopGraceMs,
       now: context.now,

@@ -17,6 +17,11 @@ export interface SshReferenceOptions extends SshLoginOptions {
   readonly stopGraceMs?: number
   /** How long what runs jobs stays on the host without any, in milliseconds. */
   readonly idleMs?: number
+  /**
+   * Jobs of a host that gave no answer for so long count as lost and are tried again, elsewhere where they may: `'2 h'`,
+   * or milliseconds. Without it they wait until it answers.
+   */
+  readonly lostAfter?: string | number
   /** Bash lines that every job reads before its command. */
   readonly prologue?: readonly string[]
 }

@@ -41,6 +41,8 @@ export interface BatchEnvironmentOptions extends VerdictLimits {
   readonly stopGraceMs: number
   /** What a job gets that does not ask for it. */
   readonly defaults: Resources
+  /** Jobs count as lost after so long without an answer; without it they wait. */
+  readonly lostAfterOutageMs?: number
   /** How long outputs are asked for again while the host gives no answer. */
   readonly retryMs: number
 }
@@ -105,6 +107,7 @@ class BatchEnvironment implements Environment {
       resources: [...new Set([...scheduler.resources, 'wallTimeMs' as const])],
       maxJobsPerSubmit: mostPerSubmit,
       maxActiveJobs: options.maxQueued,
+      ...(options.lostAfterOutageMs !== undefined && { lostAfterOutageMs: options.lostAfterOutageMs }),
       pollInterval: options.pollInterval,
     }
     this.#observer = new Observer(surroundings, options)

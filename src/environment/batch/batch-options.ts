@@ -34,6 +34,8 @@ export const batchOptionsShape = {
   submissionsPerMinute: z.int().min(1).max(60_000).default(defaultBatchOptions.submissionsPerMinute),
   /** How long a job may go on after it was asked to end; then it is killed. */
   stopGraceMs: z.int().min(0).max(3_600_000).default(defaultBatchOptions.stopGraceMs),
+  /** Jobs of a host that gave no answer for so long count as lost and are tried again; without it they wait. */
+  lostAfter: duration.optional(),
   /** Few batch jobs that run many jobs each, instead of one batch job for each. */
   pilots: z
     .strictObject({

@@ -44,12 +44,13 @@ export function openBatchEnvironment(
     now: context.now,
   })
   const queue = ways.queue ?? commandQueue(scheduler, host, newMark)
-  const { pollMs, maxQueued, submissionsPerMinute, stopGraceMs, pilots } = options
+  const { pollMs, maxQueued, submissionsPerMinute, stopGraceMs, lostAfter, pilots } = options
   const surroundings = { host, queue, scheduler, files, now: context.now, warn: context.warn }
   const limits = {
     maxQueued,
     submissionsPerMinute,
     stopGraceMs,
+    ...(lostAfter !== undefined && { lostAfterOutageMs: lostAfter }),
     defaults: defaultResources(options),
     ...(pollMs !== undefined && {
       pollInterval: { minMs: pollMs.min, maxMs: pollMs.max, stepMs: Math.max(1, pollMs.min) },

@@ -52,12 +52,13 @@ export function pilotEnvironment(
     newMark: surroundings.newMark,
   })
   const { host, files, now, warn } = surroundings
-  const { stopGraceMs, maxQueued, pollInterval } = all
+  const { stopGraceMs, maxQueued, lostAfterOutageMs, pollInterval } = all
   return new RunnerEnvironment(name, {
     host,
     files,
     workers,
     maxActiveJobs: maxQueued,
+    ...(lostAfterOutageMs !== undefined && { lostAfterOutageMs }),
     pollInterval,
     stopGraceMs,
     now,

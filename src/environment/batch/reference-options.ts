@@ -48,6 +48,11 @@ export interface BatchReferenceOptions extends SshLoginOptions {
   readonly submissionsPerMinute?: number
   /** How long a job may go on after it was asked to end, in milliseconds. */
   readonly stopGraceMs?: number
+  /**
+   * Jobs of a host that gave no answer for so long count as lost and are tried again, elsewhere where they may: `'2 h'`,
+   * or milliseconds. Without it they wait until it answers.
+   */
+  readonly lostAfter?: string | number
   /** How soon and how rarely the scheduler is asked, in milliseconds. */
   readonly pollMs?: { readonly min: number; readonly max: number }
 }

@@ -23,6 +23,7 @@ export interface RunnerEnvironmentParts {
   readonly files: JobFiles
   readonly workers: Workers
   readonly maxActiveJobs: number
+  readonly lostAfterOutageMs?: number
   readonly pollInterval: Capabilities['pollInterval']
   readonly stopGraceMs: number
   readonly now: () => number
@@ -69,6 +70,7 @@ export class RunnerEnvironment implements Environment {
       maxJobsPerSubmit: 1000,
       maxActiveJobs: parts.maxActiveJobs,
       slots: parts.workers.slots,
+      ...(parts.lostAfterOutageMs !== undefined && { lostAfterOutageMs: parts.lostAfterOutageMs }),
       pollInterval: parts.pollInterval,
     }
   }

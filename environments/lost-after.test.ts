@@ -1,0 +1,52 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { EnvironmentPlugin } from '../src/environment/plugin.ts'
+import { plugin as condor } from './condor/index.ts'
+import { plugin as pbs } from './pbs/index.ts'
+import { plugin as sge } from './sge/index.ts'
+import { plugin as slurm } from './slurm/index.ts'
+import { plugin as ssh } from './ssh/index.ts'
+
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'molehill-test-lost-after-'))
+})
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true })
+})
+
+async function lostAfterOutageMs(
+  plugin: EnvironmentPlugin,
+  options: Readonly<Record<string, unknown>>,
+): Promise<number | undefined> {
+  const parsed = plugin.options.parse({ host: 'login.example.org', ...options })
+  const context = { directory, variables: process.env, now: Date.now, warn: () => undefined }
+  const environment = await plugin.create(plugin.kind, parsed, context)
+  try {
+    return environment.capabilities.lostAfterOutageMs
+  } finally {
+    await environment.close()
+  }
+}
+
+const pilots = { pilots: { count: 1, slots: 2, time: '1 h' } }
+
+test.each<[string, EnvironmentPlugin, Readonly<Record<string, unknown>>]>([
+  ['ssh', ssh, {}],
+  ['slurm', slurm, {}],
+  ['slurm with pilots', slurm, pilots],
+  ['slurm through slurmrestd', slurm, { rest: { socket: '/run/slurmrestd', apiVersion: 'v0.0.40' } }],
+  ['sge', sge, {}],
+  ['sge with pilots', sge, pilots],
+  ['condor', condor, {}],
+  ['condor with pilots', condor, pilots],
+  ['pbs', pbs, { flavour: 'torque' }],
+  ['pbs with pilots', pbs, { flavour: 'pbspro', ...pilots }],
+])('%s gives up jobs of a host that stays away for so long, and without a word never', async (...given) => {
+  const [, plugin, options] = given
+  expect(await lostAfterOutageMs(plugin, { ...options, lostAfter: '30 min' })).toBe(1_800_000)
+  expect(await lostAfterOutageMs(plugin, { ...options, lostAfter: 5000 })).toBe(5000)
+  expect(await lostAfterOutageMs(plugin, options)).toBeUndefined()
+})
