@@ -466,6 +466,13 @@ export const options = {
     description: 'Whether options that an app does not have are refused to clients of caesar-rest.',
     fallback: () => false,
   }),
+  caesarQueryToken: option<boolean>({
+    name: 'caesar-query-token',
+    kind: onOff,
+    description:
+      'Whether clients of caesar-rest may send their token as access_token in the query string, where proxies may log it.',
+    fallback: () => false,
+  }),
   caesarFileTypes: option<string>({
     name: 'caesar-file-types',
     kind: text,

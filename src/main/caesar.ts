@@ -14,7 +14,7 @@ import type { DialectRooms } from './dialects.ts'
 
 /** Opens the dialect of caesar-rest with what it keeps and what it does by the clock. */
 export async function openCaesar(rooms: DialectRooms): Promise<Dialect | undefined> {
-  const { configuration, executions, catalog, users, log, now, defer } = rooms
+  const { configuration, executions, catalog, users, authentication, log, now, defer } = rooms
   const { dataDirectory, caesarPeriodMs: everyMs } = configuration
   if (!configuration.caesar) return undefined
   const database = openDialectDatabase(join(dataDirectory, 'dialects.db'), caesarTables)
@@ -47,9 +47,11 @@ export async function openCaesar(rooms: DialectRooms): Promise<Dialect | undefin
       describe: configuration.caesarDescribe,
       fileTypes: words(configuration.caesarFileTypes.toLowerCase()),
       fileBytes: configuration.caesarFileBytes,
+      takesQueryToken: configuration.caesarQueryToken,
       isStrict: configuration.caesarStrict,
       environments: readEntryEnvironments(configuration.catalogEnvironments ?? ''),
     },
+    authentication,
     now,
   })
 }

@@ -43,6 +43,8 @@ describe('an operator decides', { timeout: longMs }, () => {
       headers: { authorization: `Bearer ${server.key}` },
     })
     expect(moved.status).toBe(200)
+    const query = `?access_token=${server.key}`
+    expect((await fetch(`${server.server.url}/elsewhere/apps${query}`)).status).toBe(401)
     await using off = await startCaesarServer({ caesar: false })
     expect((await off.ann.call('/apps')).status).toBe(404)
     expect((await off.ann.call('/job', { method: 'POST', body: '{}' })).status).toBe(404)
@@ -54,8 +56,14 @@ describe('an operator decides', { timeout: longMs }, () => {
       caesarFileLimit: '2KiB',
       caesarDescribe: 'nested',
       caesarStrict: true,
+      caesarQueryToken: true,
     })
     const { ann } = server
+    const query = `?access_token=${server.key}`
+    expect((await server.stranger.call(`/apps${query}`)).status).toBe(200)
+    expect((await server.stranger.call(`/apps${query}x`)).status).toBe(401)
+    expect((await server.stranger.call('/apps')).status).toBe(401)
+    expect(server.server.logged.join('\n')).not.toContain(server.key)
     expect((await ann.upload(picture, 'a.DAT')).status).toBe(200)
     expect((await ann.upload(picture, 'a.png')).json['status']).toBe(
       'File format not allowed, allowed file types are: {fits|dat}',

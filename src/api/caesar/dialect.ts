@@ -15,6 +15,7 @@ export function caesarDialect(rooms: CaesarRooms): Dialect {
     name: 'caesar',
     mount: rooms.settings.mount,
     tellProblem: tellCaesarProblem,
+    ...(rooms.settings.takesQueryToken && { authenticate: identifyByQuery(rooms) }),
     problemSchema: z
       .looseObject({ status: z.string().meta({ description: 'What is wrong, for people.' }) })
       .meta({ id: 'CaesarProblem' }),
@@ -26,5 +27,13 @@ export function caesarDialect(rooms: CaesarRooms): Dialect {
       ...outputRoutes(rooms),
       ...accountingRoutes(rooms),
     ],
+  }
+}
+
+/** The bearer token, or as caesar-rest has it, one in the query string instead: some clients send no header. */
+function identifyByQuery({ authentication }: CaesarRooms): NonNullable<Dialect['authenticate']> {
+  return async ({ header, parameter }) => {
+    const bearer = /^bearer +(\S+) *$/i.exec(header('authorization') ?? '')?.[1]
+    return authentication.identify(bearer ?? parameter('access_token'))
   }
 }

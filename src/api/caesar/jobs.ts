@@ -13,6 +13,8 @@ export interface Jobs {
   elapsedSeconds(job: StoredJob): number
   /** Starts a job that is on record. When that fails, the record is gone and the error is thrown. */
   begin(id: string, start: () => Promise<string>): Promise<void>
+  /** Resolves when a job that is being started is started; throws what `begin` throws. */
+  begun(id: string): Promise<void>
   /** Asks a job to end, and answers when it has: with how it ended. */
   cancel(job: StoredJob, executions: OwnExecutions): Promise<StoredJob>
 }
@@ -74,6 +76,9 @@ export function openJobs(store: StoredJobs, executions: OwnExecutions, now: () =
       } finally {
         beginning.delete(id)
       }
+    },
+    async begun(id) {
+      await beginning.get(id)
     },
     async cancel(job, own) {
       await beginning.get(job.id)

@@ -1,4 +1,5 @@
 import type { Catalog } from '../../catalog/contract.ts'
+import type { Authentication } from '../access/authentication.ts'
 import type { Principal } from '../access/principal.ts'
 import type { OwnExecutions } from '../access/executions-of.ts'
 import { CaesarRefusal } from './answers.ts'
@@ -16,6 +17,7 @@ export interface CaesarRooms {
   readonly jobs: Jobs
   readonly sources: DataSources
   readonly settings: CaesarSettings
+  readonly authentication: Pick<Authentication, 'identify'>
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
@@ -27,6 +29,8 @@ export interface CaesarSettings {
   /** Endings of files that may be uploaded, in small letters. */
   readonly fileTypes: readonly string[]
   readonly fileBytes: number
+  /** Whether the token may come as `access_token` in the query string too. */
+  readonly takesQueryToken: boolean
   /** Whether options that an app does not have are refused. */
   readonly isStrict: boolean
   /** Named environments of apps; the others run as the server runs all. */

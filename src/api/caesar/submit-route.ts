@@ -121,6 +121,19 @@ export function submitRoute(rooms: CaesarRooms): Route {
     }
   }
 
+  /** The job that was made of the same request. */
+  const repeat = async (job: StoredJob, digest: string): Promise<StoredJob> => {
+    if (job.digest !== digest)
+      throw refusal(
+        422,
+        'This Idempotency-Key was used for another request!',
+        job.app,
+        'idempotency-conflict',
+      )
+    await jobs.begun(job.id)
+    return job
+  }
+
   const submit = async (call: Call): Promise<StoredJob> => {
     const { text, principal, header, signal } = call
     const owner = ownerOf(principal)
@@ -129,7 +142,7 @@ export function submitRoute(rooms: CaesarRooms): Route {
       throw refusal(400, 'The Idempotency-Key has to be 1 to 255 visible ASCII characters.', '')
     const digest = createHash('sha256').update(text).digest('hex')
     const before = key === undefined ? undefined : store.findByKey(key, owner)
-    if (before !== undefined) return repeated(before, digest)
+    if (before !== undefined) return repeat(before, digest)
     const contentType = header('content-type') ?? ''
     const read = await readSubmission(text, contentType, async (name) => (await findApp(name))?.description)
     if (read.kind === 'refused') throw refusal(400, read.status, read.app)
@@ -138,7 +151,7 @@ export function submitRoute(rooms: CaesarRooms): Route {
     const { name, script } = entry
     // While the rest was read, the same may have come once more.
     const meanwhile = key === undefined ? undefined : store.findByKey(key, owner)
-    if (meanwhile !== undefined) return repeated(meanwhile, digest)
+    if (meanwhile !== undefined) return repeat(meanwhile, digest)
     const { app, dataInputs, echo, tag } = submission
     const id = randomUUID()
     store.add({ id, owner, app, dataInputs, echo, ignored, tag, submittedAt: now(), key, digest })
@@ -204,11 +217,6 @@ function placeInput(input: PlanInput, files: readonly DataFile[]) {
     value: isList ? paths : (paths[0] ?? ''),
     copy: (workDirectory: string) => copy(join(workDirectory, directory)),
   }
-}
-
-function repeated(job: StoredJob, digest: string): StoredJob {
-  if (job.digest === digest) return job
-  throw new Problem('idempotency-conflict', 'This Idempotency-Key was used for another request.')
 }
 
 function refusal(httpStatus: number, status: string, app: string, code?: Problem['code']): CaesarRefusal {
