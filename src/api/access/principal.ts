@@ -51,11 +51,13 @@ export function requireOperator(principal: Principal, what: string): void {
   })
 }
 
-/** Throws Problem not-allowed for a user who may start nothing but workflows of the catalog. */
-export function requireOwnWorkflows(principal: Principal): void {
+/** Throws Problem not-allowed for a user who may start nothing but workflows of the catalog, as they are. */
+export function requireOwnWorkflows(principal: Principal, message = onlyCatalog): void {
   if (principal.kind === 'operator') return
   if (principal.kind === 'user' && principal.rights.workflows === 'any') return
-  throw new Problem('not-allowed', 'This user may start workflows of the catalog only.', {
-    hint: 'Name one: workflow=NAME. Or ask the operator for more: molehill user change NAME --workflows any',
+  throw new Problem('not-allowed', message, {
+    hint: 'Ask the operator for more: molehill user change NAME --workflows any',
   })
 }
+
+const onlyCatalog = 'This user may start workflows of the catalog only.'

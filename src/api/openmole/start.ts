@@ -4,7 +4,7 @@ import type { Catalog } from '../../catalog/contract.ts'
 import type { StartRequest } from '../../engine/contract.ts'
 import { Problem } from '../../problem.ts'
 import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
-import { requireOwnWorkflows } from '../access/principal.ts'
+import { requireOwnWorkflows, type Principal } from '../access/principal.ts'
 import { archiveProblems } from './archive-problems.ts'
 import { jsonRoute, type Call, type Route } from '../route.ts'
 import { describePlan, graphSchema } from './graph.ts'
@@ -32,7 +32,7 @@ export function startRoutes(executions: OwnExecutions, catalog: Catalog): readon
     access: 'token',
     parameters,
     archive: 'workDirectory',
-    admitArchive: requireOwnWorkflows,
+    admitArchive: (principal: Principal) => requireOwnWorkflows(principal),
     insteadOfArchive: 'workflow',
     filePrefix: 'input.',
     problems: [
@@ -84,6 +84,8 @@ interface StartSource {
 
 async function startRequest(call: StartCall, catalog: Catalog): Promise<StartRequest> {
   const { environment, workflow } = call.parameters
+  if (environment !== undefined)
+    requireOwnWorkflows(call.principal, 'This user may not choose where jobs run.')
   const { request, identity } =
     workflow === undefined ? postedSource(call) : await catalogSource(call, workflow, catalog)
   const whole = { ...request, signal: call.signal, ...(environment !== undefined && { environment }) }

@@ -253,3 +253,14 @@ test('a user posts work directories only where that is his right', async () => {
       expect([path, user, answer.status]).toEqual([path, user, status])
     }
 })
+
+test('a user with the catalog only does not choose where jobs run', async () => {
+  await using server = await createTestApi()
+  const start = async (user: string) =>
+    send(server, '/start', { workflow: 'nothing', environment: 'cluster' }, user)
+  expect(await start('bob')).toMatchObject({
+    status: 403,
+    body: { message: 'This user may not choose where jobs run.' },
+  })
+  expect(await start('ann')).toMatchObject({ status: 404, body: { code: 'workflow-unknown' } })
+})
