@@ -5,7 +5,7 @@ import { executionsOf, type OwnExecutions } from '../access/executions-of.ts'
 import { jsonRoute, rawRoute, type Route } from '../route.ts'
 import { executionParameters } from './parameters.ts'
 import { sendDirectory } from './send-directory.ts'
-import { binary, sendFile } from './send-file.ts'
+import { binary, sendFile } from '../send-file.ts'
 
 const path = z
   .string()
