@@ -27,6 +27,12 @@ describe('reading XML', () => {
     expect(textOf(root)).toBe(' t < u')
   })
 
+  it('skips what stands ahead of the root and behind it', () => {
+    const source =
+      '<?xml version="1.0"?>\n<!-- c -->\n<?xml-stylesheet href="http://h/x.xsl"?>\n<a/>\n<!-- d -->\n'
+    expect(parseXml(source)).toEqual({ name: 'a', attributes: {}, children: [] })
+  })
+
   it('resolves references once, and takes CDATA as it stands', () => {
     expect(textOf(parseXml('<a>&amp;lt;&#65;&#x1F600;&quot;&apos;&gt;<![CDATA[<b>&amp;]]></a>'))).toBe(
       '&lt;A😀"\'><b>&amp;',

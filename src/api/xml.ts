@@ -40,7 +40,9 @@ export function parseXml(text: string, limits: XmlLimits = defaultXmlLimits): Xm
   const verdict = XMLValidator.validate(source)
   if (verdict !== true)
     throw malformed(`${verdict.err.msg} (line ${verdict.err.line}, column ${verdict.err.col})`)
-  const roots = parseNodes(source, limits.depth)
+  const roots = parseNodes(source, limits.depth).filter(
+    (node) => typeof node !== 'string' || node.trim() !== '',
+  )
   const [root] = roots
   if (root === undefined || roots.length > 1 || typeof root === 'string')
     throw malformed('Expected one root element.')
