@@ -99,7 +99,12 @@ export class Trial {
     })
   }
 
-  /** Waits until all of them are over; looks at all of them at once. */
+  /** How requests end that are submitted together. */
+  async runAll(requests: readonly JobRequest[]): Promise<readonly Observation[]> {
+    return this.waitForAll(await this.submitAll(requests))
+  }
+
+  /** Waits until all of them are over; asks about all at once, as the engine does: one by one takes minutes behind SSH. */
   async waitForAll(handles: readonly JobHandle[], timeoutMs = waitMs): Promise<readonly Observation[]> {
     let last: readonly Observation[] = []
     const isOpen = ({ kind }: Observation): boolean => kind === 'queued' || kind === 'running'
