@@ -19,7 +19,7 @@ export async function openCaesar(rooms: DialectRooms): Promise<Dialect | undefin
   if (!configuration.caesar) return undefined
   const database = openDialectDatabase(join(dataDirectory, 'dialects.db'), caesarTables)
   defer(() => database.close())
-  const files = openStoredFiles(database, join(dataDirectory, 'uploads'))
+  const files = openStoredFiles(database, join(dataDirectory, 'uploads', 'users'))
   await files.sweep()
   const store = openStoredJobs(database)
   const jobs = openJobs(store, executions, now)

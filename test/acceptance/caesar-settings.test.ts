@@ -71,7 +71,7 @@ describe('an operator decides', { timeout: longMs }, () => {
     const large = await ann.upload(Buffer.alloc(3000), 'a.fits')
     expect([large.status, large.json]).toMatchObject([413, { status: expect.any(String) as string }])
     expect(JSON.parse((await ann.call('/fileids')).text)).toHaveLength(1)
-    expect(await readdir(join(server.dataDirectory, 'uploads/ann/caesar'))).toHaveLength(1)
+    expect(await readdir(join(server.dataDirectory, 'uploads/users/ann/caesar'))).toHaveLength(1)
     expect(await readdir(join(server.dataDirectory, 'uploads/incoming'))).toEqual([])
     const { json } = await ann.call('/app/probe/describe')
     expect(json).toMatchObject({
@@ -206,7 +206,10 @@ describe('what is on record', { timeout: longMs }, () => {
     await using server = await startCaesarServer()
     const running = await submitted(server, { ending: 'slow' })
     const path = join(server.dataDirectory, 'dialects.db')
-    const orphan = join(server.dataDirectory, 'uploads/ann/caesar/0123456789abcdef0123456789abcdef.fits')
+    const orphan = join(
+      server.dataDirectory,
+      'uploads/users/ann/caesar/0123456789abcdef0123456789abcdef.fits',
+    )
     await server.restart(async () => {
       await writeFile(orphan, 'left over')
       using database = new DatabaseSync(path)
@@ -233,6 +236,38 @@ describe('what is on record', { timeout: longMs }, () => {
     expect((await server.ann.call('/fileids')).text).toBe('[]')
     expect((await server.ann.call('/accounting')).json).toMatchObject({ njobs: 0, datasize: 0 })
   })
+})
+
+test('a quota that is used up refuses uploads and jobs, and says so', { timeout: longMs }, async () => {
+  await using server = await startCaesarServer({}, { quota: { storedBytes: 20_000 } })
+  const { ann } = server
+  const first = await ann.upload(Buffer.alloc(8000), 'a.fits')
+  expect(first.status).toBe(200)
+  const second = await ann.upload(Buffer.alloc(16_000), 'b.fits')
+  expect([second.status, second.json]).toMatchObject([
+    403,
+    { status: expect.stringContaining('there is no room') as string },
+  ])
+  expect(JSON.parse((await ann.call('/fileids')).text)).toHaveLength(1)
+  const more = await ann.upload(Buffer.alloc(11_000), 'c.fits')
+  const refused = await ann.submit({
+    app: 'probe',
+    data_inputs: more.json['uuid'],
+    job_inputs: { label: 'x' },
+  })
+  expect([refused.status, refused.json]).toMatchObject([
+    403,
+    {
+      app: 'probe',
+      job_id: '',
+      state: 'ABORTED',
+      status: expect.stringContaining('there is no room') as string,
+    },
+  ])
+  expect((await ann.call('/jobs')).text).toBe('[]')
+  expect((await server.bob.upload(Buffer.alloc(16_000), 'b.fits')).status).toBe(200)
+  await ann.call(`/delete/${String(first.json['uuid'])}`, { method: 'POST' })
+  expect((await ann.upload(Buffer.alloc(2000), 'd.fits')).status).toBe(200)
 })
 
 test('thirty submissions at once are all taken', { timeout: longMs }, async () => {

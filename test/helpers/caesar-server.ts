@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeFileDurably } from '../../src/files/durable-file.ts'
 import { openPreferences } from '../../src/store/preferences.ts'
+import type { UserSettings } from '../../src/users/contract.ts'
 import { createUsers } from '../../src/users/users.ts'
 import { createCaesarClient, type CaesarClient } from './caesar-client.ts'
 import { password, startTestServer, type TestServer } from './running-server.ts'
@@ -68,9 +69,10 @@ export interface CaesarServer extends AsyncDisposable {
   replaceUser(name: 'ann'): Promise<void>
 }
 
-/** A server with two users, and the app `probe` beside those that ship. */
+/** A server with two users of these settings, and the app `probe` beside those that ship. */
 export async function startCaesarServer(
   flags: Readonly<Record<string, unknown>> = {},
+  settings: UserSettings = {},
 ): Promise<CaesarServer> {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-caesar-'))
   const dataDirectory = join(directory, 'data')
@@ -83,7 +85,7 @@ export async function startCaesarServer(
   const keys: Record<string, string> = {}
   const addUser = async (name: string) => {
     const users = await openUsers()
-    await users.add(name)
+    await users.add(name, settings)
     keys[name] = (await users.addKey(name)).key
   }
   await addUser('ann')

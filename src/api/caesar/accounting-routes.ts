@@ -33,7 +33,7 @@ export function accountingRoutes({ store, files, jobs, now }: CaesarRooms): read
   } as const
   const sum = (owner: string | undefined): z.input<typeof totalsSchema> => {
     jobs.refreshLive(owner)
-    const uploads = files.list(owner).reduce((total, { bytes }) => total + bytes, 0)
+    const uploads = files.storedBytes(owner)
     const running = store.listLive(owner).reduce((total, job) => total + jobs.elapsedSeconds(job), 0)
     return tellTotals(store.totals(owner), { uploads, running }, new Date(now()).toUTCString())
   }

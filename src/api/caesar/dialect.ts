@@ -19,6 +19,7 @@ export function caesarDialect(rooms: CaesarRooms): Dialect {
     problemSchema: z
       .looseObject({ status: z.string().meta({ description: 'What is wrong, for people.' }) })
       .meta({ id: 'CaesarProblem' }),
+    kept: keptOfUsers(rooms),
     routes: [
       ...fileRoutes(rooms),
       ...appRoutes(rooms),
@@ -27,6 +28,16 @@ export function caesarDialect(rooms: CaesarRooms): Dialect {
       ...outputRoutes(rooms),
       ...accountingRoutes(rooms),
     ],
+  }
+}
+
+function keptOfUsers({ files, store }: CaesarRooms): NonNullable<Dialect['kept']> {
+  return {
+    storedBytes: (owner) => files.storedBytes(owner),
+    async forget(owner) {
+      store.removeOlder(owner, Infinity)
+      await files.removeOlder(owner, Infinity)
+    },
   }
 }
 

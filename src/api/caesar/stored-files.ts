@@ -31,6 +31,8 @@ export interface StoredFiles {
   /** Directory and name in it. */
   locate(file: StoredFile): { readonly directory: string; readonly name: string }
   remove(file: StoredFile): Promise<void>
+  /** `owner` undefined means those of all. */
+  storedBytes(owner: string | undefined): number
   /** Names of all who have any. */
   owners(): readonly string[]
   /** Deletes the files of a user that are older than that, in milliseconds since 1970. */
@@ -52,6 +54,9 @@ export function openStoredFiles(database: DatabaseSync, directory: string): Stor
   const selectAll = database.prepare('SELECT * FROM caesar_files ORDER BY uploaded_at, id')
   const selectOwn = database.prepare('SELECT * FROM caesar_files WHERE owner = ? ORDER BY uploaded_at, id')
   const selectOwners = database.prepare('SELECT DISTINCT owner FROM caesar_files')
+  const sumBytes = database.prepare(
+    'SELECT sum(bytes) AS bytes FROM caesar_files WHERE ? IS NULL OR owner = ?',
+  )
   const deleteOne = database.prepare('DELETE FROM caesar_files WHERE id = ?')
 
   const locate = ({ owner, id, extension }: StoredFile) => ({
@@ -80,6 +85,7 @@ export function openStoredFiles(database: DatabaseSync, directory: string): Stor
       deleteOne.run(file.id)
       await rm(join(directory, name), { force: true })
     },
+    storedBytes: (owner) => Number(sumBytes.get(owner ?? null, owner ?? null)?.['bytes'] ?? 0),
     owners: () => selectOwners.all().map((row) => String(row['owner'])),
     async removeOlder(owner, before) {
       for (const file of this.list(owner)) if (file.uploadedAt < before) await this.remove(file)
