@@ -172,13 +172,6 @@ export const options = {
     fallback: () => undefined,
     fallbackText: 'exciting',
   }),
-  excitingEnvironment: option<string | undefined>({
-    name: 'exciting-environment',
-    kind: text,
-    description: 'The named environment on which calculations run.',
-    fallback: () => undefined,
-    fallbackText: 'this computer',
-  }),
   excitingStart: option<string | undefined>({
     name: 'exciting-start',
     kind: path,

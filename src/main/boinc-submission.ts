@@ -8,6 +8,7 @@ import {
 import type { SubmissionParts } from '../api/boinc-submission/parts.ts'
 import { SubmissionStore } from '../api/boinc-submission/store.ts'
 import type { Dialect } from '../api/route.ts'
+import { readEntryEnvironments } from '../catalog/entry-environments.ts'
 import { removeTree } from '../files/remove-tree.ts'
 import type { DialectRooms } from './dialects.ts'
 
@@ -31,6 +32,7 @@ export async function openBoincSubmission(rooms: DialectRooms): Promise<Dialect 
     authentication,
     users,
     quotas,
+    environments: readEntryEnvironments(configuration.catalogEnvironments ?? ''),
     store,
     gatherDirectory,
     slots,

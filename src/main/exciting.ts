@@ -3,6 +3,7 @@ import { excitingDialect } from '../api/exciting/dialect.ts'
 import { hookCalculations, keptByHooks, type Hooks } from '../api/exciting/hook-calculations.ts'
 import { runCalculations } from '../api/exciting/run-calculations.ts'
 import type { Dialect } from '../api/route.ts'
+import { readEntryEnvironments } from '../catalog/entry-environments.ts'
 import { isLoopback, type Configuration } from '../config/options.ts'
 import { processVariables } from '../config/process-variables.ts'
 import { Problem } from '../problem.ts'
@@ -22,7 +23,7 @@ export function openExciting({
       'configuration-invalid',
       `exciting-open needs a loopback address; the server listens on ${host}.`,
       {
-        hint: 'Listen on 127.0.0.1, or give the users keys: molehill user key add NAME',
+        hint: 'Listen on 127.0.0.1, or give the users keys: molehill user key NAME',
       },
     )
   const hooks = readHooks(configuration)
@@ -33,7 +34,7 @@ export function openExciting({
           executions,
           workflow: 'exciting',
           program: configuration.excitingProgram,
-          environment: configuration.excitingEnvironment,
+          environment: readEntryEnvironments(configuration.catalogEnvironments ?? '').get('exciting'),
         })
       : hookCalculations(hooks)
   return excitingDialect({

@@ -20,6 +20,8 @@ export interface SubmissionParts {
   /** Where the files lie that a user has uploaded. */
   readonly uploadDirectory: (owner: string) => string
   readonly files: FileRules
+  /** Named environment of an app, where the operator has given it one. */
+  readonly environments: ReadonlyMap<string, string>
   /** Jobs that run at the same time on this computer: for estimates. */
   readonly slots: number
   /** Most jobs of a batch. */

@@ -194,11 +194,13 @@ async function startBatch(
   for (const [number, job] of batch.jobs.entries())
     jobs.push(await prepareJob(app, job, number, gathered, signal))
   const script = batchScript(app, longestTimeMs(batch))
+  const environment = parts.environments.get(app.name)
   return await executions.start({
     script: script.path,
     name: app.name,
     inputs: batchInputs(app, jobs),
     labels: { [batchLabel]: String(id), [priorityLabel]: String(batch.priority) },
+    ...(environment !== undefined && { environment }),
     signal,
     async fill(workDirectory) {
       await catalog.fill(app.name, workDirectory)
