@@ -46,7 +46,11 @@ test('members of a later time are kept', async () => {
   await writeFile(path, JSON.stringify({ version: 1, dashboards: [{ name: 'ada' }] }))
   const preferences = await openPreferences(path, write)
   await preferences.update((current) => ({ ...current, tokenKey }))
-  expect(JSON.parse(await readFile(path, 'utf8'))).toEqual({ version: 1, dashboards: [{ name: 'ada' }], tokenKey })
+  expect(JSON.parse(await readFile(path, 'utf8'))).toEqual({
+    version: 1,
+    dashboards: [{ name: 'ada' }],
+    tokenKey,
+  })
 })
 
 test('concurrent updates all land, one after the other', async () => {
