@@ -32,7 +32,7 @@ export const defaultBounds: Required<JobBounds> = {
 const commandLineName = 'commandLine'
 
 /** Throws Problem in the words of BOINC where there is no such app. */
-export async function findApp(catalog: Catalog, name: string): Promise<App> {
+export async function findApp(catalog: Pick<Catalog, 'find'>, name: string): Promise<App> {
   let workflow: CatalogWorkflow
   try {
     workflow = await catalog.find(name)

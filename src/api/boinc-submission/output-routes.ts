@@ -9,6 +9,7 @@ import { rawRoute, type Call, type Route } from '../route.ts'
 import { streamBody } from '../stream-body.ts'
 import { instanceCount, readInstanceId } from './answers.ts'
 import { isUnderWay, viewJobs, type JobView } from './batch-view.ts'
+import { isOver } from './job-states.ts'
 import { outputFilesOf, type OutputFile } from './outputs.ts'
 import type { SubmissionParts, Submitter } from './parts.ts'
 import type { BatchRecord, JobRecord } from './store.ts'
@@ -87,11 +88,8 @@ async function answer(call: OutputCall, parts: SubmissionParts): Promise<Respons
   const isSingle = ['result_file', 'workunit_file', 'file'].includes(call.parameters.cmd)
   if (wanted.kind === 'batch') {
     const views = viewJobs(wanted.batch, submitter, parts)
-    return sendZip(
-      call,
-      `batch_${wanted.batch.id}.zip`,
-      await outputsOf(views, submitter, parts, call.signal),
-    )
+    await settle(wanted.batch, views, submitter, call.signal)
+    return sendZip(call, `batch_${wanted.batch.id}.zip`, await outputsOf(views, submitter, parts))
   }
   const batch = parts.store.batch(owner, { id: wanted.job.batch })
   const view = batch === undefined ? undefined : viewJobs(batch, submitter, parts)[wanted.job.number]
@@ -106,20 +104,34 @@ async function answer(call: OutputCall, parts: SubmissionParts): Promise<Respons
   return send(call, `${name}__${file.name.replaceAll('/', '_')}`, file.read(), file.bytes)
 }
 
-/** What a job has left. Files appear a moment after the job has ended: so while its batch goes on they are waited for. */
+/** What a job has left. Files appear a moment after a job has ended: while its batch goes on, they are waited for. */
 async function writtenFilesOf(
   view: JobView,
   submitter: Submitter,
   parts: SubmissionParts,
   signal: AbortSignal,
 ): Promise<readonly OutputFile[]> {
+  const look = () => outputFilesOf(view, submitter, parts)
   const batch = parts.store.batch(submitter.owner, { id: view.job.batch })
-  for (let tries = 0; ; tries += 1) {
-    const isLast = tries >= triesForFiles || batch === undefined || !isUnderWay(batch, submitter)
-    const files = await outputFilesOf(view, submitter, parts)
-    if (files.length > 0 || view.standing !== 'done' || isLast) return files
+  let files = await look()
+  for (let tries = 0; tries < triesForFiles && files.length === 0 && view.standing === 'done'; tries += 1) {
+    if (batch === undefined || !isUnderWay(batch, submitter)) return look()
     await delay(betweenTriesMs, undefined, { signal })
+    files = await look()
   }
+  return files
+}
+
+/** Waits a moment for the end of a batch whose jobs have all ended: then all their files are there. */
+async function settle(
+  batch: BatchRecord,
+  views: readonly JobView[],
+  submitter: Submitter,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!views.every(({ standing }) => isOver(standing))) return
+  for (let tries = 0; tries < triesForFiles && isUnderWay(batch, submitter); tries += 1)
+    await delay(betweenTriesMs, undefined, { signal })
 }
 
 const triesForFiles = 20
@@ -130,12 +142,11 @@ async function outputsOf(
   views: readonly JobView[],
   submitter: Submitter,
   parts: SubmissionParts,
-  signal: AbortSignal,
 ): Promise<readonly OutputFile[]> {
   const files: OutputFile[] = []
   for (const view of views) {
     const instance = `${view.job.name}_${instanceCount(view) - 1}`
-    const own = await writtenFilesOf(view, submitter, parts, signal)
+    const own = await outputFilesOf(view, submitter, parts)
     files.push(
       ...own.map((file) => ({
         ...file,
