@@ -101,6 +101,7 @@ describe('a workflow of the catalog', { timeout: longMs }, () => {
     const { json } = await post('/catalog', {})
     const entries = json['workflows'] as { name: string; origin: string; title: string }[]
     expect(entries.map(({ name, origin }) => `${name} ${origin}`)).toEqual([
+      'exciting shipped',
       'forest-fire shipped',
       'influenza shipped',
       'measure installed',
