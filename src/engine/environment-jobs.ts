@@ -62,7 +62,8 @@ export class EnvironmentJobs {
           : [],
       )
       .toReversed()
-    return { take: (limit) => this.#take(steps, limit, environment) }
+    const { precedence } = this.#run.resources
+    return { precedence, take: (limit) => this.#take(steps, limit, environment) }
   }
 
   /**

@@ -27,6 +27,7 @@ import { ExecutionReader, type ActiveExecution } from './execution-reader.ts'
 import { withInputs } from './given-inputs.ts'
 import { JobAllowances } from './job-allowance.ts'
 import { openRun } from './open-run.ts'
+import { precedenceOf } from './precedence.ts'
 import { prepareExecution, type PreparedExecution } from './prepare-execution.ts'
 import type { Run, RunEnding } from './run.ts'
 import type { EngineSettings } from './settings.ts'
@@ -370,6 +371,7 @@ class Engine implements Executions {
       trackers: await this.#trackers.of(plan),
       runtime: this.#runtime,
       allowance,
+      precedence: precedenceOf(entry),
     })
     allowance?.add(parts.run)
     const over = parts.run.ended.then(async (ending) =>

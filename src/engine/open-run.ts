@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { handOver } from '../files/hand-over.ts'
 import { OutputLog } from '../files/output-log.ts'
+import type { Precedence } from '../job/attempt-source.ts'
 import type { EnvironmentTracker } from '../job/tracker.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import { toProblem } from '../problem.ts'
@@ -36,12 +37,13 @@ export interface RunParts {
   readonly runtime: Runtime
   /** How many jobs may run, where that is limited. */
   readonly allowance: JobAllowance | undefined
+  readonly precedence: Precedence | undefined
 }
 
 /** Makes the run of an execution, with its output and its function host. It does not begin yet. */
 export async function openRun(
   settings: EngineSettings,
-  { id, plan, journal, directory, workDirectory: given, trackers, runtime, allowance }: RunParts,
+  { id, plan, journal, directory, workDirectory: given, trackers, runtime, allowance, precedence }: RunParts,
 ): Promise<OpenedRun> {
   const { slots, now, variables, isolation, scriptMemoryBytes } = settings
   // Functions tell files by their real paths.
@@ -74,6 +76,7 @@ export async function openRun(
     trackers,
     host,
     allowance,
+    precedence,
     display,
     hookOutput: {
       openedBytes: output.totalBytes,

@@ -1,6 +1,6 @@
 import { FunctionBatches } from '../job/function-batches.ts'
 import type { ExecutionPaths } from '../job/command.ts'
-import type { AttemptSource } from '../job/attempt-source.ts'
+import type { AttemptSource, Precedence } from '../job/attempt-source.ts'
 import type { EnvironmentTracker } from '../job/tracker.ts'
 import type { FunctionHost } from '../script/contract.ts'
 import type { Runtime } from '../script/runtime.ts'
@@ -46,6 +46,8 @@ export interface RunResources {
   }
   /** What function tasks need on other computers. */
   readonly runtime: () => Runtime
+  /** Among executions of the same owner, where it has a priority. */
+  readonly precedence?: Precedence | undefined
   /** One per environment of the plan. */
   readonly trackers: readonly EnvironmentTracker[]
   readonly host: FunctionHost

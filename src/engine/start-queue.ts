@@ -1,5 +1,6 @@
 import { Problem } from '../problem.ts'
 import type { ExecutionState } from './contract.ts'
+import { chooseNext } from './precedence.ts'
 
 /** How much is taken on at the same time. */
 export interface EngineLimits {
@@ -24,8 +25,8 @@ interface Waiting {
 }
 
 /**
- * Which executions run, and which wait until one of them has ended, first come, first served. Those that wait hold
- * nothing open: a state to show is all that is kept of them here.
+ * Which executions run, and which wait until one of them has ended, first come, first served; those of one owner that
+ * have priorities change places among themselves. Those that wait hold nothing open: a state to show is all that is kept of them here.
  */
 export class StartQueue {
   readonly #limits: EngineLimits
@@ -118,8 +119,10 @@ export class StartQueue {
   }
 
   #advance(): void {
-    for (const [id, waiting] of this.#waiting) {
-      if (this.#isClosed || this.#running.size >= this.#limits.maxExecutions) return
+    while (!this.#isClosed && this.#running.size < this.#limits.maxExecutions) {
+      const id = chooseNext([...this.#waiting.values()].map(({ state }) => state))?.id
+      const waiting = id === undefined ? undefined : this.#waiting.get(id)
+      if (id === undefined || waiting === undefined) return
       this.#waiting.delete(id)
       this.#running.add(id)
       this.#leaving.set(id, waiting)

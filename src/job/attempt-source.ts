@@ -29,7 +29,15 @@ export type AttemptEnding =
   /** Only a movable attempt is given back: nothing of it has started. */
   | { readonly kind: 'lost' | 'rejected' | 'given-back'; readonly message: string }
 
+/** Which of several sources is asked first: in the turn of one of a group, the one with the highest priority. */
+export interface Precedence {
+  readonly group: string
+  readonly priority: number
+}
+
 /** An execution, as seen by a tracker: it gives work when there is room. */
 export interface AttemptSource {
+  /** Absent where it comes in turn like any other. */
+  readonly precedence?: Precedence | undefined
   take(limit: number): readonly Attempt[]
 }

@@ -87,6 +87,23 @@ describe('a tracker', () => {
     )
   })
 
+  it('takes what has a higher priority first, in the turns of its group only', async () => {
+    const environment = new FakeEnvironment(() => ({}), { maxActiveJobs: 4 })
+    const tracker = track(environment)
+    const low = makeSource('low', 8)
+    const high = makeSource('high', 3)
+    const other = makeSource('other', 8)
+    const of = (source: AttemptSource, group: string, priority: number): AttemptSource => ({
+      ...source,
+      precedence: { group, priority },
+    })
+    tracker.add(of(low.source, 'ann', 1))
+    tracker.add(of(other.source, 'bob', 0))
+    tracker.add(of(high.source, 'ann', 2))
+    tracker.wake()
+    await expect.poll(() => [high.given(), other.given(), low.given()]).toEqual([3, 1, 0])
+  })
+
   it('serves sources in turn', async () => {
     const environment = new FakeEnvironment(() => ({ runMs: 1 }), { maxActiveJobs: 4 })
     const tracker = track(environment)

@@ -187,7 +187,7 @@ export class EnvironmentTracker {
       const source = this.#sources.shift()
       if (source === undefined) break
       this.#sources.push(source)
-      for (const attempt of source.take(Math.ceil((room - batch.length) / round))) {
+      for (const attempt of this.#takeInTurnOf(source, Math.ceil((room - batch.length) / round))) {
         const tracked: Tracked = {
           attempt,
           state: 'ready',
@@ -201,6 +201,21 @@ export class EnvironmentTracker {
       }
     }
     return batch
+  }
+
+  /** What comes in the turn of a source: of those of its group first, which have a higher priority. */
+  #takeInTurnOf(source: AttemptSource, share: number): readonly Attempt[] {
+    const group = source.precedence?.group
+    if (group === undefined) return source.take(share)
+    const taken: Attempt[] = []
+    const own = this.#sources
+      .filter(({ precedence }) => precedence?.group === group)
+      .toSorted((a, b) => (b.precedence?.priority ?? 0) - (a.precedence?.priority ?? 0))
+    for (const each of own) {
+      if (taken.length >= share) break
+      taken.push(...each.take(share - taken.length))
+    }
+    return taken
   }
 
   async #submit(batch: readonly Tracked[]): Promise<void> {

@@ -467,8 +467,9 @@ describe('a client of today', () => {
       () => [...seen],
       longMs,
     )
+    const later = Number(since) + 3600
     const last = await today(
-      `<query_batch2>${ann()}<min_mod_time>${since}</min_mod_time><batch_name>condor</batch_name></query_batch2>`,
+      `<query_batch2>${ann()}<min_mod_time>${later}</min_mod_time><batch_name>condor</batch_name></query_batch2>`,
     )
     expect(childText(last, 'batch_size')).toBe('0')
   })

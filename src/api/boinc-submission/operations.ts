@@ -23,6 +23,12 @@ import type { BatchRecord, JobRecord } from './store.ts'
 import { defaultBatchName, estimateBatch, submitBatch } from './submit.ts'
 import { inputTemplate, outputTemplate } from './templates.ts'
 
+/**
+ * An end is seen only when it is on the disk, and that takes a while on a busy server. What changed shortly before the
+ * last look is told again, which does no harm.
+ */
+const toldLateMs = 60_000
+
 /** Operations on batches and jobs. */
 type BatchOperation = Exclude<Operation, { readonly kind: 'ping' } | FileOperation>
 
@@ -72,7 +78,7 @@ export async function operate(call: OperationCall, parts: SubmissionParts): Prom
     }
     case 'query-batch2': {
       const serverTime = now()
-      const since = operation.sinceSeconds * 1000
+      const since = operation.sinceSeconds * 1000 - toldLateMs
       const batches = operation.names.map((each) => findBatch({ name: each }, submitter, parts))
       return xml(
         name,

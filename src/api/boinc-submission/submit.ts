@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import { priorityLabel } from '../../engine/precedence.ts'
 import { Problem } from '../../problem.ts'
 import { checkTemplateNames, defaultBounds, findApp, jobInputs, type App } from './apps.ts'
 import { batchInputs, batchScript, inputPath, placeBatch, type PreparedJob } from './batch-script.ts'
@@ -14,8 +15,6 @@ import { NameInUse, type BatchRecord } from './store.ts'
 
 /** Label of the execution of a batch, by which it is found again when a submit was cut short. */
 export const batchLabel = 'boinc.batch'
-/** Label by which a user's executions are put in order: larger is sooner. */
-export const priorityLabel = 'priority'
 
 /** So many instances of a job can be asked for by digest. */
 export const digestedInstances = 4
