@@ -30,6 +30,7 @@ export function sgeScheduler(options: SgeDirectiveOptions): Scheduler {
     resources: ['cpus', 'memoryBytes', 'wallTimeMs'],
     batchSizeAtMost: options.maxArraySize,
     index: '$((SGE_TASK_ID - 1))',
+    announcesSignals: true,
     directives: (batch) => directivesOf(batch, options),
     // The script is a script, whatever the site's defaults say.
     submit: (scriptPath) => ({ argv: ['qsub', '-terse', '-b', 'n', scriptPath], variables }),
@@ -58,6 +59,8 @@ function directivesOf(batch: Batch, options: SgeDirectiveOptions): readonly stri
     '-r n',
     // Impossible requests are refused at once; without it they wait for ever.
     '-w e',
+    // By default SGE kills the process group of the script alone, and the job would go on.
+    '-notify',
     '-S /bin/bash',
     `-wd ${word(batch.directory)}`,
     `-o ${word(batch.logPath)}`,

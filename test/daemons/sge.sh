@@ -31,7 +31,7 @@ configure() {
   qconf -sconf | sed -e 's/flush_time=00:00:15/flush_time=00:00:01 accounting_flush_time=00:00:00/' \
     -e 's/^load_report_time.*/load_report_time 00:00:02/' -e 's/^min_[ug]id.*//' \
     -e 's/^max_aj_instances.*/max_aj_instances 20000/' -e 's/^finished_jobs.*/finished_jobs 5000/' \
-    -e 's/^execd_params.*/execd_params ENABLE_ADDGRP_KILL=true,KEEP_ACTIVE=ERROR/' -e '/^#/d' -e '/^$/d' >global
+    -e 's/^execd_params.*/execd_params KEEP_ACTIVE=ERROR/' -e '/^#/d' -e '/^$/d' >global
   printf 'min_uid 0\nmin_gid 0\n' >>global
   qconf -Mconf global
   qconf -ssconf | sed -e 's/^schedule_interval.*/schedule_interval 0:0:1/' \

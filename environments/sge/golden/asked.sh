@@ -3,6 +3,7 @@
 #$ -t 1-3
 #$ -r n
 #$ -w e
+#$ -notify
 #$ -S /bin/bash
 #$ -wd "/home/a \"b\""
 #$ -o "/home/a \"b\"/log"

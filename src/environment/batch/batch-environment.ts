@@ -29,7 +29,7 @@ import type { VerdictLimits } from './verdict.ts'
 /** What of a scheduler is needed beside its queue. */
 export type SchedulerFacts = Pick<
   Scheduler,
-  'name' | 'resources' | 'batchSizeAtMost' | 'index' | 'directives'
+  'name' | 'resources' | 'batchSizeAtMost' | 'index' | 'announcesSignals' | 'directives'
 >
 
 export interface BatchEnvironmentOptions extends VerdictLimits {

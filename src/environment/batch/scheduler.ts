@@ -16,6 +16,8 @@ export interface Scheduler {
   readonly batchSizeAtMost: number
   /** Shell text that becomes the job's index in its batch, counted from 0, when the script runs: `$SLURM_ARRAY_TASK_ID`. */
   readonly index: string
+  /** Whether it announces to the script by SIGUSR2 that SIGKILL follows, and by SIGUSR1 that SIGSTOP does. */
+  readonly announcesSignals?: boolean
 
   /** Lines at the top of the batch's script, the interpreter's line not included. */
   directives(batch: Batch): readonly string[]

@@ -101,6 +101,7 @@ export class Submitter {
       jobsFile: `${base}/${place}/jobs`,
       jobsDirectory: `${base}/${executionPath(planned.key)}/jobs`,
       stopGraceMs: this.#options.stopGraceMs,
+      announcesSignals: scheduler.announcesSignals === true,
       ...(wallTimeMs !== undefined && { wallTimeMs }),
     })
     return [

@@ -27,7 +27,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-function write(more: { wallTimeMs?: number; stopGraceMs?: number } = {}): void {
+function write(more: { wallTimeMs?: number; stopGraceMs?: number; announcesSignals?: boolean } = {}): void {
   const text = batchScript({
     directives: ['#SBATCH --job-name=x'],
     index: '${NUMBER:-0}',
@@ -200,6 +200,25 @@ test.each([
     await ended
     expect(endOf(place)).toEqual({ kind: 'signalled', signal: 15 })
   }
+})
+
+describe('a scheduler that announces signals', () => {
+  test.each([
+    ['ends by itself', "trap 'echo asked; exit 5' TERM; : > ready; while :; do sleep 0.05; done"],
+    ['does not end by itself', "trap 'echo asked' TERM; : > ready; while :; do sleep 0.05; done"],
+  ])('ends a job that %s, also when the script is killed', async (name, text) => {
+    write({ announcesSignals: true })
+    const place = prepare('first', sh(text), { MARK: `announced-${process.pid}` })
+    const child = spawn('bash', [script], { stdio: 'ignore', detached: true })
+    await until('it runs', () => (existsSync(join(place, 'work/ready')) ? true : undefined))
+    process.kill(-child.pid!, 'SIGUSR1')
+    process.kill(-child.pid!, 'SIGUSR2')
+    await until('it was asked', () => (readFileSync(join(place, 'stdout'), 'utf8') !== '' ? true : undefined))
+    if (name !== 'ends by itself') process.kill(-child.pid!, 'SIGKILL')
+    await untilNoProcessWith(`announced-${process.pid}`)
+    if (name === 'ends by itself') expect(endOf(place)).toEqual({ kind: 'exited', exitCode: 5 })
+    expect(readFileSync(join(place, 'stdout'), 'utf8')).toBe('asked\n')
+  })
 })
 
 test('a job that is cancelled while its process is made does not start', async () => {

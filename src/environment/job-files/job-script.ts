@@ -43,7 +43,7 @@ export function commandText(request: JobRequest, prologue: readonly string[] = [
  * ended. The shell that the scheduler knows passes signals on to the group of both. What bash with job control says of
  * its child goes to `started`, and tells a signal from an exit code above 128.
  */
-export function runJobText(stopGraceMs: number): string {
+export function runJobText(stopGraceMs: number, announcesSignals = false): string {
   return `molehill_end() { printf '%s\\n' "$*" >|"$molehill_directory/exit"; }
 [[ -e $molehill_directory/cancelled ]] && exit 0
 set -o noclobber
@@ -83,13 +83,31 @@ molehill_keep() {
   elif (( molehill_code > 128 && \${#molehill_notes[@]} > 1 )); then molehill_end "signal $(( molehill_code - 128 ))"
   else molehill_end "exited $molehill_code"; fi
 }
-molehill_pass() { [[ $! ]] && kill "-$1" -- "-$!" 2>/dev/null; }
+molehill_keeper= molehill_killer=
+molehill_pass() {
+  : "\${molehill_keeper:=$!}"
+  [[ $molehill_keeper ]] && kill "-$1" -- "-$molehill_keeper" 2>/dev/null
+}
 for molehill_signal in TERM INT HUP USR1 USR2 XCPU; do trap "molehill_pass $molehill_signal" "$molehill_signal"; done
-set -m
+${announcesSignals ? announcedText(stopGraceMs) : ''}set -m
 molehill_keep &
-while kill -0 $! 2>/dev/null; do wait $!; done
-kill -KILL -- "-$!" 2>/dev/null
+: "\${molehill_keeper:=$!}"
+while kill -0 "$molehill_keeper" 2>/dev/null; do wait "$molehill_keeper"; done
+kill -KILL -- "-$molehill_keeper" \${molehill_killer:+"-$molehill_killer"} 2>/dev/null
 exit 0
+`
+}
+
+/** What kills the job outlives the script, which may be killed before. */
+function announcedText(stopGraceMs: number): string {
+  return `molehill_stop() {
+  molehill_pass TERM
+  if [[ $molehill_keeper && -z $molehill_killer ]]; then
+    { sleep ${stopGraceMs / 1000}; kill -KILL -- "-$molehill_keeper"; } </dev/null >/dev/null 2>&1 & molehill_killer=$!
+  fi
+}
+trap molehill_stop USR2
+trap : USR1
 `
 }
 
@@ -104,6 +122,8 @@ export interface BatchScript {
   readonly jobsDirectory: string
   readonly wallTimeMs?: number
   readonly stopGraceMs: number
+  /** Whether SIGUSR2 to the script means that it will be killed, and SIGUSR1 that it will be suspended. */
+  readonly announcesSignals?: boolean
 }
 
 export function batchScript(script: BatchScript): string {
@@ -116,6 +136,6 @@ export function batchScript(script: BatchScript): string {
     '[[ $molehill_id ]] || { echo "No job has this number." >&2; exit 1; }',
     `molehill_directory=${quote(script.jobsDirectory)}/$molehill_id`,
     `molehill_seconds=${seconds}`,
-    runJobText(script.stopGraceMs),
+    runJobText(script.stopGraceMs, script.announcesSignals),
   ].join('\n')
 }

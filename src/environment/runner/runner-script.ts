@@ -89,7 +89,7 @@ take_lists() {
   done
 }
 run_job() {
-  trap - TERM INT XCPU USR2
+  trap - TERM INT XCPU USR1 USR2
   exec {ends}>&- {wake}>&-
   cd -- "$base/$1/work" || exit 127
   unset OLDPWD
@@ -208,6 +208,8 @@ declare -A seen path_of slots_of until_of kill_at late unsaved doubt doubt_at do
 queue=() head=0 free=$slots woken= isFull= isKept= isOver= isEnded= isLost= holder= ticker=
 if [[ $deadline ]]; then
   trap 'isEnded=1 woken=1' TERM INT XCPU USR2
+  # Some schedulers announce by it that they suspend.
+  trap : USR1
   exec {ends}>/dev/null
 else
   exec {ends}>>"$here/ends"
