@@ -211,10 +211,16 @@ describeWith('ssh-hosts', 'jobs behind SSH when things break', () => {
     const place = `${server!.home}/small`
     await server!.run(['sh', '-c', `mkdir ${place} && mount -t tmpfs -o size=2m,mode=777 tmpfs ${place}`])
     const environment = await open(server!, { workDirectory: `${place}/jobs` })
-    const [first] = await submit(environment, [shell('sleep 2; exit 4')])
-    await until('it runs', async () => ((await server!.processes('sleep')).length >= 2 ? true : undefined))
+    const [mark, gate] = [`${server!.home}/mark`, `${server!.home}/gate`]
+    const script = `echo x > ${mark}; until [ -e ${gate} ]; do sleep 0.1; done; exit 4`
+    const [first] = await submit(environment, [shell(script)])
+    const isBegun = async () => ((await runs(server!, mark)) === 1 ? true : undefined)
+    await until('it runs', isBegun, undefined, patienceMs)
     await server!.run(['sh', '-c', `cat /dev/zero > ${place}/fill`])
     await expect(environment.submit([shell('true')], noSignal)).rejects.toThrow(/No space left/)
+    await server!.run(['touch', gate])
+    const isOver = async () => ((await server!.processes('sleep')).length === 0 ? true : undefined)
+    await until('it is over, and nobody can write down how', isOver, undefined, patienceMs)
     await server!.run(['rm', `${place}/fill`])
     expect(await end(environment, first!)).toMatchObject({ kind: 'exited', exitCode: 4 })
     const [later] = await insist(() => submit(environment, [shell('exit 6')]))
