@@ -58,7 +58,7 @@ test('a start that would bring too many bytes is refused, and leaves nothing', a
   await start(40_000)
   await expect(start(70_000)).rejects.toMatchObject({
     code: 'quota-exceeded',
-    message: expect.stringMatching(/^ann may keep 0\.1 MiB, and has 0\.2 MiB/),
+    message: expect.stringMatching(/^ann may keep 0\.1 MiB, and has 0\.1 MiB/),
   })
   expect(await readdir(join(directory, 'executions'))).toHaveLength(1)
   await start(40_000)
@@ -90,6 +90,45 @@ test('what dialects keep of a user counts as well', async () => {
   await expect(quotas.uploadRoom('ann')).rejects.toMatchObject({ code: 'quota-exceeded' })
   await expect(start(1)).rejects.toMatchObject({ code: 'quota-exceeded' })
   expect(await quotas.uploadRoom('bob')).toBeUndefined()
+})
+
+test('what is stored by many at once gets the room once, the first one first', async () => {
+  setQuota({ storedBytes: 100_000 })
+  const store = async () => {
+    await new Promise((resolve) => setImmediate(resolve))
+    others += 40_000
+  }
+  const results = await Promise.allSettled(
+    Array.from({ length: 10 }, () => quotas.keep('ann', 40_000, store)),
+  )
+  expect(results.map(({ status }) => status).slice(0, 2)).toEqual(['fulfilled', 'fulfilled'])
+  expect(others).toBe(80_000)
+  await expect(quotas.keep('ann', 20_001, store)).rejects.toMatchObject({ code: 'quota-exceeded' })
+  await quotas.keep('ann', 20_000, store)
+  await quotas.keep('', 40_000, store)
+})
+
+test('what is stored while an execution is started counts with it', async () => {
+  setQuota({ storedBytes: 100_000 })
+  const filled = Promise.withResolvers<void>()
+  const stored = Promise.withResolvers<void>()
+  const starting = start(60_000, 'ann', async () => {
+    filled.resolve()
+    await stored.promise
+  })
+  await filled.promise
+  const keeping = quotas.keep('ann', 60_000, async () => {
+    stored.resolve()
+    await starting.catch(() => undefined)
+    others = 60_000
+  })
+  await expect(starting).rejects.toMatchObject({ code: 'quota-exceeded' })
+  await keeping
+})
+
+test('nothing more is stored of a user who is gone', async () => {
+  users.delete('ann')
+  await expect(quotas.keep('ann', 1, async () => undefined)).rejects.toMatchObject({ code: 'token-invalid' })
 })
 
 test('nothing is started while too many jobs wait, those of others not counted', async () => {

@@ -13,8 +13,21 @@ export interface Quotas {
   uploadRoom(owner: string): Promise<UploadRoom | undefined>
   /** Throws Problem quota-exceeded where so many bytes more would be too many. */
   requireRoom(owner: string, bytes: number): Promise<void>
+  /**
+   * Stores so many bytes more by `store`. Counts with them what the user is storing and starting at the same time: many
+   * at once get no more room than one after the other. Throws Problem quota-exceeded, token-invalid for a user who is gone,
+   * and what `store` throws.
+   */
+  keep<Stored>(owner: string, bytes: number, store: () => Promise<Stored>): Promise<Stored>
   /** The same executions, whose starts are refused where a quota is used up. */
   limit(executions: Executions): Executions
+}
+
+/** Something that is being stored, or an execution that is being started. */
+interface Arrival {
+  readonly owner: string
+  /** Zero until it is known. */
+  bytes: number
 }
 
 /** How much may still come. */
@@ -34,14 +47,35 @@ export interface QuotaParts {
 }
 
 export function createQuotas({ users, executions, defaults, otherBytes }: QuotaParts): Quotas {
-  /** Starts under way, with the bytes that they have brought. */
-  const starting = new Map<object, { readonly owner: string; bytes: number }>()
+  const starting = new Set<Arrival>()
+  /** All whose bytes are known but may not be stored yet, in the order in which they became known. */
+  const arriving = new Set<Arrival>()
   const of = (owner: string): UserQuota => (owner === '' ? {} : { ...defaults, ...users.find(owner)?.quota })
-  const startingOf = (owner: string) => [...starting.values()].filter((each) => each.owner === owner)
-  const storedBytes = async (owner: string): Promise<number> => {
-    let bytes = await otherBytes(owner)
+  const startsOf = (owner: string): number => [...starting].filter((each) => each.owner === owner).length
+  /** What has come before `last`, and that itself. */
+  const storedBytes = async (owner: string, last?: Arrival): Promise<number> => {
+    // Looked at before what is stored: what gets stored meanwhile may be counted twice, but never not at all.
+    let bytes = arrivingBytes(owner, last)
+    bytes += await otherBytes(owner)
     for (const { id } of executions.list({ owner })) bytes += await bytesOf(id)
-    return startingOf(owner).reduce((sum, each) => sum + each.bytes, bytes)
+    return bytes
+  }
+  const arrivingBytes = (owner: string, last: Arrival | undefined): number => {
+    let bytes = 0
+    for (const each of arriving) {
+      if (each.owner === owner) bytes += each.bytes
+      if (each === last) break
+    }
+    return bytes
+  }
+  /** Counts bytes from here on. Throws Problem quota-exceeded where these are too many. */
+  const arrive = async (own: Arrival): Promise<void> => {
+    arriving.add(own)
+    const { owner } = own
+    const { storedBytes: most } = of(owner)
+    if (most === undefined) return
+    const stored = await storedBytes(owner, own)
+    if (stored > most) throw tooMuchStored(owner, stored - own.bytes, most)
   }
   const bytesOf = async (id: string): Promise<number> =>
     executions.storedBytes(id).catch((error: unknown) => {
@@ -61,16 +95,26 @@ export function createQuotas({ users, executions, defaults, otherBytes }: QuotaP
     const { queuedJobs: most } = of(owner)
     if (most === undefined) return
     // Of a start under way nobody knows yet how many jobs it brings: one at least.
-    const waiting = waitingJobs(executions, owner) + startingOf(owner).length
+    const waiting = waitingJobs(executions, owner) + startsOf(owner)
     if (waiting > most) throw tooManyQueued(owner, waiting - 1, most)
   }
   return {
     of,
-    storedBytes,
+    storedBytes: (owner) => storedBytes(owner),
     uploadRoom,
     async requireRoom(owner, bytes) {
       const room = await uploadRoom(owner)
       if (room !== undefined && room.bytes < bytes) throw room.exceeded()
+    },
+    async keep(owner, bytes, store) {
+      const own = { owner, bytes }
+      try {
+        if (owner !== '') requireUser(users, owner)
+        await arrive(own)
+        return await store()
+      } finally {
+        arriving.delete(own)
+      }
     },
     limit: (whole) => ({
       ...bind(whole),
@@ -84,13 +128,13 @@ export function createQuotas({ users, executions, defaults, otherBytes }: QuotaP
             // Not before: what is sent again under its key gives what was started, whatever the quotas are now.
             async fill(workDirectory) {
               requireUser(users, owner)
-              starting.set(own, own)
+              starting.add(own)
               checkQueue(owner)
               const room = await uploadRoom(owner)
               await request.fill(workDirectory)
               if (room === undefined) return
               own.bytes = await sizeOfTree(workDirectory)
-              await uploadRoom(owner)
+              await arrive(own)
             },
           })
           // Whoever removes a user has not seen what was only being started.
@@ -99,6 +143,7 @@ export function createQuotas({ users, executions, defaults, otherBytes }: QuotaP
           return id
         } finally {
           starting.delete(own)
+          arriving.delete(own)
         }
       },
     }),
