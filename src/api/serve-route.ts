@@ -187,7 +187,8 @@ async function readBody(
   const isText = route.body === 'text' || (route.body === 'either' && mediaType !== 'multipart/form-data')
   const takesFiles = !isText && (route.archive ?? route.filePrefix ?? route.file) !== undefined
   const textBytes = route.bodyBytesAtMost ?? limits.textBytes
-  const limitBytes = (takesFiles ? limits.uploadBytes : 0) + textBytes
+  // A form without parts has no files, and is read into memory.
+  const limitBytes = (takesFiles && mediaType === 'multipart/form-data' ? limits.uploadBytes : 0) + textBytes
   if (Number(context.req.header('content-length') ?? 0) > limitBytes) throw bodyTooLarge(limitBytes)
 
   // curl asks before it sends a large body; now that the headers are fine, it may.

@@ -348,6 +348,12 @@ describe('a body that cannot be read', () => {
     expect(server.reported).toEqual([])
   })
 
+  test('an urlencoded body gets no more room where files may come', async () => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    const { status } = await post('/start', `workflow=${'x'.repeat(100_000)}`, headers)
+    expect(status).toBe(413)
+  })
+
   test('an urlencoded body that is too large is refused', async () => {
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
     expect(await post('/list', `token=good&x=${'y'.repeat(5000)}`, headers)).toMatchObject({ status: 413 })
