@@ -63,12 +63,14 @@ export function createApi(parts: ApiParts): Api {
       const whole = `${dialect.mount}${path}`
       api.all(whole, async (context) => {
         context.set('route', whole)
+        let { tellProblem } = dialect
         try {
           const route = chooseRoute(own, context)
+          if (route.tellProblem !== undefined) tellProblem = route.tellProblem
           if (stopping.aborted && route.access !== 'open') throw serverStopping()
           return await serveRoute(context, dialect, route, serveParts)
         } catch (error) {
-          return tell(error, context, dialect.tellProblem)
+          return tell(error, context, tellProblem)
         }
       })
     }

@@ -112,6 +112,44 @@ test('a body that is text comes as it is, whatever it says to be, and no longer 
   expect((await server.api.request('/other/v1.0/jobs', { method: 'POST', body: form }, {})).status).toBe(401)
 })
 
+test('a file that a route refuses by its name is not read, and told as that route tells problems', async () => {
+  const [first] = dialect.routes.filter(({ path }) => path === '/upload')
+  if (first === undefined) throw new Error('There is no such route.')
+  const strict: Dialect = {
+    ...dialect,
+    routes: [
+      {
+        ...first,
+        admitFile(_, { fileName }) {
+          if (!fileName.endsWith('.fits')) throw new Problem('parameter-invalid', `not ${fileName}`)
+        },
+        tellProblem: ({ message }) => new Response(`own: ${message}`, { status: 415 }),
+      },
+    ],
+  }
+  await using server = await createTestApi({ dialects: [strict] })
+  const form = (name: string) => {
+    const data = new FormData()
+    data.append('file', new Blob(['x'.repeat(1000)]), name)
+    return data
+  }
+  // Its size would be refused as well, once it is read.
+  expect(await send(server, 'POST', '/upload', form('m51.exe'))).toMatchObject({
+    status: 415,
+    body: 'own: not m51.exe',
+  })
+  expect(await send(server, 'GET', '/upload')).toMatchObject({ status: 405 })
+})
+
+test('where one file may come, a second one is refused', async () => {
+  await using server = await createTestApi({ dialects: [dialect] })
+  const data = new FormData()
+  for (const name of ['a.fits', 'b.fits']) data.append('file', new Blob(['x']), name)
+  expect(await send(server, 'POST', '/upload', data)).toMatchObject({
+    body: expect.stringContaining('Expected one file, got two.'),
+  })
+})
+
 test('a file under a name of its own is taken, up to its size', async () => {
   await using server = await createTestApi({ dialects: [dialect] })
   const form = (bytes: number, name = 'file') => {

@@ -38,12 +38,14 @@ interface RouteBase<Parameters extends z.ZodObject> {
   /** Name of one multipart file that may come along as it is; among `Call.files` its field is empty. */
   readonly file?: string
   /**
-   * Asked before a file that comes along is read, with the parameters that came ahead of it, where the credentials
-   * stand in these. Throws Problem.
+   * Asked before a file that comes along is read: with the parameters that came ahead of it, where the credentials
+   * stand in these, and with what the client calls the file. Throws Problem.
    */
-  readonly admitFile?: (sent: UnknownRequest) => void
+  readonly admitFile?: (sent: UnknownRequest, file: Pick<ReceivedFile, 'field' | 'fileName'>) => void
   /** Largest of each such file; else what the server takes of any upload. */
   readonly fileBytesAtMost?: number
+  /** How problems of this route are told, where that is not as everywhere in its protocol. */
+  readonly tellProblem?: TellProblem
   /** What can go wrong here besides what can go wrong everywhere. */
   readonly problems: readonly ProblemCode[]
 }

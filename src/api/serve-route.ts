@@ -55,7 +55,7 @@ export async function serveRoute(
   const address = context.env.incoming?.socket.remoteAddress ?? ''
   // Probes and the page cost nothing, and monitoring must not be refused.
   if (route.method !== 'GET' || route.access !== 'open') parts.limiter?.take(addressKey(address))
-  const received: Received = { isBegun: false, files: [], bytes: Buffer.alloc(0) }
+  const received: Received = { isBegun: false, isFileBegun: false, files: [], bytes: Buffer.alloc(0) }
   const texts = collectParameters()
   for (const [name, text] of new URL(context.req.url).searchParams) texts.add(name, text)
   const findToken = () => texts.get('token') ?? bearerToken(context.req.header('authorization'))
@@ -88,8 +88,11 @@ export async function serveRoute(
         received.upload = await parts.uploads.receive(stream, signal, await roomFor(principal))
       },
       async file({ stream, fileName }, field, signal) {
+        if (received.isFileBegun && route.filePrefix === undefined)
+          throw new Problem('body-invalid', 'Expected one file, got two.')
+        received.isFileBegun = true
         const principal = await identify().catch(explainOrder)
-        route.admitFile?.(unknownRequest(context, texts, address))
+        route.admitFile?.(unknownRequest(context, texts, address), { field, fileName })
         const most = { bytes: route.fileBytesAtMost, room: await roomFor(principal) }
         const file = await parts.uploads.receiveFile(stream, signal, most)
         received.files.push({ field, fileName, ...file })
@@ -131,6 +134,8 @@ function unknownRequest(context: ApiContext, texts: ParameterTexts, address: str
 interface Received {
   /** Whether an archive has begun to come. */
   isBegun: boolean
+  /** Whether another file has. */
+  isFileBegun: boolean
   upload?: Upload
   readonly files: (FileUpload & ReceivedFile)[]
   bytes: Buffer
