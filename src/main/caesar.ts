@@ -14,7 +14,7 @@ import type { DialectRooms } from './dialects.ts'
 
 /** Opens the dialect of caesar-rest with what it keeps and what it does by the clock. */
 export async function openCaesar(rooms: DialectRooms): Promise<Dialect | undefined> {
-  const { configuration, executions, catalog, users, authentication, log, now, defer } = rooms
+  const { configuration, executions, catalog, users, quotas, authentication, log, now, defer } = rooms
   const { dataDirectory, caesarPeriodMs: everyMs } = configuration
   if (!configuration.caesar) return undefined
   const database = openDialectDatabase(join(dataDirectory, 'dialects.db'), caesarTables)
@@ -38,6 +38,7 @@ export async function openCaesar(rooms: DialectRooms): Promise<Dialect | undefin
     files,
     store,
     jobs,
+    quotas,
     sources: createDataSources(files, {
       datasets: configuration.caesarDatasets,
       roots: (configuration.caesarDataRoots ?? '').split(':').filter((root) => root.startsWith('/')),

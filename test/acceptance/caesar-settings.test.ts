@@ -270,6 +270,16 @@ test('a quota that is used up refuses uploads and jobs, and says so', { timeout:
   expect((await ann.upload(Buffer.alloc(2000), 'd.fits')).status).toBe(200)
 })
 
+test('uploads at the same time get no more room than one after the other', { timeout: longMs }, async () => {
+  await using server = await startCaesarServer({}, { quota: { storedBytes: 20_000 } })
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, () => server.ann.upload(Buffer.alloc(8000), 'a.fits')),
+  )
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(2)
+  expect(answers.filter(({ status }) => status === 403)).toHaveLength(8)
+  expect(JSON.parse((await server.ann.call('/fileids')).text)).toHaveLength(2)
+})
+
 test('thirty submissions at once are all taken', { timeout: longMs }, async () => {
   await using server = await startCaesarServer()
   const uid = await uploaded(server)

@@ -104,6 +104,25 @@ describe('uploads', { timeout: longMs }, () => {
     ])
   })
 
+  test('that are refused before they are looked at have the members of any refusal', async () => {
+    const blank = { date: '', filename_orig: '', format: '', size: '', tag: '', uuid: '' }
+    const twice = new FormData()
+    for (const name of ['a.fits', 'b.fits']) twice.append('file', new Blob(['x']), name)
+    const multipart = { 'content-type': 'multipart/form-data; boundary=x' }
+    const cases = [
+      [400, { body: '--x\r\nbroken', headers: multipart }],
+      [400, { body: '{}', headers: { 'content-type': 'application/json' } }],
+      [400, { body: twice }],
+      [413, { body: new URLSearchParams({ tag: 'x'.repeat(3_000_000) }) }],
+    ] as const
+    for (const [expected, options] of cases) {
+      const { status, json } = await server.ann.call('/upload', { method: 'POST', ...options })
+      expect([status, json]).toEqual([expected, { ...blank, status: expect.any(String) as string }])
+    }
+    const stranger = await server.stranger.upload(picture, 'a.fits')
+    expect([stranger.status, stranger.json]).toMatchObject([401, { error: 'invalid_token' }])
+  })
+
   test('a path as a name stays a name', async () => {
     const { json } = await server.ann.upload(picture, '../../../etc/passwd.fits')
     expect(json['filename_orig']).toBe('passwd.fits')

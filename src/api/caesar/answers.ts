@@ -26,9 +26,16 @@ const codes: Readonly<Record<number, ProblemCode>> = {
   415: 'parameter-invalid',
 }
 
-/** How this protocol tells a problem: JSON with a `status` for people, also where caesar-rest answers with HTML. */
-export function tellCaesarProblem(problem: Problem, requestId: string): Response {
-  if (problem instanceof CaesarRefusal) return jsonAnswer(problem.body, problem.httpStatus)
+/**
+ * How this protocol tells a problem: JSON with a `status` for people, also where caesar-rest answers with HTML. `blank`
+ * are members that stand beside it.
+ */
+export function tellCaesarProblem(
+  problem: Problem,
+  requestId: string,
+  blank: Readonly<Record<string, unknown>> = {},
+): Response {
+  if (problem instanceof CaesarRefusal) return jsonAnswer({ ...blank, ...problem.body }, problem.httpStatus)
   const { code, retryAfterSeconds } = problem
   if (code === 'token-invalid')
     return jsonAnswer(
@@ -44,7 +51,7 @@ export function tellCaesarProblem(problem: Problem, requestId: string): Response
     code === 'internal'
       ? `The server met something that it was not made for (request ${requestId}).`
       : problem.message
-  return jsonAnswer({ status }, httpStatusOf(problem), {
+  return jsonAnswer({ ...blank, status }, httpStatusOf(problem), {
     ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
   })
 }

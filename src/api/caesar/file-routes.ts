@@ -3,11 +3,12 @@ import { extname } from 'node:path'
 import { z } from 'zod'
 import { openInside } from '../../files/safe-open.ts'
 import { safeFileName } from '../../files/safe-file-name.ts'
+import type { Problem } from '../../problem.ts'
 import { ownerOf } from '../access/principal.ts'
 import { attachment } from '../content-disposition.ts'
 import { sendFile } from '../send-file.ts'
 import { jsonRoute, rawRoute, type Call, type Route } from '../route.ts'
-import { CaesarRefusal, dateText, jsonAnswer, sortKeys } from './answers.ts'
+import { CaesarRefusal, dateText, jsonAnswer, sortKeys, tellCaesarProblem } from './answers.ts'
 import { fileUnknown, visibleOwner, type CaesarRooms } from './parts.ts'
 import type { StoredFile } from './stored-files.ts'
 
@@ -38,7 +39,7 @@ const problems = ['file-missing'] as const
 
 /** Uploads: what takes, tells, gives back and deletes them. */
 export function fileRoutes(rooms: CaesarRooms): readonly Route[] {
-  const { files, settings, now } = rooms
+  const { files, settings, quotas, now } = rooms
   const find = ({ path, principal }: Call): StoredFile => {
     const id = path['uuid'] ?? ''
     const file = files.find(id, visibleOwner(principal))
@@ -59,16 +60,14 @@ export function fileRoutes(rooms: CaesarRooms): readonly Route[] {
       parameters: z.object({ tag: z.string().default('') }),
       file: 'file',
       fileBytesAtMost: settings.fileBytes,
+      admitFile: (_, { fileName }) => void readName(fileName, settings.fileTypes),
+      tellProblem: tellUploadProblem,
       problems: ['parameter-invalid', 'quota-exceeded', 'disk-full'],
       answer: { status: 200, description: 'The upload.', schema: uploadSchema },
       async handle({ files: received, parameters, principal, note }) {
         const [file] = received
-        if (file === undefined) throw new CaesarRefusal(400, 'Missing file field in request!', noUpload)
-        if (file.fileName === '') throw new CaesarRefusal(400, 'No file retrieved from request!', noUpload)
-        const name = safeFileName(file.fileName)
-        const extension = extname(name).slice(1)
-        if (!settings.fileTypes.includes(extension.toLowerCase()))
-          throw new CaesarRefusal(415, typeRefused(settings.fileTypes), noUpload)
+        if (file === undefined) throw new CaesarRefusal(400, 'Missing file field in request!')
+        const { name, extension } = readName(file.fileName, settings.fileTypes)
         const stored: StoredFile = {
           id: randomUUID().replaceAll('-', ''),
           owner: ownerOf(principal),
@@ -79,7 +78,7 @@ export function fileRoutes(rooms: CaesarRooms): readonly Route[] {
           tag: parameters.tag.slice(0, longestTag),
         }
         note({ object: stored.id })
-        await files.add(stored, file)
+        await quotas.keep(stored.owner, stored.bytes, async () => files.add(stored, file))
         return sortKeys({
           date: dateText(stored.uploadedAt),
           filename_orig: name,
@@ -157,6 +156,22 @@ export function fileRoutes(rooms: CaesarRooms): readonly Route[] {
       }),
     ),
   ]
+}
+
+/** What a file is called here. Throws CaesarRefusal for one of a type that is not taken. */
+function readName(fileName: string, fileTypes: readonly string[]): { name: string; extension: string } {
+  if (fileName === '') throw new CaesarRefusal(400, 'No file retrieved from request!')
+  const name = safeFileName(fileName)
+  const extension = extname(name).slice(1)
+  if (!fileTypes.includes(extension.toLowerCase())) throw new CaesarRefusal(415, typeRefused(fileTypes))
+  return { name, extension }
+}
+
+/** A refused upload has the members of one that was taken, without their values. */
+function tellUploadProblem(problem: Problem, requestId: string): Response {
+  return problem.code === 'token-invalid'
+    ? tellCaesarProblem(problem, requestId)
+    : tellCaesarProblem(problem, requestId, noUpload)
 }
 
 /** The answer with a file, under another name and as what it is; or that the client has it already. */

@@ -1,5 +1,6 @@
 import type { Catalog } from '../../catalog/contract.ts'
 import type { Authentication } from '../access/authentication.ts'
+import type { Quotas } from '../../users/quotas.ts'
 import type { Principal } from '../access/principal.ts'
 import type { OwnExecutions } from '../access/executions-of.ts'
 import { CaesarRefusal } from './answers.ts'
@@ -16,6 +17,7 @@ export interface CaesarRooms {
   readonly store: StoredJobs
   readonly jobs: Jobs
   readonly sources: DataSources
+  readonly quotas: Pick<Quotas, 'keep'>
   readonly settings: CaesarSettings
   readonly authentication: Pick<Authentication, 'identify'>
   /** Milliseconds since 1970. */
