@@ -33,7 +33,14 @@ export async function startServerWithUsers(
     keys[name] = (await known.addKey(name)).key
   }
   const start = () => startTestServer({ dataDirectory, http: true, requestRate: '0', ...flags })
-  let server = await start()
+  const remove = () => rm(directory, { recursive: true, force: true })
+  let server: TestServer
+  try {
+    server = await start()
+  } catch (error) {
+    await remove()
+    throw error
+  }
   return {
     keys,
     get server() {
@@ -48,7 +55,7 @@ export async function startServerWithUsers(
     },
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]()
-      await rm(directory, { recursive: true, force: true })
+      await remove()
     },
   }
 }
