@@ -1,12 +1,18 @@
 import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Problem } from '../problem.ts'
 import { findDamageAt, refuseOtherVersion } from '../store/checksum.ts'
-import { readerTimeoutMs } from '../store/database.ts'
-import { journalVersion } from '../store/journal-schema.ts'
+import { readerTimeoutMs, type Database, type DatabaseWriter } from '../store/database.ts'
+import { journalSchema, journalVersion } from '../store/journal-schema.ts'
 import type { Plan } from '../workflow/plan.ts'
 import { setAside } from './execution-index.ts'
+
+/** Opens the journal in an execution's directory, which is made where there is none. */
+export async function openJournal(writer: DatabaseWriter, directory: string): Promise<Database> {
+  return writer.open(join(directory, 'journal.db'), journalSchema, journalVersion)
+}
 
 /** Reads something of a journal that no run has open. Undefined where there is no journal any more. */
 export function readJournal<Result>(
