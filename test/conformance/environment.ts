@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { toJobId, type Environment, type JobHandle, type JobId } from '../../src/environment/environment.ts'
 import { untilNoProcessWith } from './processes.ts'
-import { noSignal, Trial } from './trial.ts'
+import { noSignal, Trial, usualPatienceMs } from './trial.ts'
 import { until } from './until.ts'
 
 const awkward = 'ü ß 漢 "double" \'single\' $HOME `id` \\ * ;&|<>()#!~'
@@ -12,13 +12,17 @@ const awkward = 'ü ß 漢 "double" \'single\' $HOME `id` \\ * ;&|<>()#!~'
 /**
  * What every environment must do, whatever lies behind it. `make` gives a fresh environment that keeps whatever it
  * must remember in `directory`; a second one made on the same directory stands for the next life of the server.
- * Jobs are small `sh` scripts.
+ * Jobs are small `sh` scripts. `patienceMs` is how long a few of them may take.
  */
-export function describeEnvironment(name: string, make: (directory: string) => Promise<Environment>): void {
-  describe(`the environment ${name}`, { timeout: 120_000 }, () => {
+export function describeEnvironment(
+  name: string,
+  make: (directory: string) => Promise<Environment>,
+  patienceMs = usualPatienceMs,
+): void {
+  describe(`the environment ${name}`, { timeout: 2 * patienceMs }, () => {
     let trial: Trial
     beforeEach(async () => {
-      trial = new Trial(make)
+      trial = new Trial(make, patienceMs)
       await trial.open()
     })
     afterEach(() => trial.close())

@@ -1,18 +1,20 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import {
   toJobId,
   type CollectedFiles,
   type Environment,
   type JobHandle,
+  type JobId,
   type JobRequest,
   type Observation,
 } from '../../src/environment/environment.ts'
 import { until } from './until.ts'
 
 /** Clusters on a busy machine take their time. */
-const waitMs = 60_000
+export const usualPatienceMs = 60_000
 
 export const noSignal = new AbortController().signal
 
@@ -21,12 +23,15 @@ export class Trial {
   readonly directory = mkdtempSync(join(tmpdir(), 'molehill-trial-'))
   readonly workDirectory = join(this.directory, 'work')
   readonly #make: (directory: string) => Promise<Environment>
+  readonly #patienceMs: number
   #environment: Environment | undefined
   readonly #handles: JobHandle[] = []
   #count = 0
 
-  constructor(make: (directory: string) => Promise<Environment>) {
+  /** `patienceMs` is how long jobs may take that need no time themselves. */
+  constructor(make: (directory: string) => Promise<Environment>, patienceMs = usualPatienceMs) {
     this.#make = make
+    this.#patienceMs = patienceMs
     mkdirSync(this.workDirectory)
   }
 
@@ -105,13 +110,16 @@ export class Trial {
   }
 
   /** Waits until all of them are over; asks about all at once, as the engine does: one by one takes minutes behind SSH. */
-  async waitForAll(handles: readonly JobHandle[], timeoutMs = waitMs): Promise<readonly Observation[]> {
+  async waitForAll(
+    handles: readonly JobHandle[],
+    timeoutMs = this.#patienceMs,
+  ): Promise<readonly Observation[]> {
     let last: readonly Observation[] = []
     const isOpen = ({ kind }: Observation): boolean => kind === 'queued' || kind === 'running'
     return until(
       'all jobs are over',
       async () => {
-        const found = await this.environment.observe(handles, noSignal)
+        const found = await this.#ask(handles)
         last = handles.flatMap(({ id }) => found.get(id) ?? [])
         return last.some(isOpen) ? undefined : last
       },
@@ -121,7 +129,7 @@ export class Trial {
   }
 
   async observe(handle: JobHandle): Promise<Observation> {
-    const observation = (await this.environment.observe([handle], noSignal)).get(handle.id)
+    const observation = (await this.#ask([handle])).get(handle.id)
     if (observation === undefined) throw new Error(`observe left out ${handle.id}`)
     return observation
   }
@@ -156,6 +164,14 @@ export class Trial {
     }
   }
 
+  /** Asks, and leaves the machine to the scheduler for as long again: each question may be a program or more. */
+  async #ask(handles: readonly JobHandle[]): Promise<ReadonlyMap<JobId, Observation>> {
+    const began = performance.now()
+    const found = await this.environment.observe(handles, noSignal)
+    await pause(performance.now() - began)
+    return found
+  }
+
   async #waitFor(
     handle: JobHandle,
     what: string,
@@ -172,7 +188,7 @@ export class Trial {
         return undefined
       },
       () => last,
-      waitMs,
+      this.#patienceMs,
     )
   }
 }
