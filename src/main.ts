@@ -122,6 +122,7 @@ export async function startServer(
     host,
     port,
     maxConnections: cap.maxConnections,
+    refusedConnections: cap.refusedConnections,
     ...(tls === undefined ? {} : { tls }),
     idleMs: Math.max(connectionIdleMs, 2 * configuration.scriptTimeMs),
     report: (error) => log.warn({ err: error }, 'a connection failed'),

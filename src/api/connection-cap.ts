@@ -1,9 +1,14 @@
 /** What a server may open, as the system limits it. */
 export interface ConnectionCap {
   readonly maxConnections: number
+  /** How many more are taken only to be told to come again. */
+  readonly refusedConnections: number
   /** Why it is less than was asked for; undefined when it is not. */
   readonly remark: string | undefined
 }
+
+/** More than these never wait for their refusal at the same time: each takes a moment only. */
+const mostRefused = 1000
 
 /**
  * How many connections a server takes. At least half of what it may open is kept for files, journals and processes:
@@ -13,10 +18,13 @@ export interface ConnectionCap {
  * @param openFiles how many descriptors this process may have; undefined where nothing limits them
  */
 export function capConnections(wished: number, openFiles: number | undefined): ConnectionCap {
-  const most = openFiles === undefined ? wished : Math.max(1, Math.floor(openFiles / 2))
-  if (wished <= most) return { maxConnections: wished, remark: undefined }
+  const most = openFiles === undefined ? Infinity : Math.max(1, Math.floor(openFiles / 2))
+  const maxConnections = Math.min(wished, most)
+  const refusedConnections = Math.min(mostRefused, maxConnections, most - maxConnections)
+  if (maxConnections === wished) return { maxConnections, refusedConnections, remark: undefined }
   return {
-    maxConnections: most,
+    maxConnections,
+    refusedConnections,
     remark:
       `Takes at most ${most} connections instead of ${wished}: only ${openFiles} files may be open (ulimit -n), ` +
       'and half of them are kept for files and processes.',

@@ -1,4 +1,5 @@
 import { getRequestListener } from '@hono/node-server'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import {
   createServer as createHttpServer,
@@ -10,6 +11,9 @@ import {
 import { createServer as createHttpsServer } from 'node:https'
 import { Problem } from '../problem.ts'
 import type { Api } from './app.ts'
+import { keepRoom } from './connection-room.ts'
+import { isStillSent, lingerOnClose } from './linger.ts'
+import { describeProblem, problemContentType } from './problem-answer.ts'
 import type { TlsIdentity } from './tls.ts'
 
 export interface ListenOptions {
@@ -19,6 +23,8 @@ export interface ListenOptions {
   /** Absent for plain HTTP. */
   readonly tls?: Pick<TlsIdentity, 'cert' | 'key'>
   readonly maxConnections: number
+  /** How many more are taken only to be told to come again; none without it. */
+  readonly refusedConnections?: number
   /** Longest silence on a connection in the midst of a request. */
   readonly idleMs: number
   /** Told of what goes wrong beneath HTTP. */
@@ -33,6 +39,12 @@ export interface HttpServer {
 
 const headersMs = 30_000
 const keepAliveMs = 15_000
+/** Clients are told the shorter time: one that still asks in the last moment is answered, not cut off. */
+const keepAliveGraceMs = 10_000
+/** How many connections may wait to be taken; the system may allow fewer. */
+const mostWaiting = 4096
+const refusedMs = 5000
+const refusedRetrySeconds = 2
 const mostHeaderBytes = 16 * 1024
 
 /** Serves the API over HTTPS or HTTP. Throws Problem configuration-invalid when it cannot listen there. */
@@ -50,27 +62,50 @@ export async function listen(api: Api, options: ListenOptions): Promise<HttpServ
     // Uploads may take hours; what stalls is ended by the reader of the body.
     requestTimeout: 0,
     keepAliveTimeout: keepAliveMs,
+    keepAliveTimeoutBuffer: keepAliveGraceMs,
     maxHeaderSize: mostHeaderBytes,
   }
   const { tls } = options
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    if (hasManyHosts(incoming)) outgoing.writeHead(400, { connection: 'close' }).end()
+    if (!room.admits(incoming.socket)) refuse(incoming, outgoing)
+    else if (hasManyHosts(incoming)) outgoing.writeHead(400, { connection: 'close' }).end()
     else void listener(incoming, outgoing).catch(options.report)
   }
   const server: Server =
     tls === undefined
       ? createHttpServer(serverOptions, onRequest)
       : createHttpsServer({ ...serverOptions, ...tls, minVersion: 'TLSv1.2' }, onRequest)
+  const room = keepRoom(server, {
+    maxConnections: options.maxConnections,
+    refusedConnections: options.refusedConnections ?? 0,
+    refusedMs,
+    event: tls === undefined ? 'connection' : 'secureConnection',
+  })
   // The body is asked for once the headers are found good: see serveRoute.
   server.on('checkContinue', onRequest)
   server.on('error', options.report)
-  server.maxConnections = options.maxConnections
   server.setTimeout(options.idleMs)
   await startListening(server, options)
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${urlHost(options.host)}:${portOf(server)}`,
     close: (graceMs) => closeServer(server, graceMs),
   }
+}
+
+/** There are as many connections as the server serves: this one is told so, and ended. */
+function refuse(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const problem = new Problem('server-busy', 'The server has as many connections as it takes.', {
+    hint: `Try again in ${refusedRetrySeconds} s. The operator may allow more with --max-connections.`,
+    retryAfterSeconds: refusedRetrySeconds,
+  })
+  if (isStillSent(incoming)) lingerOnClose(incoming)
+  outgoing
+    .writeHead(problem.telling.status, {
+      connection: 'close',
+      'content-type': problemContentType,
+      'retry-after': String(refusedRetrySeconds),
+    })
+    .end(JSON.stringify(describeProblem(problem, randomUUID())))
 }
 
 /** RFC 9112, section 3.2: such a request is refused. Node takes the first host, and a proxy may take another one. */
@@ -82,7 +117,7 @@ function hasManyHosts({ rawHeaders }: IncomingMessage): boolean {
 }
 
 async function startListening(server: Server, { host, port }: ListenOptions): Promise<void> {
-  server.listen({ host, port })
+  server.listen({ host, port, backlog: mostWaiting })
   try {
     await once(server, 'listening')
   } catch (cause) {
