@@ -113,7 +113,7 @@ test('a body that is text comes as it is, whatever it says to be, and no longer 
 })
 
 test('a file that a route refuses by its name is not read, and told as that route tells problems', async () => {
-  const [first] = dialect.routes.filter(({ path }) => path === '/upload')
+  const first = dialect.routes.find(({ path }) => path === '/upload')
   if (first === undefined) throw new Error('There is no such route.')
   const strict: Dialect = {
     ...dialect,

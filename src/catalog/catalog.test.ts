@@ -241,6 +241,42 @@ describe('a copy of an entry', { timeout: manyScriptsMs }, () => {
     expect((await stat(work)).mode & 0o777).toBe(0o700)
   })
 
+  it('comes with what its script says, as long as nothing of the entry changes', async () => {
+    await add('a', { 'workflow.ts': script('A', "import './part.ts'"), 'part.ts': '', 'data.txt': 'a' })
+    const fill = async (name: string) => catalog.fill('a', join(root, name))
+    const first = await fill('first')
+    expect(first).toMatchObject({
+      plan: { script: 'workflow.ts', description: { title: 'A' } },
+      modules: expect.arrayContaining(['workflow.ts', 'part.ts']) as string[],
+    })
+    // The same one: nothing was read again.
+    expect(await fill('second')).toBe(first)
+    await writeFile(join(installed, 'a/data.txt'), 'b')
+    const third = await fill('third')
+    expect(third).toEqual(first)
+    expect(third).not.toBe(first)
+    await writeFile(join(installed, 'a/workflow.ts'), script('B'))
+    expect(await fill('fourth')).toMatchObject({
+      plan: { description: { title: 'B' } },
+      modules: ['workflow.ts'],
+    })
+  })
+
+  it('comes without, where the entry changes while it is copied', async () => {
+    const files = Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`data/${n}.txt`, String(n)]))
+    await add('a', { ...files, 'workflow.ts': script('A') })
+    const work = join(root, 'work')
+    const filling = catalog.fill('a', work)
+    const hasBegun = async () =>
+      stat(work).then(
+        () => true,
+        () => false,
+      )
+    await expect.poll(hasBegun, { interval: 1 }).toBe(true)
+    await writeFile(join(installed, 'a/data/0.txt'), 'changed')
+    expect(await filling).toBeUndefined()
+  })
+
   it('is whole when the entry is removed meanwhile', async () => {
     const files = Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`data/${n}.txt`, String(n)]))
     await add('a', { ...files, 'workflow.ts': script('A') })

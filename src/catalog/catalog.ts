@@ -6,6 +6,7 @@ import { makeReadable } from '../files/readable-tree.ts'
 import { removeTree } from '../files/remove-tree.ts'
 import { syncPath, syncTree } from '../files/sync-tree.ts'
 import { Problem } from '../problem.ts'
+import type { Evaluation } from '../script/contract.ts'
 import type { BrokenEntry, Catalog, CatalogEntry, CatalogWorkflow } from './contract.ts'
 import { badEntryName, isEntryName } from './entry-name.ts'
 import type { ReadingSettings } from './read-entry.ts'
@@ -76,8 +77,9 @@ class FolderCatalog implements Catalog {
     return (await this.#locate(name)).entry
   }
 
-  async fill(name: string, workDirectory: string): Promise<void> {
+  async fill(name: string, workDirectory: string): Promise<Evaluation | undefined> {
     const { directory } = await this.#locate(name)
+    const latest = this.#readings.latest(directory)
     if (this.#changing.has(name)) throw unknown(name)
     const copying = copyTree(directory, workDirectory).then(() => syncTree(workDirectory))
     const all = this.#copying.get(name) ?? new Set()
@@ -88,6 +90,8 @@ class FolderCatalog implements Catalog {
       all.delete(copying)
       if (all.size === 0) this.#copying.delete(name)
     }
+    // What was copied while the folder changed may be something of both.
+    return latest && this.#readings.stillSaid(directory, latest)
   }
 
   async add(
@@ -105,7 +109,8 @@ class FolderCatalog implements Catalog {
       await place(beside)
       // A server that root runs may read scripts as another user.
       if (this.#settings.isolation?.isRoot === true) await makeReadable(beside)
-      const { script, description } = await this.#readings.read(beside, signal)
+      const reading = await this.#readings.read(beside, signal)
+      const { script, description } = reading
       if (description === undefined) throw undescribed(script)
       await syncTree(beside)
       const target = join(directory, name)
@@ -116,7 +121,7 @@ class FolderCatalog implements Catalog {
         await removeTree(target)
         throw error
       }
-      await this.#readings.keep(target, { script, description })
+      await this.#readings.keep(target, reading)
       return { kind: 'workflow', name, origin: 'installed', script, description }
     } finally {
       this.#changing.delete(name)

@@ -1,10 +1,11 @@
 import type { Problem } from '../problem.ts'
+import type { Evaluation } from '../script/contract.ts'
 import type { PlanDescription } from '../workflow/plan.ts'
 
 /**
  * The workflows that a client may start by name: those that come with Molehill, and those that were installed. Each is
  * a folder whose script describes itself (`workflow.describe(...)`). To start one, give the engine its `script`, its
- * `name`, a `fill` that calls `catalog.fill`, and the inputs: the engine checks them against the description.
+ * `name`, a `fill` that calls `catalog.fill` and answers with its answer, and the inputs: the engine checks them against the description.
  */
 export interface Catalog {
   /** All of them by name. One that cannot be read is listed with what is wrong with it. */
@@ -13,9 +14,10 @@ export interface Catalog {
   find(name: string): Promise<CatalogWorkflow>
   /**
    * Copies the files of one to where a work directory is to be: a path that is not there yet, or an empty directory.
-   * They outlive a power cut. What becomes of the entry later does not touch them. Throws Problem workflow-unknown.
+   * They outlive a power cut. What becomes of the entry later does not touch them. Answers with what the script of these
+   * files says, where that is remembered. Throws Problem workflow-unknown.
    */
-  fill(name: string, workDirectory: string): Promise<void>
+  fill(name: string, workDirectory: string): Promise<Evaluation | undefined>
   /**
    * Installs one. `place` puts its files at a path that is not there yet, on the file system of the catalog. Either
    * all of it is there when this returns, or nothing. Throws Problem parameter-invalid for a name that cannot be one,

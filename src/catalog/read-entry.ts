@@ -1,5 +1,6 @@
 import type { Isolation } from '../isolation/isolation.ts'
 import { Problem } from '../problem.ts'
+import type { Evaluation } from '../script/contract.ts'
 import { evaluateScript } from '../script/evaluate.ts'
 import type { PlanDescription } from '../workflow/plan.ts'
 import { findEntryScript } from './entry-script.ts'
@@ -18,11 +19,15 @@ export interface EntryReading {
   readonly script: string
   /** Absent where the script does not describe itself. */
   readonly description: PlanDescription | undefined
+  /** All that the script says; absent where that is too much to be kept. */
+  readonly evaluation: Evaluation | undefined
 }
 
 const scriptOutputBytes = 2 ** 20
 /** Descriptions are kept in memory. */
 const descriptionCharacters = 128 * 1024
+/** And so are plans of this length. */
+const planCharacters = 256 * 1024
 
 /** Evaluates the script of a folder in its box. Throws Problem script-missing, script-invalid, workflow-invalid. */
 export async function readEntry(
@@ -32,7 +37,7 @@ export async function readEntry(
 ): Promise<EntryReading> {
   const { scriptTimeMs, scriptMemoryBytes, isolation, variables } = settings
   const script = await findEntryScript(directory)
-  const { plan } = await evaluateScript({
+  const evaluation = await evaluateScript({
     workDirectory: directory,
     script,
     limits: { timeMs: scriptTimeMs, memoryBytes: scriptMemoryBytes, outputBytes: scriptOutputBytes },
@@ -40,6 +45,7 @@ export async function readEntry(
     ...(isolation !== undefined && { isolation }),
     signal,
   })
+  const { plan } = evaluation
   const { description } = plan
   const length = JSON.stringify(description ?? null).length
   if (length > descriptionCharacters)
@@ -48,5 +54,6 @@ export async function readEntry(
       `The description of the workflow has ${length} characters; expected at most ${descriptionCharacters}.`,
       { hint: 'Put long defaults and explanations into files.' },
     )
-  return { script: plan.script, description }
+  const isKept = JSON.stringify(evaluation).length <= planCharacters
+  return { script: plan.script, description, evaluation: isKept ? evaluation : undefined }
 }

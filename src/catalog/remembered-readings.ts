@@ -1,4 +1,5 @@
 import { Problem, toProblem } from '../problem.ts'
+import type { Evaluation } from '../script/contract.ts'
 import { fingerprint } from './fingerprint.ts'
 import { readEntry, type EntryReading, type ReadingSettings } from './read-entry.ts'
 
@@ -6,7 +7,8 @@ export type RememberedReading =
   | ({ readonly kind: 'read' } & EntryReading)
   | { readonly kind: 'broken'; readonly problem: Problem; readonly readAt: number }
 
-interface Remembered {
+/** A reading, and the state of the folder just before it. */
+export interface Remembered {
   readonly print: string
   readonly reading: Promise<RememberedReading>
 }
@@ -47,6 +49,18 @@ export class RememberedReadings {
   /** Reads a folder that has not its own place yet. Throws what is wrong with it. */
   async read(directory: string, signal: AbortSignal): Promise<EntryReading> {
     return readEntry(this.#settings, directory, AbortSignal.any([signal, this.#closing.signal]))
+  }
+
+  /** The latest reading of a folder, whatever has become of the folder since. */
+  latest(directory: string): Remembered | undefined {
+    return this.#known.get(directory)
+  }
+
+  /** What a script has said, where nothing of its folder has changed since before it was read. */
+  async stillSaid(directory: string, { print, reading }: Remembered): Promise<Evaluation | undefined> {
+    if ((await fingerprint(directory).catch(() => undefined)) !== print) return undefined
+    const read = await reading
+    return read.kind === 'read' ? read.evaluation : undefined
   }
 
   /** Keeps what was read of a folder that has been renamed to `directory` since. */

@@ -1,4 +1,5 @@
 import type { Capabilities, CheckFinding } from '../environment/environment.ts'
+import type { Evaluation } from '../script/contract.ts'
 import type { Plan } from '../workflow/plan.ts'
 
 /** All executions of a data directory. What API and command line see of the engine. */
@@ -66,11 +67,13 @@ export type StartRequest = {
    * gives the same execution; the same key with another digest is refused.
    */
   readonly idempotency?: { readonly key: string; readonly digest: string }
-} & (
-  | { readonly fill: (workDirectory: string) => Promise<void> }
-  /** An absolute path of a directory that is used as it stands and is never deleted. */
-  | { readonly directory: string }
-)
+} &
+  /** May answer with what the script says, where that is known of these very files: then it is not read again. */
+  (
+    | { readonly fill: (workDirectory: string) => Promise<Evaluation | void> }
+    /** An absolute path of a directory that is used as it stands and is never deleted. */
+    | { readonly directory: string }
+  )
 
 /** Something that happened to an execution. Sequences rise by one and never change, also across a restart. */
 export interface ExecutionEvent {

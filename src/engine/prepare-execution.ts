@@ -17,7 +17,10 @@ export interface PreparedExecution {
   readonly workDirectory: string
 }
 
-/** Fills a work directory below `directory`, which must not exist, and evaluates the script in it. Throws Problem. */
+/**
+ * Fills a work directory below `directory`, which must not exist, and evaluates the script in it, unless `fill` tells
+ * what it says. Throws Problem.
+ */
 export async function prepareExecution(
   settings: EngineSettings,
   request: StartRequest,
@@ -26,18 +29,22 @@ export async function prepareExecution(
   await mkdir(directory, { mode: 0o700 })
   const workDirectory = 'directory' in request ? request.directory : join(directory, 'work')
   const { scriptTimeMs, scriptMemoryBytes, isolation } = settings
+  let known: Evaluation | undefined
   if ('fill' in request) {
-    await request.fill(workDirectory)
+    known = (await request.fill(workDirectory)) ?? undefined
     if (isolation?.taskUser !== undefined) await handOver(workDirectory, isolation.taskUser)
   }
-  const evaluation = await evaluateScript({
-    workDirectory,
-    script: request.script,
-    limits: { timeMs: scriptTimeMs, memoryBytes: scriptMemoryBytes, outputBytes: scriptOutputBytes },
-    environment: settings.variables,
-    ...(isolation !== undefined && { isolation }),
-    signal: request.signal,
-  })
+  const evaluation =
+    known?.plan.script === request.script
+      ? known
+      : await evaluateScript({
+          workDirectory,
+          script: request.script,
+          limits: { timeMs: scriptTimeMs, memoryBytes: scriptMemoryBytes, outputBytes: scriptOutputBytes },
+          environment: settings.variables,
+          ...(isolation !== undefined && { isolation }),
+          signal: request.signal,
+        })
   const { environment, name = evaluation.plan.name } = request
   const placed =
     environment === undefined ? evaluation.plan : withDefaultEnvironment(evaluation.plan, named(environment))

@@ -131,10 +131,11 @@ export function createQuotas({ users, executions, defaults, otherBytes }: QuotaP
               starting.add(own)
               checkQueue(owner)
               const room = await uploadRoom(owner)
-              await request.fill(workDirectory)
-              if (room === undefined) return
+              const evaluation = await request.fill(workDirectory)
+              if (room === undefined) return evaluation
               own.bytes = await sizeOfTree(workDirectory)
               await arrive(own)
+              return evaluation
             },
           })
           // Whoever removes a user has not seen what was only being started.

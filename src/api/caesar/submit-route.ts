@@ -165,8 +165,9 @@ export function submitRoute(rooms: CaesarRooms): Route {
         labels: { [jobLabel]: id },
         signal,
         async fill(workDirectory) {
-          await catalog.fill(name, workDirectory)
+          const evaluation = await catalog.fill(name, workDirectory)
           await place(workDirectory)
+          return evaluation
         },
       }),
     )

@@ -77,7 +77,7 @@ type StartCall = Call<z.output<typeof parameters>>
 /** What is started, and what tells it from something else that is started. */
 interface StartSource {
   readonly request: Pick<StartRequest, 'script' | 'inputs' | 'name'> & {
-    readonly fill: (workDirectory: string) => Promise<void>
+    readonly fill: Extract<StartRequest, { readonly fill: unknown }>['fill']
   }
   readonly identity: readonly string[]
 }
@@ -137,8 +137,9 @@ async function catalogSource(
       name,
       inputs: { ...values, ...uploaded.inputs },
       async fill(workDirectory) {
-        await catalog.fill(name, workDirectory)
+        const evaluation = await catalog.fill(name, workDirectory)
         await uploaded.place(workDirectory)
+        return evaluation
       },
     },
     identity: [
