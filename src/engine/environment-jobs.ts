@@ -271,7 +271,7 @@ export class EnvironmentJobs {
     )
     this.#write(attempt, isFailed ? 'failed' : 'completed', undefined, describeEnding(ending))
     if (capsule.task.kind === 'function') this.#callTimes.note(capsule.task, attempt.package.callMs?.())
-    this.#run.complete(completed, texts)
+    this.#run.ends.complete(completed, texts)
     for (const end of ends) this.#endBadly(end, ending.kind === 'rejected')
   }
 
@@ -298,9 +298,9 @@ export class EnvironmentJobs {
   #endBadly(end: JobEnd, isFinal: boolean): void {
     const { job, result, exitCode, isEnvironmentsFault, isCancelled, isUntried } = end
     if (result.kind === 'outputs') return
-    if (isUntried === true && !this.#run.isStopping) this.#run.takeBack(job)
-    else if (isCancelled && this.#run.isStopping) this.#run.abandon(job)
-    else this.#run.fail([{ job, failure: { ...result, exitCode, isEnvironmentsFault, isFinal } }])
+    if (isUntried === true && !this.#run.isStopping) this.#run.ends.takeBack(job)
+    else if (isCancelled && this.#run.isStopping) this.#run.ends.abandon(job)
+    else this.#run.ends.fail([{ job, failure: { ...result, exitCode, isEnvironmentsFault, isFinal } }])
   }
 
   async #keepPrinted(collected: CollectedFiles, name: string): Promise<void> {

@@ -46,7 +46,7 @@ function reasonOf(run: Run, job: Job): string {
   const environment = run.resources.plan.environments[job.environment]?.name ?? 'its environment'
   switch (job.state) {
     case 'ready': {
-      const retryAt = run.retryAt(job)
+      const retryAt = run.ends.retryAt(job)
       if (retryAt === undefined) return waitingReason(run, job.activation.step)
       const seconds = Math.max(0, Math.ceil((retryAt - run.resources.now()) / 1000))
       return `Attempt ${attempts} failed (${error ?? 'for an unknown reason'}); it is tried again in ${seconds} s.`

@@ -5,7 +5,8 @@ import { callInputs, readOutcome } from './function-jobs.ts'
 import type { Job } from './job.ts'
 import type { Failure } from './retry.ts'
 import { isHosted } from './hosted.ts'
-import type { Completion, Run } from './run.ts'
+import type { Completion } from './job-ends.ts'
+import type { Run } from './run.ts'
 
 /** A run's function tasks: makes batches of calls of its jobs, and jobs' ends of their outcomes. */
 export class FunctionCapsules implements FunctionSource {
@@ -80,8 +81,8 @@ export class FunctionCapsules implements FunctionSource {
     const displayed = await this.#run.displayTexts(capsule, completed)
     const failures = Math.min(failed.length, environmentJobs)
     this.#run.left(environment, environmentJobs, { done: environmentJobs - failures, failed: failures })
-    this.#run.complete(completed, displayed)
-    this.#run.fail(failed)
+    this.#run.ends.complete(completed, displayed)
+    this.#run.ends.fail(failed)
   }
 }
 

@@ -1,29 +1,23 @@
+import type { AttemptSource } from '../job/attempt-source.ts'
+import { BackgroundWork } from '../job/background-work.ts'
 import { FunctionBatches } from '../job/function-batches.ts'
-import type { ExecutionPaths } from '../job/command.ts'
-import type { AttemptSource, Precedence } from '../job/attempt-source.ts'
-import type { EnvironmentTracker } from '../job/tracker.ts'
-import type { FunctionHost } from '../script/contract.ts'
-import type { Runtime } from '../script/runtime.ts'
-import type { Database } from '../store/database.ts'
 import type { Write } from '../store/journal-schema.ts'
 import { decodeJson, type Context } from '../workflow/context.ts'
-import type { Plan, PlanCapsule } from '../workflow/plan.ts'
+import type { PlanCapsule } from '../workflow/plan.ts'
 import { EnvironmentJobs } from './environment-jobs.ts'
 import { Explorations } from './explorations.ts'
 import { FaultLog } from './fault-log.ts'
 import { FunctionCapsules } from './function-capsules.ts'
-import { taskInputs } from './function-jobs.ts'
 import { makeGraph, type Graph } from './graph.ts'
-import type { JobAllowance } from './job-allowance.ts'
-import { displayTexts } from './hooks/display-texts.ts'
-import { HookWriter, type DisplayOutput } from './hooks/hook-writer.ts'
-import { renderHook, type HookEffect } from './hooks/render.ts'
+import { displayTexts, type DisplayTexts } from './hooks/display-texts.ts'
+import { HookWriter } from './hooks/hook-writer.ts'
 import { JobMoves } from './job-moves.ts'
-import { describeJob, writeJob, type Job } from './job.ts'
+import { JobEnds, type Completion } from './job-ends.ts'
+import { writeJob, type Job } from './job.ts'
 import { next } from './next.ts'
 import { ReadyJobs } from './ready-jobs.ts'
-import { retryDelayMs, type Failure } from './retry.ts'
 import { RunJournal } from './run-journal.ts'
+import type { RunEnding, RunResources } from './run-resources.ts'
 import {
   initialState,
   type Activation,
@@ -33,46 +27,6 @@ import {
   type RunState,
 } from './state.ts'
 import { count, type Tally } from './tally.ts'
-
-/** What a run needs of the server. Directories are absolute. */
-export interface RunResources {
-  readonly id: string
-  readonly plan: Plan
-  readonly journal: Database
-  readonly paths: ExecutionPaths & {
-    readonly attemptsDirectory: string
-    readonly logsDirectory: string
-    readonly modulesDirectory: string
-  }
-  /** What function tasks need on other computers. */
-  readonly runtime: () => Runtime
-  /** Among executions of the same owner, where it has a priority. */
-  readonly precedence?: Precedence | undefined
-  /** One per environment of the plan. */
-  readonly trackers: readonly EnvironmentTracker[]
-  readonly host: FunctionHost
-  /** Adds to the execution's output. */
-  readonly display: (text: string) => Promise<void>
-  readonly hookOutput: DisplayOutput
-  /** An exploration that would bring more jobs than this fails the execution. */
-  readonly maxJobs: number
-  /** How many jobs may run, where that is limited. */
-  readonly allowance: JobAllowance | undefined
-  readonly now: () => number
-  readonly jobsEnded: (environment: string, outcome: 'done' | 'failed', count: number) => void
-  readonly warn: (message: string) => void
-}
-
-/** How a run ended. A suspended one goes on in the next life of the server. */
-export type RunEnding =
-  | { readonly kind: 'finished' | 'cancelled' | 'suspended' }
-  | { readonly kind: 'failed'; readonly message: string; readonly stack: string }
-
-/** A job that has done its work, with what it gives on. */
-export interface Completion {
-  readonly job: Job
-  readonly outputs: Context
-}
 
 /** More changes than this never wait for the disk: nothing new starts until it has caught up. */
 const mostUncommitted = 20_000
@@ -88,16 +42,20 @@ export class Run {
   readonly faults: FaultLog
   readonly ended: Promise<RunEnding>
   readonly moves: JobMoves
+  readonly ends: JobEnds
   readonly #state: RunState
   readonly #ready: ReadyJobs
   readonly #live = new Set<Job>()
-  readonly #retries = new Map<Job, { readonly timer: NodeJS.Timeout; readonly at: number }>()
   readonly #hooks: HookWriter
   readonly #functions: FunctionBatches
   readonly #environmentJobs: EnvironmentJobs
   readonly #sources: readonly AttemptSource[]
   readonly #explorations: Explorations
-  readonly #background = new Set<Promise<void>>()
+  readonly #background = new BackgroundWork((error) => {
+    const { message, stack = '' } = error instanceof Error ? error : new Error(String(error))
+    this.resources.warn(message)
+    this.stop({ kind: 'failed', message, stack })
+  })
   readonly #resolveEnded: (ending: RunEnding) => void
   #ending: RunEnding | undefined
   #hookFailure: RunEnding | undefined
@@ -132,6 +90,14 @@ export class Run {
     this.moves = new JobMoves(this.journal, now)
     journal.onFailure(({ message }) => this.stop({ kind: 'failed', message, stack: '' }))
     this.faults = new FaultLog(environments, journal)
+    this.ends = new JobEnds(this, {
+      live: this.#live,
+      ready: this.#ready,
+      note: (effects) => this.#hooks.note(effects),
+      advance: (event) => this.#advance(event),
+      hasFailed: () => this.#state.outcome === 'failed',
+      isOver: () => this.#isOver,
+    })
     this.#functions = new FunctionBatches(host, new FunctionCapsules(this), () => performance.now())
     this.#environmentJobs = new EnvironmentJobs(this)
     this.#sources = plan.environments.map((_, index) => this.#environmentJobs.source(index))
@@ -167,11 +133,6 @@ export class Run {
   /** Whether so much waits to be written that nothing new starts. */
   get isDiskBehind(): boolean {
     return this.journal.database.backlog > mostUncommitted
-  }
-
-  /** When a job that failed is tried again, in milliseconds since 1970. */
-  retryAt(job: Job): number | undefined {
-    return this.#retries.get(job)?.at
   }
 
   /** Whether the jobs of a capsule wait for others to fill their group. */
@@ -260,79 +221,15 @@ export class Run {
     return displayTexts(this.resources, capsule, completions)
   }
 
-  /** Ends jobs well: results, hooks and what follows are in one transaction. */
-  complete(completions: readonly Completion[], texts: DisplayTexts): void {
-    for (const [index, { job, outputs }] of completions.entries()) {
-      if (!this.#live.has(job) || this.#isOver) continue
-      let effects: HookEffect[]
-      try {
-        effects = this.#render(job, outputs, texts[index])
-      } catch (error) {
-        const { message } = error instanceof Error ? error : new Error(String(error))
-        this.fail([
-          { job, failure: { message, stack: '', exitCode: null, isEnvironmentsFault: false, isFinal: true } },
-        ])
-        continue
-      }
-      this.#close(job, 'completed')
-      const kept = this.#mustKeepOutput(job.activation.step) ? outputs : undefined
-      this.journal.record([writeJob(job, kept), ...this.#hooks.note(effects)])
-      this.#advance({ kind: 'completed', activation: job.activation, outputs })
-    }
-    this.#wake()
-  }
-
-  /** Ends attempts badly: each job is tried again later, or has failed. */
-  fail(failures: readonly { readonly job: Job; readonly failure: Failure }[]): void {
-    for (const { job, failure } of failures) {
-      if (!this.#live.has(job) || this.#isOver) continue
-      const delayMs = retryDelayMs(job.capsule.retry, job.attempts, failure)
-      const message = `${describeJob(job)}: ${failure.message}`
-      job.error = failure.message.slice(0, 4000)
-      job.exitCode = failure.exitCode
-      this.journal.record(
-        this.faults.add(job.environment, {
-          message,
-          stackTrace: failure.stack,
-          level: delayMs === undefined && job.capsule.tolerance === 0 ? 'SEVERE' : 'WARNING',
-          time: this.resources.now(),
-        }),
-      )
-      if (delayMs !== undefined) this.#retryLater(job, delayMs)
-      else this.#fail(job, message, failure.stack)
-    }
-    this.#wake()
-  }
-
   /** Notes jobs as they are, so that the next life of the server finds what stands for them. */
   keep(jobs: readonly Job[]): void {
     this.journal.record(jobs.map((job) => writeJob(job, undefined)))
-  }
-
-  /** Lets a job wait again whose turn did not come; that does not count as a try. */
-  takeBack(job: Job): void {
-    if (!this.#live.has(job)) return
-    this.moves.putBack(job)
-    job.attempts -= 1
-    this.journal.moved(job, 'ready')
-    this.requeue([job])
   }
 
   /** Lets jobs wait again that nothing has begun to run. */
   requeue(jobs: readonly Job[]): void {
     for (const job of jobs) if (this.#live.has(job)) this.#ready.queue(job)
     this.keep(jobs)
-  }
-
-  /** Lets go of a job that was ended because the run ends. */
-  abandon(job: Job): void {
-    if (!this.#live.has(job)) return
-    this.moves.putBack(job)
-    job.state = 'cancelled'
-    job.endedAt = this.resources.now()
-    this.#live.delete(job)
-    this.journal.record([writeJob(job, undefined)])
-    this.journal.moved(job, 'cancelled')
   }
 
   /** Jobs of a capsule that wait, those included that explorations have yet to make. */
@@ -348,18 +245,6 @@ export class Run {
   /** Starts what there is room for. */
   wake(): void {
     this.#wake()
-  }
-
-  /** Owns work that nobody awaits: an error in it ends the run and says why. */
-  #own(work: Promise<void>): void {
-    const owned: Promise<void> = work
-      .catch((error: unknown) => {
-        const { message, stack = '' } = error instanceof Error ? error : new Error(String(error))
-        this.resources.warn(message)
-        this.stop({ kind: 'failed', message, stack })
-      })
-      .finally(() => this.#background.delete(owned))
-    this.#background.add(owned)
   }
 
   #wake(): void {
@@ -379,13 +264,13 @@ export class Run {
         this.#activate(effect.activation)
         return
       case 'open':
-        this.#own(this.#explorations.open(effect.exploration))
+        this.#background.own(this.#explorations.open(effect.exploration))
         return
       case 'settle':
         this.journal.record([this.#explorations.settle(effect)])
         return
       case 'gather':
-        this.#own(this.#explorations.gather(effect.aggregation, effect.exploration))
+        this.#background.own(this.#explorations.gather(effect.aggregation, effect.exploration))
         return
       case 'end':
         // A failure is told by the job that caused it.
@@ -424,46 +309,9 @@ export class Run {
     if (!this.#environmentJobs.goesOn(job)) this.#ready.queue(job)
   }
 
-  #render(job: Job, outputs: Context, texts: readonly unknown[] | undefined): HookEffect[] {
-    const { context: given } = job.activation
-    const context = { ...given, ...taskInputs(job.capsule.task.inputs, given), ...outputs }
-    return job.capsule.hooks.map((hook, index) => renderHook(hook, context, texts?.[index]))
-  }
-
-  #mustKeepOutput(step: number): boolean {
-    const { scope } = this.graph.steps[step] ?? { scope: null }
-    const neighbours = this.graph.steps.filter((other) => other.scope === scope).length
-    // Alone in its sample, a job settles it: what it gives on is in the sample's row.
-    return scope === null ? (this.graph.leaving[step]?.length ?? 0) > 0 : neighbours > 1
-  }
-
-  #retryLater(job: Job, delayMs: number): void {
-    this.moves.putBack(job)
-    this.journal.record([writeJob(job, undefined)])
-    this.journal.moved(job, 'ready')
-    const timer = setTimeout(() => {
-      this.#retries.delete(job)
-      this.#ready.queue(job)
-      this.#wake()
-    }, delayMs)
-    this.#retries.set(job, { timer, at: this.resources.now() + delayMs })
-  }
-
-  #fail(job: Job, message: string, stack: string): void {
-    this.#close(job, 'failed')
-    this.journal.record([writeJob(job, undefined)])
-    this.apply({ kind: 'failed', activation: job.activation })
-    if (this.#state.outcome === 'failed') this.stop({ kind: 'failed', message, stack })
-  }
-
-  #close(job: Job, state: 'completed' | 'failed'): void {
-    this.#live.delete(job)
-    this.moves.close(job, state)
-  }
-
   #end(ending: RunEnding): void {
     const finish = async (): Promise<void> => {
-      for (const { timer } of this.#retries.values()) clearTimeout(timer)
+      this.ends.stopRetries()
       for (const [index, tracker] of this.resources.trackers.entries()) {
         const source = this.#sources[index]
         if (source !== undefined) tracker.remove(source)
@@ -471,10 +319,10 @@ export class Run {
       await this.#functions.stop()
       if (ending.kind === 'suspended') await this.#environmentJobs.settled()
       else await this.#environmentJobs.end()
-      await Promise.allSettled([...this.#background].filter((work) => work !== finishing))
+      await this.#background.settled()
       this.#isOver = true
       if (ending.kind !== 'suspended')
-        for (const job of this.live) if (job.state !== 'ready') this.abandon(job)
+        for (const job of this.live) if (job.state !== 'ready') this.ends.abandon(job)
       await this.journal.flushed()
       await this.#hooks.idle()
       await this.journal.flushed()
@@ -491,6 +339,3 @@ export class Run {
 function sum(counts: readonly number[]): number {
   return counts.reduce((all, each) => all + each, 0)
 }
-
-/** For each completion, by the position of the hook, what its function returned. */
-export type DisplayTexts = readonly (readonly unknown[] | undefined)[]

@@ -2,7 +2,8 @@ import { toProblem } from '../problem.ts'
 import type { ExecutionState } from './contract.ts'
 import { describeRun } from './describe-run.ts'
 import { entryFacts, summarize, type IndexEntry } from './execution-index.ts'
-import type { Run, RunEnding } from './run.ts'
+import type { RunEnding } from './run-resources.ts'
+import type { Run } from './run.ts'
 
 /** Why an execution did not finish, or undefined when it did. */
 export function describeEnding(ending: RunEnding): ExecutionState['error'] {

@@ -1,7 +1,11 @@
 import type { PlanCapsule } from '../../workflow/plan.ts'
 import { callInputs } from '../function-jobs.ts'
-import type { Completion, DisplayTexts, RunResources } from '../run.ts'
+import type { Completion } from '../job-ends.ts'
+import type { RunResources } from '../run-resources.ts'
 import { HookError } from './render.ts'
+
+/** For each completion, by the position of the hook, what its function returned. */
+export type DisplayTexts = readonly (readonly unknown[] | undefined)[]
 
 /**
  * Calls the script's functions of a capsule's display hooks, all completed jobs of a hook in one batch.
