@@ -1,4 +1,5 @@
-import { optionKeys, options, spellings, type Configuration, type Option } from './options.ts'
+import { optionKeys, options, spellings, type Configuration } from './options.ts'
+import type { Option } from './options/option.ts'
 
 /** The value of each option as it is shown, by its name in the file. No option is a secret. */
 export type OptionTexts = Readonly<Record<string, string>>

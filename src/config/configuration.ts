@@ -3,7 +3,8 @@ import { dirname, join, resolve } from 'node:path'
 import { Problem } from '../problem.ts'
 import { readConfigurationFile } from './configuration-file.ts'
 import { nearestName } from './nearest-name.ts'
-import { optionKeys, options, spellings, type Configuration, type Option, type OptionKey } from './options.ts'
+import { optionKeys, options, spellings, type Configuration, type OptionKey } from './options.ts'
+import type { Option } from './options/option.ts'
 import { readSurroundings, type Surroundings } from './surroundings.ts'
 
 /** Where the effective value of an option comes from. */

@@ -1,5 +1,6 @@
 import { describeOrigin, type ResolvedConfiguration } from './configuration.ts'
-import { optionKeys, options, spellings, type Option, type Spellings } from './options.ts'
+import { optionKeys, options, spellings, type Spellings } from './options.ts'
+import type { Option } from './options/option.ts'
 
 /** One option in words: what help texts, the documentation and completions are made from. */
 export interface OptionDescription extends Spellings {
