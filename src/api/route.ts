@@ -113,6 +113,10 @@ export interface Call<Parameters = unknown> {
     readonly principal?: Principal
     /** What is acted on, where that is no execution as a whole. */
     readonly object?: string
+    /** What the audit log calls it, where that is not the same for every request of the route. */
+    readonly audit?: AuditAction
+    /** What went wrong, where the protocol answers that as well with a status of success. */
+    readonly code?: ProblemCode
   }) => void
   /** Put on the answer whatever it is, a problem too. */
   readonly answerHeaders: Headers

@@ -154,10 +154,12 @@ async function callHandler(
     ...checked,
     answerHeaders: context.get('answerHeaders'),
     header: (name) => context.req.header(name),
-    note: ({ executionId, principal, object }) => {
+    note: ({ executionId, principal, object, audit, code }) => {
       if (executionId !== undefined) context.set('executionId', executionId)
       if (principal !== undefined) context.set('principal', principal)
       if (object !== undefined) context.set('object', object)
+      if (audit !== undefined) context.set('audit', audit)
+      if (code !== undefined) context.set('code', code)
     },
     signal: context.req.raw.signal,
     stopping: parts.stopping,

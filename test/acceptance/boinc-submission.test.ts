@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -133,6 +133,28 @@ describe('batches', () => {
       expect((await queryJob(`batch_${id}_${number}`)).children).toEqual([
         { name: 'aborted', attributes: {}, children: [] },
       ])
+  })
+
+  test('are told to the audit log, and so is who is refused', { timeout: longMs }, async () => {
+    const id = await submit([job('--sleep 300')])
+    await abort(id)
+    await ask(batch([job('')]).replace(running.keys['ann']!, 'a wrong key'))
+    await ask(batch([job('')], 'ann', 'batch_estimate').replace(running.keys['ann']!, 'another wrong key'))
+    const lines = await until(
+      'four more lines',
+      async () => {
+        const log = await readFile(join(running.server.dataDirectory, 'audit.log'), 'utf8')
+        const last = log.trim().split('\n').slice(-4)
+        return last[3]?.includes('"request"') === true ? last : undefined
+      },
+      () => id,
+    )
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { action: 'start', outcome: 'ok', user: 'ann' },
+      { action: 'cancel', outcome: 'ok', user: 'ann' },
+      { action: 'start', outcome: 'token-invalid' },
+      { action: 'request', outcome: 'token-invalid' },
+    ])
   })
 
   test('go on after a restart of the server in their midst', { timeout: longMs }, async () => {

@@ -2,18 +2,26 @@ import { z } from 'zod'
 import { Problem, toProblem } from '../../problem.ts'
 import { executionsOf } from '../access/executions-of.ts'
 import type { UserPrincipal } from '../access/principal.ts'
-import { rawRoute, type Call, type Route } from '../route.ts'
+import { rawRoute, type AuditAction, type Call, type Route } from '../route.ts'
 import { xml, type XmlNode } from '../write-xml.ts'
 import { failure, reply, unreadable } from './answers.ts'
 import { isFileOperation, queryFiles, uploadFiles } from './file-operations.ts'
 import { operate, resolveGeneration } from './operations.ts'
 import type { SubmissionParts } from './parts.ts'
-import { readRequest, type BoincRequest, type RequestOrigin } from './read-request.ts'
-import { refuse } from './refuse.ts'
+import { readRequest, type BoincRequest, type Operation, type RequestOrigin } from './read-request.ts'
 
 const parameters = z.object({
   request: z.string().optional().meta({ description: 'The request, an XML document.' }),
 })
+
+/** Of the operations that do something. */
+const auditActions: Partial<Record<Operation['kind'], AuditAction>> = {
+  submit: 'start',
+  'abort-batch': 'cancel',
+  'abort-jobs': 'cancel',
+  'retire-batch': 'remove',
+  'upload-files': 'upload',
+}
 
 type RequestCall = Call<z.output<typeof parameters>>
 
@@ -71,6 +79,8 @@ async function answer(call: RequestCall, file: string, parts: SubmissionParts): 
   let { generation } = request
   try {
     const operation = request.read()
+    const audit = auditActions[operation.kind]
+    if (audit !== undefined) call.note({ audit })
     if (operation.kind === 'ping') return xml(name, xml('success', 1))
     const principal = authenticate(request, call.address, parts)
     const submitter = {
@@ -88,6 +98,7 @@ async function answer(call: RequestCall, file: string, parts: SubmissionParts): 
     return await operate({ name, operation, generation, submitter, signal: call.signal }, parts)
   } catch (error) {
     const problem = toProblem(error)
+    call.note({ code: problem.code })
     if (problem.code !== 'internal') return failure(name, generation, problem.message)
     // What went wrong inside may name places that are nobody's business.
     parts.warn(`${name}: ${error instanceof Error ? error.message : problem.message}`)
@@ -100,15 +111,15 @@ function authenticate(
   address: string,
   parts: SubmissionParts,
 ): UserPrincipal {
-  if (authenticator === '') throw refuse('no authenticator')
+  if (authenticator === '') throw new Problem('token-invalid', 'no authenticator')
   let principal: UserPrincipal
   try {
     principal = parts.authentication.byKey(authenticator, address)
   } catch (error) {
-    if (error instanceof Problem && error.code === 'token-invalid') throw refuse('bad authenticator', error)
+    if (error instanceof Problem && error.code === 'token-invalid') throw new Problem('token-invalid', 'bad authenticator', { cause: error })
     throw error
   }
-  if (!principal.rights.submitter) throw refuse('no submit access')
+  if (!principal.rights.submitter) throw new Problem('token-invalid', 'no submit access')
   return principal
 }
 
