@@ -104,4 +104,13 @@ describe('a described workflow', () => {
       ],
     })
   })
+
+  test('are told with the first of many names that are no inputs', () => {
+    const given = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`${index}`.repeat(300), 1]))
+    const read = readInputs(descriptionOf(input(n, { default: 3 })), given)
+    if (read.kind !== 'problems') throw new Error('They are taken.')
+    expect(read.problems).toHaveLength(21)
+    expect(read.problems.join('').length).toBeLessThan(5000)
+    expect(read.problems.at(-1)).toBe('There are 4980 more such names.')
+  })
 })

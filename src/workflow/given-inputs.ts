@@ -13,6 +13,9 @@ export function checkInput(input: PlanInput, value: unknown): string | undefined
   return undefined
 }
 
+/** Names that are no inputs: whoever sends thousands is told of the first ones. */
+const mostTold = 20
+
 /** What a start gives of a described workflow: all inputs by name, defaults filled in; or all that is wrong with it. */
 export function readInputs(
   { inputs }: PlanDescription,
@@ -35,8 +38,12 @@ export function readInputs(
     else problems.push(problem)
   }
   const names = inputs.map(({ name }) => name)
-  for (const stranger of Object.keys(given).filter((name) => !names.includes(name)))
-    problems.push(`${stranger}: there is no such input; there are ${names.join(', ') || 'none'}.`)
+  const strangers = Object.keys(given).filter((name) => !names.includes(name))
+  for (const stranger of strangers.slice(0, mostTold))
+    problems.push(
+      `${stranger.slice(0, 100)}: there is no such input; there are ${names.join(', ') || 'none'}.`,
+    )
+  if (strangers.length > mostTold) problems.push(`There are ${strangers.length - mostTold} more such names.`)
   return problems.length > 0 ? { kind: 'problems', problems } : { kind: 'inputs', inputs: read }
 }
 
