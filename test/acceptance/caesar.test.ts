@@ -310,14 +310,22 @@ describe('two users', { timeout: longMs }, () => {
     expect(await server.ann.call(`/download/${uid}`)).toMatchObject({ status: 200 })
   })
 
-  test('have accounts of their own, and sums without names together', async () => {
+  test('have accounts of their own, and the operator has the sums of all', async () => {
     const { json } = await server.ann.call('/accounting')
     const { njobs, njobs_completed: done, njobs_failed: failed, njobs_canceled: canceled } = json
     expect(Number(njobs)).toBeGreaterThan(3)
     expect(Number(done) + Number(failed) + Number(canceled)).toBe(njobs)
     expect(json).toMatchObject({ timestamp: expect.stringMatching(/GMT$/) as string, njobs_unknown: 0 })
     expect(Number(json['datasize'])).toBeGreaterThan(0)
-    const all = (await server.bob.call('/appstats')).json
+    expect((await server.ann.call('/appstats')).json).toMatchObject({ njobs, nusers: 1 })
+    // Of what all have used, one of two could take off his own.
+    expect((await server.bob.call('/appstats')).json).toMatchObject({
+      njobs: 0,
+      datasize: 0,
+      job_runtime: 0,
+      nusers: 1,
+    })
+    const all = (await (await server.operator()).call('/appstats')).json
     expect(all).toMatchObject({ njobs, nusers: 1 })
     expect(JSON.stringify(all)).not.toContain('ann')
   })

@@ -23,7 +23,7 @@ const totalsSchema = z.object({
 
 const kibibyte = 2 ** 10
 
-/** What was used: by whoever asks, and by all together. */
+/** What was used by whoever asks; by all together, where the operator does: sums would tell one user of another. */
 export function accountingRoutes({ store, files, jobs, now }: CaesarRooms): readonly Route[] {
   const shared = {
     method: 'GET',
@@ -48,7 +48,7 @@ export function accountingRoutes({ store, files, jobs, now }: CaesarRooms): read
     jsonRoute({
       ...shared,
       path: '/appstats',
-      summary: 'What the files and jobs of all users have used together.',
+      summary: 'What the files and jobs of all users have used together; those of a user where one asks.',
       answer: {
         status: 200,
         description: 'The sums.',
@@ -58,12 +58,12 @@ export function accountingRoutes({ store, files, jobs, now }: CaesarRooms): read
           avg_completed_job_runtime: z.number(),
         }),
       },
-      handle() {
-        const all = sum(undefined)
-        const owners = new Set([...files.owners(), ...store.owners()])
+      handle({ principal }) {
+        const owner = visibleOwner(principal)
+        const all = sum(owner)
         return {
           ...all,
-          nusers: owners.size,
+          nusers: owner === undefined ? new Set([...files.owners(), ...store.owners()]).size : 1,
           totsize: all.jobsize + all.datasize,
           avg_completed_job_runtime:
             all.njobs_completed === 0 ? 0 : all.job_completed_runtime / all.njobs_completed,
