@@ -33,7 +33,7 @@ export function caesarDialect(rooms: CaesarRooms): Dialect {
 
 function keptOfUsers({ files, store }: CaesarRooms): NonNullable<Dialect['kept']> {
   return {
-    storedBytes: (owner) => files.storedBytes(owner),
+    storedBytes: (owner) => files.storedBytes(owner) + store.recordedBytes(owner),
     async forget(owner) {
       store.removeOlder(owner, Infinity)
       await files.removeOlder(owner, Infinity)

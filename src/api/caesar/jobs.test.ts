@@ -161,6 +161,15 @@ test('what cannot be started leaves no record', async () => {
   expect(store.list(undefined)).toEqual([])
 })
 
+test('what is on record of jobs is counted by their owners', () => {
+  expect(store.recordedBytes('ann')).toBe(0)
+  store.add({ ...fresh, echo: { job_inputs: { label: 'ä'.repeat(5000) } } })
+  store.add({ ...fresh, id: 'bobs', owner: 'bob' })
+  expect(store.recordedBytes('ann')).toBeGreaterThan(10_000)
+  expect(store.recordedBytes('ann')).toBeLessThan(10_200)
+  expect(store.recordedBytes('bob')).toBeLessThan(200)
+})
+
 test('the same key is one job, of each owner', () => {
   store.add({ ...fresh, key: 'k' })
   expect(() => store.add({ ...fresh, id: 'other', key: 'k' })).toThrow('UNIQUE')

@@ -38,6 +38,12 @@ function read(given: Readonly<Record<string, unknown>>) {
 }
 
 describe('options', () => {
+  test('that are deeper than anybody means are refused, also as texts', () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+    expect(read({ means: deep })).toMatchObject({ kind: 'refused' })
+    expect(read({ fit: deep })).toMatchObject({ kind: 'refused' })
+  })
+
   test('of the right types are taken, or texts that say them', () => {
     expect(
       read({ level: ' 1e0 ', flag: 'false', kind: 'b', means: '[0, 2.5]', fit: '{"b":[null]}', must: '-7' }),

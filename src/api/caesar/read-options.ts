@@ -1,6 +1,7 @@
 import type { PlanDescription, PlanInput } from '../../workflow/plan.ts'
 import type { Json } from '../../workflow/value.ts'
 import { isFlag, optionsOf } from './describe.ts'
+import { isTooDeep } from './json-depth.ts'
 
 export type ReadOptions =
   | {
@@ -86,7 +87,8 @@ function castValue({ type }: PlanInput, given: unknown): Json | undefined {
 
 function parse(text: string): Json | undefined {
   try {
-    return JSON.parse(text) as Json
+    const parsed = JSON.parse(text) as Json
+    return isTooDeep(parsed) ? undefined : parsed
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
 import type { PlanDescription } from '../../workflow/plan.ts'
 import { dataInputOf } from './describe.ts'
+import { isTooDeep } from './json-depth.ts'
 
 /** What a client asks for, whichever of the three generations of caesar-rest it was written for. */
 export interface Submission {
@@ -26,8 +27,6 @@ export type ReadSubmission =
   | { readonly kind: 'submission'; readonly submission: Submission }
   | { readonly kind: 'refused'; readonly status: string; readonly app: string }
 
-/** Deeper JSON than this is nobody's. */
-const deepest = 32
 /** Names of the input in the bodies of the first generation, besides the app's own. */
 const inputOptions = ['inputfile', 'image']
 
@@ -138,17 +137,12 @@ function parseBody(text: string, contentType: string): JsonObject | undefined {
   } catch {
     return undefined
   }
-  if (!isObject(body) || Object.keys(body).length === 0 || isDeeperThan(body, deepest)) return undefined
+  if (!isObject(body) || Object.keys(body).length === 0 || isTooDeep(body)) return undefined
   return body
 }
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return levels === 0 || Object.values(value).some((each) => isDeeperThan(each, levels - 1))
 }
 
 /** What Python takes for nothing. */

@@ -57,6 +57,8 @@ export interface StoredJobs {
   /** Forgets the jobs of a user that are older than that, in milliseconds since 1970. */
   removeOlder(owner: string, before: number): void
   totals(owner: string | undefined): JobTotals
+  /** Bytes of what is on record of a user's jobs. */
+  recordedBytes(owner: string): number
 }
 
 /** Sums over jobs. */
@@ -90,6 +92,10 @@ export function openStoredJobs(database: DatabaseSync): StoredJobs {
   const updateRunning = update('state = ?, status = ?', "id = ? AND state = 'PENDING'")
   const updateEnd = update('state = ?, status = ?, exit_code = ?, elapsed_s = ?', `id = ? AND ${live}`)
   const updateBytes = update('bytes = ?')
+  const recorded = ['app', 'data_inputs', 'echo', 'ignored', 'tag'].map((column) => `octet_length(${column})`)
+  const sumRecorded = database.prepare(
+    `SELECT sum(${recorded.join(' + ')}) AS bytes FROM caesar_jobs WHERE owner = ?`,
+  )
   const deleteOne = database.prepare('DELETE FROM caesar_jobs WHERE id = ?')
   const deleteOwn = database.prepare('DELETE FROM caesar_jobs WHERE owner = ? AND submitted_at < ?')
   const selectOwners = database.prepare('SELECT DISTINCT owner FROM caesar_jobs')
@@ -127,6 +133,7 @@ export function openStoredJobs(database: DatabaseSync): StoredJobs {
     remove: (id) => void deleteOne.run(id),
     owners: () => selectOwners.all().map((row) => String(row['owner'])),
     removeOlder: (owner, before) => void deleteOwn.run(owner, before),
+    recordedBytes: (owner) => Number(sumRecorded.get(owner)?.['bytes'] ?? 0),
     totals(owner) {
       const rows = sums.all(...owned(owner))
       const sum = (column: string, counted = rows) =>

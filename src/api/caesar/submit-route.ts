@@ -61,6 +61,9 @@ interface PreparedJob {
   readonly place: (workDirectory: string) => Promise<void>
 }
 
+/** The longest forms have some hundred options, and a thousand ids of files. All of it is kept with the job. */
+const bodyBytesAtMost = 128 * 1024
+
 /** Data lie in `inputs/NAME/`, so that the files of the workflow stay as they are. */
 const folder = 'inputs'
 
@@ -185,6 +188,7 @@ export function submitRoute(rooms: CaesarRooms): Route {
     access: 'token',
     parameters: z.object({}),
     body: 'text',
+    bodyBytesAtMost,
     bodySchema,
     problems: ['parameter-invalid', 'quota-exceeded', 'idempotency-conflict', 'disk-full', 'server-busy'],
     answer: { status: 202, description: 'It is submitted.', schema: answerSchema },
