@@ -1,4 +1,5 @@
-import { SshConnection, type ConnectionSurroundings } from './connection.ts'
+import { SshConnection } from './connection.ts'
+import type { ConnectionSurroundings } from './line.ts'
 import type { PluginContext } from '../plugin.ts'
 import { pickSshOptions, type SshOptions } from './options.ts'
 import { SshHost } from './ssh-host.ts'
