@@ -84,6 +84,10 @@ describe('a catalog', { timeout: manyScriptsMs }, () => {
       'bad name/workflow.ts': script('Bad name'),
       'good/workflow.ts': script('Takes the name'),
       'package/package.json': '[]',
+      'reading/workflow.ts': `import { readFileSync } from 'node:fs'
+try { readFileSync(import.meta.dirname + '/none') } catch (error) {
+  throw new Error(String(error) + ' in ' + import.meta.dirname)
+}`,
     })
     const problems = (await catalog.list()).map((entry) => [
       entry.name,
@@ -96,9 +100,11 @@ describe('a catalog', { timeout: manyScriptsMs }, () => {
       ['good', 'shipped', 'fine'],
       ['good', 'installed', expect.stringContaining('is the name of a workflow that comes with Molehill')],
       ['package', 'installed', expect.stringContaining('package.json is no JSON object')],
+      ['reading', 'installed', expect.stringMatching(/open 'none' in \.$/)],
       ['silent', 'installed', expect.stringContaining('does not say which inputs and outputs it has')],
       ['typo', 'shipped', expect.stringContaining('script-invalid: workflow.ts')],
     ])
+    expect(JSON.stringify(problems)).not.toContain(root)
     await expect(catalog.find('typo')).rejects.toThrow('The workflow typo is broken: workflow.ts')
     await expect(catalog.find('silent')).rejects.toMatchObject({ code: 'workflow-invalid' })
     expect(await catalog.find('good')).toMatchObject({ description: { title: 'Good' } })

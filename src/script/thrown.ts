@@ -4,7 +4,7 @@ import type { SourceLocation } from '../workflow/location.ts'
 
 /** What user code threw, as text of bounded length. */
 export interface Thrown {
-  /** `Error: no such thing`, or a sentence where it was none. */
+  /** `Error: no such thing`, or a sentence where it was none. Paths of the work directory are relative to it. */
   readonly message: string
   /** The frames of user code, with paths relative to the work directory. */
   readonly stack: string
@@ -25,7 +25,7 @@ export function describeThrown(thrown: unknown, workUrl: string): Thrown {
   const frames = userFrames(stack, workUrl)
   const place = syntaxPlace(stack, workUrl) ?? framePlace(frames)
   return {
-    message: bounded(message),
+    message: bounded(withoutDirectory(message, workUrl)),
     stack: bounded([relativeText(heading(stack, message), workUrl), ...frames].join('\n')),
     location: place ?? null,
   }
@@ -40,6 +40,11 @@ export function printedError(text: string, workUrl: string): string {
 /** Text in which places of the work directory are named relative to it. */
 export function relativeText(text: string, workUrl: string): string {
   return text.replaceAll(workUrl, '').replaceAll(fileURLToPath(workUrl), '')
+}
+
+/** The same, and the directory itself is a dot. Where the server keeps its files is nobody's business. */
+function withoutDirectory(text: string, workUrl: string): string {
+  return relativeText(text, workUrl).replaceAll(fileURLToPath(workUrl).slice(0, -1), '.')
 }
 
 /** The place that Node prints above the message of a syntax error: `<url>:<line>`, the line itself, a caret. */
