@@ -7,11 +7,12 @@ import { describeWith } from '../../test/daemons/present.ts'
 import { startTorque, torqueTree } from '../../test/daemons/torque.ts'
 import { plugin } from './index.ts'
 
-/** What the wrappers lack: qselect, and the option -t of qstat. */
+/** What the wrappers lack: qselect, the option -t of qstat, and that qsub puts logs where the script says. */
 const shims = {
+  qsub: '#!/bin/sh\ncd "${0%/*}" && exec "$TORQUE/qsub" "$@"\n',
   qselect: '#!/bin/sh\nexec squeue --noheader --format=%A\n',
   qstat:
-    '#!/bin/bash\nwords=(); for word; do [ "$word" = -t ] || words+=("$word"); done\nexec "$TORQUE_QSTAT" "${words[@]}"\n',
+    '#!/bin/bash\nwords=(); for word; do [ "$word" = -t ] || words+=("$word"); done\nexec "$TORQUE/qstat" "${words[@]}"\n',
 }
 
 /** No real PBS: Torque's commands as wrappers over Slurm, which lack arrays, accounting, exit codes and more. */
@@ -23,9 +24,7 @@ describeWith('torque', "Torque's commands over Slurm", () => {
     torque = await startTorque({ slurmdTimeout: 120 })
     programs = mkdtempSync(join(tmpdir(), 'molehill-test-pbs-'))
     for (const [name, text] of Object.entries(shims))
-      writeFileSync(join(programs, name), text.replace('"$TORQUE_QSTAT"', `${torqueTree}/usr/bin/qstat`), {
-        mode: 0o755,
-      })
+      writeFileSync(join(programs, name), text.replace('$TORQUE', `${torqueTree}/usr/bin`), { mode: 0o755 })
   }, 60_000)
   afterAll(async () => {
     rmSync(programs, { recursive: true, force: true })
