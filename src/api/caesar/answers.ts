@@ -1,4 +1,5 @@
 import { Problem, type ProblemCode } from '../../problem.ts'
+import type { TellProblem } from '../route.ts'
 
 /** A refusal in the words of caesar-rest: clients show its `status`. */
 export class CaesarRefusal extends Problem {
@@ -54,6 +55,12 @@ export function tellCaesarProblem(
   return jsonAnswer({ ...blank, status }, httpStatusOf(problem), {
     ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
   })
+}
+
+/** Tells problems with these members beside their `status`, but for those with the token. */
+export function tellBeside(blank: Readonly<Record<string, unknown>>): TellProblem {
+  return (problem, requestId) =>
+    tellCaesarProblem(problem, requestId, problem.code === 'token-invalid' ? {} : blank)
 }
 
 /** 417 is how OpenMOLE says that a request is bad. */

@@ -3,12 +3,11 @@ import { extname } from 'node:path'
 import { z } from 'zod'
 import { openInside } from '../../files/safe-open.ts'
 import { safeFileName } from '../../files/safe-file-name.ts'
-import type { Problem } from '../../problem.ts'
 import { ownerOf } from '../access/principal.ts'
 import { attachment } from '../content-disposition.ts'
 import { sendFile } from '../send-file.ts'
 import { jsonRoute, rawRoute, type Call, type Route } from '../route.ts'
-import { CaesarRefusal, dateText, jsonAnswer, sortKeys, tellCaesarProblem } from './answers.ts'
+import { CaesarRefusal, dateText, jsonAnswer, sortKeys, tellBeside } from './answers.ts'
 import { fileUnknown, visibleOwner, type CaesarRooms } from './parts.ts'
 import type { StoredFile } from './stored-files.ts'
 
@@ -32,6 +31,7 @@ const fileSchema = z.object({
   tag: z.string(),
 })
 
+/** A refused upload has the members of one that was taken, without their values. */
 const noUpload = { date: '', filename_orig: '', format: '', size: '', tag: '', uuid: '' }
 const mebibyte = 2 ** 20
 const longestTag = 1000
@@ -61,7 +61,7 @@ export function fileRoutes(rooms: CaesarRooms): readonly Route[] {
       file: 'file',
       fileBytesAtMost: settings.fileBytes,
       admitFile: (_, { fileName }) => void readName(fileName, settings.fileTypes),
-      tellProblem: tellUploadProblem,
+      tellProblem: tellBeside(noUpload),
       problems: ['parameter-invalid', 'quota-exceeded', 'disk-full'],
       answer: { status: 200, description: 'The upload.', schema: uploadSchema },
       async handle({ files: received, parameters, principal, note }) {
@@ -165,13 +165,6 @@ function readName(fileName: string, fileTypes: readonly string[]): { name: strin
   const extension = extname(name).slice(1)
   if (!fileTypes.includes(extension.toLowerCase())) throw new CaesarRefusal(415, typeRefused(fileTypes))
   return { name, extension }
-}
-
-/** A refused upload has the members of one that was taken, without their values. */
-function tellUploadProblem(problem: Problem, requestId: string): Response {
-  return problem.code === 'token-invalid'
-    ? tellCaesarProblem(problem, requestId)
-    : tellCaesarProblem(problem, requestId, noUpload)
 }
 
 /** The answer with a file, under another name and as what it is; or that the client has it already. */

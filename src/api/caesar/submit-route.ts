@@ -8,7 +8,7 @@ import type { PlanInput } from '../../workflow/plan.ts'
 import { executionsOf } from '../access/executions-of.ts'
 import { ownerOf } from '../access/principal.ts'
 import { jsonRoute, type Call, type Route } from '../route.ts'
-import { CaesarRefusal, dateText, httpStatusOf, sortKeys } from './answers.ts'
+import { CaesarRefusal, dateText, httpStatusOf, sortKeys, tellBeside } from './answers.ts'
 import { placeData, type DataFile } from './data-sources.ts'
 import { dataInputOf } from './describe.ts'
 import { pending } from './job-state.ts'
@@ -63,6 +63,9 @@ interface PreparedJob {
 
 /** The longest forms have some hundred options, and a thousand ids of files. All of it is kept with the job. */
 const bodyBytesAtMost = 128 * 1024
+
+/** What a submission that failed is told beside its `status`. */
+const noJob = { app: '', job_id: '', state: 'ABORTED', submit_date: '' }
 
 /** Data lie in `inputs/NAME/`, so that the files of the workflow stay as they are. */
 const folder = 'inputs'
@@ -190,6 +193,7 @@ export function submitRoute(rooms: CaesarRooms): Route {
     body: 'text',
     bodyBytesAtMost,
     bodySchema,
+    tellProblem: tellBeside(noJob),
     problems: ['parameter-invalid', 'quota-exceeded', 'idempotency-conflict', 'disk-full', 'server-busy'],
     answer: { status: 202, description: 'It is submitted.', schema: answerSchema },
     async handle(call) {
@@ -228,7 +232,7 @@ function refusal(httpStatus: number, status: string, app: string, code?: Problem
   return new CaesarRefusal(
     httpStatus,
     status,
-    { app, job_id: '', state: 'ABORTED', submit_date: '' },
+    { ...noJob, app },
     ...(code === undefined ? [] : ([code] as const)),
   )
 }
