@@ -110,6 +110,9 @@ export interface ExecutionState extends ExecutionSummary {
   readonly error?: { readonly message: string; readonly stackTrace?: string }
 }
 
+/** Label by which executions of one owner are put in order: a number, larger is sooner. */
+export const priorityLabel = 'priority'
+
 /** Executions that have all of it. */
 export interface ExecutionQuery {
   readonly owner?: string

@@ -1,8 +1,5 @@
 import type { Precedence } from '../job/attempt-source.ts'
-import type { ExecutionSummary } from './contract.ts'
-
-/** Label by which executions of one owner are put in order: a number, larger is sooner. */
-export const priorityLabel = 'priority'
+import { priorityLabel, type ExecutionSummary } from './contract.ts'
 
 type Labelled = Pick<ExecutionSummary, 'owner' | 'labels'>
 

@@ -116,7 +116,8 @@ function authenticate(
   try {
     principal = parts.authentication.byKey(authenticator, address)
   } catch (error) {
-    if (error instanceof Problem && error.code === 'token-invalid') throw new Problem('token-invalid', 'bad authenticator', { cause: error })
+    if (error instanceof Problem && error.code === 'token-invalid')
+      throw new Problem('token-invalid', 'bad authenticator', { cause: error })
     throw error
   }
   if (!principal.rights.submitter) throw new Problem('token-invalid', 'no submit access')

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { priorityLabel } from '../../engine/precedence.ts'
+import { priorityLabel } from '../../engine/contract.ts'
 import { Problem } from '../../problem.ts'
 import { checkTemplateNames, defaultBounds, findApp, jobInputs, type App } from './apps.ts'
 import { batchInputs, batchScript, inputPath, placeBatch, type PreparedJob } from './batch-script.ts'
