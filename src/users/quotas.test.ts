@@ -173,3 +173,14 @@ test('nothing is left of what a user starts while he is removed', async () => {
   expect(all.list()).toEqual([])
   await expect(start(1)).rejects.toMatchObject({ code: 'token-invalid' })
 })
+
+test('what a user starts while he is removed is not that of another one of his name', async () => {
+  await expect(
+    start(1, 'ann', async () => {
+      setQuota({})
+      const another = users.get('ann')
+      if (another !== undefined) users.set('ann', { ...another, createdAt: 1 })
+    }),
+  ).rejects.toMatchObject({ code: 'token-invalid' })
+  expect(all.list()).toEqual([])
+})

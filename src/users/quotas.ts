@@ -122,6 +122,7 @@ export function createQuotas({ users, executions, defaults, otherBytes }: QuotaP
         const { owner = '' } = request
         if (owner === '' || !('fill' in request)) return whole.start(request)
         const own = { owner, bytes: 0 }
+        const since = users.find(owner)?.createdAt
         try {
           const id = await whole.start({
             ...request,
@@ -138,10 +139,10 @@ export function createQuotas({ users, executions, defaults, otherBytes }: QuotaP
               return evaluation
             },
           })
-          // Whoever removes a user has not seen what was only being started.
-          if (users.find(owner) === undefined) await whole.remove(id)
-          requireUser(users, owner)
-          return id
+          // Whoever removes a user has not seen what was only being started; one of his name may be there again.
+          if (since !== undefined && users.find(owner)?.createdAt === since) return id
+          await whole.remove(id)
+          throw userGone(owner)
         } finally {
           starting.delete(own)
           arriving.delete(own)
@@ -187,8 +188,11 @@ function waitingJobs(executions: QuotaParts['executions'], owner: string): numbe
 }
 
 function requireUser(users: QuotaParts['users'], owner: string): void {
-  if (users.find(owner) === undefined)
-    throw new Problem('token-invalid', `There is no user named ${owner} any more.`)
+  if (users.find(owner) === undefined) throw userGone(owner)
+}
+
+function userGone(owner: string): Problem {
+  return new Problem('token-invalid', `There is no user named ${owner} any more.`)
 }
 
 function tooMuchStored(owner: string, stored: number, most: number): Problem {
