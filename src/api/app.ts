@@ -88,13 +88,17 @@ function tellerOf(dialects: ApiParts['dialects'], path: string): TellProblem {
 
 function chooseRoute(routes: readonly Route[], context: ApiContext): Route {
   const { method } = context.req
-  const route = routes.find((each) => each.method === method || (each.method === 'GET' && method === 'HEAD'))
+  const route = routes.find((each) => methodsOf(each).includes(method))
   if (route !== undefined) return route
-  const allowed = routes
-    .flatMap((each) => (each.method === 'GET' ? ['GET', 'HEAD'] : [each.method]))
-    .join(', ')
+  const allowed = routes.flatMap(methodsOf).join(', ')
   context.get('answerHeaders').set('allow', allowed)
   throw new Problem('method-not-allowed', `Expected ${allowed} for ${context.req.path}, got ${method}.`)
+}
+
+/** HEAD changes nothing (RFC 9110, section 9.2.1), but some protocols have things done by GET. */
+function methodsOf({ method, audit }: Route): readonly string[] {
+  const onlyTells = audit === undefined || audit === 'download'
+  return method === 'GET' && onlyTells ? ['GET', 'HEAD'] : [method]
 }
 
 function routeUnknown(context: ApiContext): Problem {

@@ -35,6 +35,17 @@ const dialect: Dialect = {
       answer: { status: 200, description: 'It is gone.' },
       handle: ({ principal }) => new Response(JSON.stringify(principal)),
     }),
+    rawRoute({
+      method: 'GET',
+      path: '/jobs/:id{[^/]+}/cancel',
+      audit: 'cancel',
+      summary: 'As some protocols end a job.',
+      access: 'token',
+      parameters: z.object({}),
+      problems: [],
+      answer: { status: 200, description: 'It has ended.' },
+      handle: () => new Response('ended'),
+    }),
     jsonRoute({
       method: 'POST',
       path: '/jobs',
@@ -93,6 +104,12 @@ test('one path has a method each, and others are told what there is', async () =
   const deleted = await send(server, 'DELETE', '/jobs/7')
   expect(JSON.parse(deleted.body)).toEqual({ kind: 'operator', id: 'good' })
   expect(await send(server, 'PUT', '/jobs/7')).toMatchObject({ status: 405, allow: 'GET, HEAD, DELETE' })
+})
+
+test('a path that does something by GET does nothing by HEAD', async () => {
+  await using server = await createTestApi({ dialects: [dialect] })
+  expect(await send(server, 'GET', '/jobs/7/cancel')).toMatchObject({ status: 200, body: 'ended' })
+  expect(await send(server, 'HEAD', '/jobs/7/cancel')).toMatchObject({ status: 405, allow: 'GET' })
 })
 
 test('a body that is text comes as it is, whatever it says to be, and no longer than it may be', async () => {
@@ -215,6 +232,7 @@ test('the description has the dialects that speak JSON', async () => {
     .parse(await (await server.api.request('/openapi.json', {}, {})).json())
   expect(Object.keys(paths).filter((path) => path.startsWith('/other') || path.startsWith('/xml'))).toEqual([
     '/other/v1.0/jobs/{id}',
+    '/other/v1.0/jobs/{id}/cancel',
     '/other/v1.0/jobs',
     '/other/v1.0/upload',
   ])

@@ -84,8 +84,9 @@ test('what dialects keep of a user counts as well', async () => {
   setQuota({ storedBytes: 100_000 })
   others = 90_000
   expect(await quotas.uploadRoom('ann')).toMatchObject({ bytes: 10_000 })
-  await expect(quotas.requireRoom('ann', 10_001)).rejects.toMatchObject({ code: 'quota-exceeded' })
-  await quotas.requireRoom('ann', 10_000)
+  const stored = async () => 'stored'
+  await expect(quotas.keep('ann', 10_001, stored)).rejects.toMatchObject({ code: 'quota-exceeded' })
+  expect(await quotas.keep('ann', 10_000, stored)).toBe('stored')
   others = 100_000
   await expect(quotas.uploadRoom('ann')).rejects.toMatchObject({ code: 'quota-exceeded' })
   await expect(start(1)).rejects.toMatchObject({ code: 'quota-exceeded' })

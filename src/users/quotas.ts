@@ -11,8 +11,6 @@ export interface Quotas {
   storedBytes(owner: string): Promise<number>
   /** What a user may still send; undefined where that is not limited. Throws Problem quota-exceeded where it is nothing. */
   uploadRoom(owner: string): Promise<UploadRoom | undefined>
-  /** Throws Problem quota-exceeded where so many bytes more would be too many. */
-  requireRoom(owner: string, bytes: number): Promise<void>
   /**
    * Stores so many bytes more by `store`. Counts with them what the user is storing and starting at the same time: many
    * at once get no more room than one after the other. Throws Problem quota-exceeded, token-invalid for a user who is gone,
@@ -102,10 +100,6 @@ export function createQuotas({ users, executions, defaults, otherBytes }: QuotaP
     of,
     storedBytes: (owner) => storedBytes(owner),
     uploadRoom,
-    async requireRoom(owner, bytes) {
-      const room = await uploadRoom(owner)
-      if (room !== undefined && room.bytes < bytes) throw room.exceeded()
-    },
     async keep(owner, bytes, store) {
       const own = { owner, bytes }
       try {

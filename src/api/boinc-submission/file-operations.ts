@@ -56,19 +56,18 @@ export async function uploadFiles(
       throw refuse(`file immutability violation for ${name}`)
   }
   const fresh = ordered.filter((_, index) => store.file(owner, names[index] ?? '') === undefined)
-  await parts.quotas.requireRoom(
-    owner,
-    fresh.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-  )
-  for (const [index, name] of names.entries()) {
-    const file = ordered[index]
-    if (file === undefined) continue
-    if (store.file(owner, name) === undefined) {
-      await keepUpload(file.place, parts.uploadDirectory(owner), file.digest)
-      store.putFile(owner, { name, sha256: file.digest, bytes: file.sizeBytes, usedAt: now(), deleteAt: 0 })
+  const freshBytes = fresh.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  await parts.quotas.keep(owner, freshBytes, async () => {
+    for (const [index, name] of names.entries()) {
+      const file = ordered[index]
+      if (file === undefined) continue
+      if (store.file(owner, name) === undefined) {
+        await keepUpload(file.place, parts.uploadDirectory(owner), file.digest)
+        store.putFile(owner, { name, sha256: file.digest, bytes: file.sizeBytes, usedAt: now(), deleteAt: 0 })
+      }
+      keepLonger(name, operation, submitter, parts)
     }
-    keepLonger(name, operation, submitter, parts)
-  }
+  })
   return xml('upload_files', xml('success'))
 }
 

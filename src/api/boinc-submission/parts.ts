@@ -11,7 +11,7 @@ export interface SubmissionParts {
   readonly catalog: Catalog
   readonly authentication: Pick<Authentication, 'byKey'>
   readonly users: Pick<Users, 'find'>
-  readonly quotas: Pick<Quotas, 'requireRoom'>
+  readonly quotas: Pick<Quotas, 'keep'>
   /** Of everybody: what a submitter sees of them is in `Submitter`. */
   readonly executions: OwnExecutions
   readonly store: SubmissionStore

@@ -52,10 +52,11 @@ export function runCalculations(settings: RunSettings): Calculations {
         ...(environment !== undefined && { environment }),
         signal,
         async fill(workDirectory) {
-          await catalog.fill(name, workDirectory)
+          const evaluation = await catalog.fill(name, workDirectory)
           await writeFile(join(workDirectory, inputPath), input, { mode: 0o600, flag: 'wx' })
           await syncPath(join(workDirectory, inputPath))
           await syncPath(workDirectory)
+          return evaluation
         },
       })
     },
