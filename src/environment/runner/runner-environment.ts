@@ -13,10 +13,10 @@ import {
 } from '../environment.ts'
 import type { Host } from '../host.ts'
 import type { JobFiles } from '../job-files/job-files.ts'
-import { isKey, keyOf, type JobPlace } from '../job-files/places.ts'
+import { keyOf, type JobPlace } from '../job-files/places.ts'
 import { refusalOf } from '../refusal.ts'
-import { cancelled, observationOfEnd, observationOfMark } from './observation.ts'
-import { WorkersRefused, type Demand, type QueuedJob, type RunnerNews, type Workers } from './workers.ts'
+import { KnownJobs, placeOfHandle } from './known-jobs.ts'
+import { WorkersRefused, type QueuedJob, type Workers } from './workers.ts'
 
 export interface RunnerEnvironmentParts {
   readonly host: Host
@@ -33,35 +33,27 @@ export interface RunnerEnvironmentParts {
 /** Memory is that of each of a job's processes. */
 const honoured = ['cpus', 'memoryBytes', 'wallTimeMs'] as const
 const releasePollMs = 100
-
-interface KnownJob {
-  readonly place: JobPlace
-  readonly slots: number
-  observation: Observation
-  /** Whether every change since is told by the runner. */
-  isSure: boolean
-}
+/** After news have stopped, until they are asked for again: longer each time that none can be heard. */
+const firstWaitMs = 500
+const longestWaitMs = 30_000
 
 /** A queue of jobs on a host as an environment: workers there keep their slots busy, and say what becomes of jobs. */
 export class RunnerEnvironment implements Environment {
   readonly name: string
   readonly capabilities: Capabilities
   readonly #parts: RunnerEnvironmentParts
-  readonly #jobs = new Map<JobId, KnownJob>()
+  readonly #jobs: KnownJobs
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
   /** Jobs whose submission was cut off: nobody knows whether it arrived. */
   readonly #doubtful = new Set<JobId>()
-  /** Ids of the jobs of which news came while somebody looked: what was seen may be old. */
-  readonly #looks = new Set<Set<string>>()
   readonly #stop = new AbortController()
   #following: Promise<void> | undefined
-  #isHeard = false
   #ensuredAt = 0
-  #begun = 0
 
   constructor(name: string, parts: RunnerEnvironmentParts) {
     this.name = name
     this.#parts = parts
+    this.#jobs = new KnownJobs(parts.files, parts.host.name)
     this.capabilities = {
       survivesRestart: true,
       sharedFileSystem: parts.host.sharesFiles,
@@ -111,19 +103,18 @@ export class RunnerEnvironment implements Environment {
     if (sent.length === 0) return outcomes
     const listed = queued.filter(({ place }) => !outcomes.has(place.id))
     // Known before they are sent: the runner may speak of them at once.
-    for (const { place, slots } of listed)
-      this.#jobs.set(place.id, { place, slots, observation: { kind: 'queued' }, isSure: this.#isHeard })
+    this.#jobs.queued(listed)
     let refused: ReadonlyMap<JobId, string>
     try {
       refused = await this.#send(sent, listed, signal)
     } catch (error) {
-      for (const { id } of sent) this.#jobs.delete(id)
+      this.#jobs.forget(sent.map(({ id }) => id))
       throw error
     }
     for (const request of sent) {
       const reason = refused.get(request.id)
       this.#doubtful.delete(request.id)
-      if (reason !== undefined) this.#jobs.delete(request.id)
+      if (reason !== undefined) this.#jobs.forget([request.id])
       outcomes.set(request.id, reason === undefined ? accepted(request) : { kind: 'rejected', reason })
     }
     try {
@@ -144,43 +135,27 @@ export class RunnerEnvironment implements Environment {
     this.#mustBeOpen()
     this.#follow()
     const { workers, now } = this.#parts
-    const asked = handles.map((handle) => [handle, placeOfHandle(handle)] as const)
-    const underWay = asked.flatMap(([{ id }, place]) => {
-      const known = this.#jobs.get(id)
-      return place === undefined || (known !== undefined && isOver(known.observation)) ? [] : [place]
-    })
-    const unsure = underWay.filter(({ id }) => !(this.#jobs.get(id)?.isSure === true && this.#isHeard))
+    const underWay = this.#jobs.underWay(handles)
     const isDue = underWay.length > 0 && now() - this.#ensuredAt >= workers.ensureMs
     // First the workers, then the files: one that is gone by then has written all that it had to say.
     if (isDue) await workers.survey?.(signal)
-    const started = await this.#look(unsure, signal)
+    const started = await this.#jobs.look(this.#jobs.unsure(underWay), signal)
     if (isDue) {
-      await this.#giveUp(started, signal)
+      await this.#jobs.giveUp(started, workers, signal)
       await this.#ensure(signal).catch((error: unknown) => {
         if (!(error instanceof WorkersRefused)) throw error
       })
     }
-    const observations = new Map<JobId, Observation>(
-      asked.map(([{ id }]) => [
-        id,
-        this.#jobs.get(id)?.observation ?? {
-          kind: 'lost',
-          message: `${this.#parts.host.name} does not know the job.`,
-        },
-      ]),
-    )
-    return observations
+    const message = `${this.#parts.host.name} does not know the job.`
+    return new Map(handles.map(({ id }) => [id, this.#jobs.observationOf(id) ?? { kind: 'lost', message }]))
   }
 
   async cancel(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
     this.#mustBeOpen()
-    const places = this.#underWay(handles)
+    const places = this.#jobs.underWay(handles)
     if (places.length === 0) return
     await this.#parts.files.markCancelled(places, signal)
-    for (const { id } of places) {
-      const known = this.#jobs.get(id)
-      if (known !== undefined) known.isSure = false
-    }
+    this.#jobs.doubt(places)
     await this.#parts.workers.wake(signal)
   }
 
@@ -194,13 +169,13 @@ export class RunnerEnvironment implements Environment {
 
   async release(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
     this.#mustBeOpen()
-    const underWay = this.#underWay(handles)
+    const underWay = this.#jobs.underWay(handles)
     if (underWay.length > 0) await this.#endNow(underWay, signal)
     await this.#parts.files.remove(
       handles.flatMap((handle) => placeOfHandle(handle) ?? []),
       signal,
     )
-    for (const { id } of handles) this.#jobs.delete(id)
+    this.#jobs.forget(handles.map(({ id }) => id))
   }
 
   async recover(ids: readonly JobId[], signal: AbortSignal): Promise<readonly JobHandle[]> {
@@ -220,12 +195,12 @@ export class RunnerEnvironment implements Environment {
   async discard(workDirectory: string, signal: AbortSignal): Promise<void> {
     this.#mustBeOpen()
     const key = keyOf(workDirectory)
-    const jobs = [...this.#jobs.values()].filter(({ place }) => place.key === key)
-    const underWay = jobs.filter(({ observation }) => !isOver(observation)).map(({ place }) => place)
+    const places = this.#jobs.ofExecution(key)
+    const underWay = this.#jobs.underWay(places.map(handleOf))
     if (underWay.length > 0) await this.#endNow(underWay, signal)
     await this.#parts.files.discard(workDirectory, signal)
-    for (const { place } of jobs) this.#jobs.delete(place.id)
-    const { waiting, running } = this.#demand()
+    this.#jobs.forget(places.map(({ id }) => id))
+    const { waiting, running } = this.#jobs.demand
     if (waiting + running === 0) await this.#parts.workers.rest?.(signal)
   }
 
@@ -250,7 +225,7 @@ export class RunnerEnvironment implements Environment {
 
   async #takeBack(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
     await this.#parts.files.remove(places, signal)
-    for (const { id } of places) this.#jobs.delete(id)
+    this.#jobs.forget(places.map(({ id }) => id))
   }
 
   /** Those of the requests that are not at the host yet; for the others there is an outcome now. */
@@ -261,78 +236,15 @@ export class RunnerEnvironment implements Environment {
   ): Promise<readonly JobRequest[]> {
     const doubtful = requests.filter(({ id }) => this.#doubtful.has(id))
     if (doubtful.length > 0) {
-      await this.#look(doubtful.map(placeOf), signal)
+      await this.#jobs.look(doubtful.map(placeOf), signal)
       for (const request of doubtful) {
-        const kind = this.#jobs.get(request.id)?.observation.kind
+        const kind = this.#jobs.observationOf(request.id)?.kind
         // What waits may have come without its list: it is sent again, and runs once.
-        if (kind === undefined || kind === 'queued') this.#jobs.delete(request.id)
+        if (kind === undefined || kind === 'queued') this.#jobs.forget([request.id])
         else outcomes.set(request.id, accepted(request))
       }
     }
     return requests.filter(({ id }) => !outcomes.has(id))
-  }
-
-  /** Gives the jobs that have begun and did not end: with whether they were asked to. */
-  async #look(
-    places: readonly JobPlace[],
-    signal: AbortSignal,
-  ): Promise<ReadonlyMap<JobPlace, { readonly isCancelled: boolean }>> {
-    const started = new Map<JobPlace, { readonly isCancelled: boolean }>()
-    if (places.length === 0) return started
-    const isHeard = this.#isHeard
-    const told = new Set<string>()
-    this.#looks.add(told)
-    const marks = await this.#parts.files.look(places, signal).finally(() => this.#looks.delete(told))
-    for (const place of places) {
-      const mark = marks.get(place.id)
-      const known = this.#jobs.get(place.id)
-      if (mark === undefined || (known !== undefined && isOver(known.observation))) continue
-      const observation = observationOfMark(mark)
-      if (mark.kind === 'started') started.set(place, mark)
-      if (observation === undefined) this.#jobs.delete(place.id)
-      else {
-        if (observation.kind !== 'queued' && known?.observation.kind === 'queued') this.#begun += 1
-        this.#jobs.set(place.id, {
-          place,
-          slots: known?.slots ?? 1,
-          observation,
-          isSure: isHeard && this.#isHeard && !told.has(place.id),
-        })
-      }
-    }
-    return started
-  }
-
-  /** Jobs whose worker is gone have ended: nobody can tell any more how. */
-  async #giveUp(
-    started: ReadonlyMap<JobPlace, { readonly isCancelled: boolean }>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { workers } = this.#parts
-    if (workers.abandoned === undefined || started.size === 0) return
-    const abandoned = await workers.abandoned([...started.keys()], signal)
-    for (const [place, { isCancelled }] of started) {
-      const known = this.#jobs.get(place.id)
-      const message = abandoned.get(place.id)
-      if (known === undefined || message === undefined) continue
-      known.observation = isCancelled ? cancelled : { kind: 'stopped', cause: 'node-failure', message }
-    }
-  }
-
-  #demand(): Demand {
-    let waiting = 0
-    let running = 0
-    for (const { observation, slots } of this.#jobs.values())
-      if (observation.kind === 'queued') waiting += slots
-      else if (observation.kind === 'running') running += slots
-    return { waiting, running, begun: this.#begun }
-  }
-
-  #underWay(handles: readonly JobHandle[]): readonly JobPlace[] {
-    return handles.flatMap((handle) => {
-      const known = this.#jobs.get(handle.id)
-      return known !== undefined && isOver(known.observation) ? [] : (placeOfHandle(handle) ?? [])
-    })
   }
 
   /** Ends jobs and waits until they are over, so that their directories can be deleted. */
@@ -351,7 +263,7 @@ export class RunnerEnvironment implements Environment {
   }
 
   async #ensure(signal: AbortSignal): Promise<void> {
-    await this.#parts.workers.ensure(signal, this.#demand())
+    await this.#parts.workers.ensure(signal, this.#jobs.demand)
     this.#ensuredAt = this.#parts.now()
   }
 
@@ -364,47 +276,24 @@ export class RunnerEnvironment implements Environment {
   async #listen(): Promise<void> {
     const { workers, warn } = this.#parts
     const { signal } = this.#stop
-    for (let waitMs = 500; !signal.aborted; waitMs = this.#isHeard ? 500 : Math.min(30_000, waitMs * 2)) {
-      this.#isHeard = false
+    for (let waitMs = firstWaitMs; !signal.aborted; waitMs = Math.min(longestWaitMs, 2 * waitMs)) {
       try {
         await workers.wake(signal)
         await workers.follow?.(
-          () => this.#beginHearing(),
-          (news) => this.#hear(news),
+          () => {
+            waitMs = firstWaitMs
+            this.#tell(this.#jobs.beginHearing())
+          },
+          (news) => this.#tell(this.#jobs.hear(news)),
           signal,
         )
       } catch (error) {
         if (signal.aborted) return
         warn(`News of jobs on ${this.#parts.host.name} cannot be heard just now: ${messageOf(error)}`)
       }
-      const wasHeard = this.#isHeard
-      this.#isHeard = false
-      for (const job of this.#jobs.values()) job.isSure = false
-      await delay(wasHeard ? 500 : waitMs, undefined, { signal, ref: false })
+      this.#jobs.endHearing()
+      await delay(waitMs, undefined, { signal, ref: false })
     }
-  }
-
-  #hear(news: readonly RunnerNews[]): void {
-    const changed: JobId[] = []
-    for (const each of news) {
-      const id = each.id as JobId
-      for (const told of this.#looks) told.add(id)
-      const known = this.#jobs.get(id)
-      if (known === undefined || isOver(known.observation)) continue
-      if (each.kind === 'started') known.observation = { kind: 'running', host: this.#parts.host.name }
-      // Whether it was cancelled is told by its directory.
-      else if (each.end.kind === 'exited' && each.end.exitCode === 0)
-        known.observation = observationOfEnd(each.end, false)
-      else known.isSure = false
-      changed.push(id)
-    }
-    this.#tell(changed)
-  }
-
-  /** From now on news are heard; what came before may have been missed. */
-  #beginHearing(): void {
-    this.#isHeard = true
-    this.#tell([...this.#jobs].flatMap(([id, { observation }]) => (isOver(observation) ? [] : [id])))
   }
 
   #tell(ids: readonly JobId[]): void {
@@ -426,14 +315,6 @@ function accepted(request: JobRequest): SubmitOutcome {
 
 function handleOf({ id, key }: JobPlace): JobHandle {
   return { id, nativeId: id, state: { version: 1, key } }
-}
-
-function placeOfHandle({ id, state }: JobHandle): JobPlace | undefined {
-  return isKey(state.key) ? { id, key: state.key } : undefined
-}
-
-function isOver({ kind }: Observation): boolean {
-  return kind === 'exited' || kind === 'stopped' || kind === 'lost'
 }
 
 function messageOf(error: unknown): string {
