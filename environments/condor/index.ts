@@ -1,11 +1,6 @@
 import { z } from 'zod'
-import {
-  batchOptionsShape,
-  batchSecrets,
-  refuseOptionsInVain,
-} from '../../src/environment/batch/batch-options.ts'
-import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
-import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
+import { batchOptionsShape, refuseOptionsInVain } from '../../src/environment/batch/batch-options.ts'
+import { batchPlugin } from '../../src/environment/batch/batch-plugin.ts'
 import { descriptionShape } from './options.ts'
 import { condorScheduler } from './scheduler.ts'
 
@@ -17,10 +12,4 @@ const options = z
 export type CondorOptions = z.output<typeof options>
 
 /** HTCondor, by its commands here or behind SSH. Machines must share the file system of the work directory. */
-export const plugin: EnvironmentPlugin<CondorOptions> = {
-  kind: 'condor',
-  options,
-  secrets: batchSecrets,
-  create: async (name, options, context) =>
-    openBatchEnvironment(name, condorScheduler(options), options, context),
-}
+export const plugin = batchPlugin('condor', options, condorScheduler)

@@ -1,30 +1,14 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import type { HostResult } from '../../src/environment/host.ts'
-import type { Batch } from '../../src/environment/batch/scheduler.ts'
+import { makeBatch, said } from '../../test/helpers/batch.ts'
 import { descriptionShape } from './options.ts'
 import { condorScheduler } from './scheduler.ts'
 
 const schema = z.strictObject(descriptionShape)
 const condor = condorScheduler(schema.parse({}))
 
-function batch(more: Partial<Batch> = {}): Batch {
-  return {
-    name: 'm7f3a',
-    size: 3,
-    resources: {},
-    directory: '/home/ada/m7f3a',
-    logPath: '/home/ada/m7f3a/log',
-    ...more,
-  }
-}
-
-function said(stdout: string, stderr = '', exitCode: number | null = 0): HostResult {
-  return { exitCode, stdout, stderr }
-}
-
 test.each([
-  ['plain', {}, batch({ size: 1 })],
+  ['plain', {}, makeBatch({ size: 1 })],
   [
     'all',
     {
@@ -33,7 +17,7 @@ test.each([
       shouldTransferFiles: 'NO',
       extraDirectives: ['+ProjectName = "x"', 'nice_user = true'],
     },
-    batch({
+    makeBatch({
       resources: { cpus: 4, memoryBytes: 1_500_000_000, gpus: 1, wallTimeMs: 90_500 },
       directory: `/home/a "b" 'c' $(d)`,
       logPath: `/home/a "b" 'c' $(d)/log`,
@@ -47,8 +31,8 @@ test.each([
 
 test('one range answers for all processes of a cluster', () => {
   const nativeIds = ['12.0', '12.1', '12.2']
-  expect(condor.readSubmitted(said('12.0 - 12.2\n'), batch())).toEqual({ kind: 'accepted', nativeIds })
-  expect(condor.readSubmitted(said('Hello.\n12.0 - 12.0\n'), batch({ size: 1 }))).toEqual({
+  expect(condor.readSubmitted(said('12.0 - 12.2\n'), makeBatch())).toEqual({ kind: 'accepted', nativeIds })
+  expect(condor.readSubmitted(said('Hello.\n12.0 - 12.0\n'), makeBatch({ size: 1 }))).toEqual({
     kind: 'accepted',
     nativeIds: ['12.0'],
   })
@@ -59,7 +43,7 @@ test.each([
   ['ERROR: on Line 12 of submit file: Failed to parse command', 'rejected'],
   ['ERROR: Number of submitted jobs would exceed MAX_JOBS_PER_OWNER', 'deferred'],
 ])('a refused batch: %s', (reason, kind) => {
-  expect(condor.readSubmitted(said('', reason, 1), batch())).toEqual({ kind, reason })
+  expect(condor.readSubmitted(said('', reason, 1), makeBatch())).toEqual({ kind, reason })
 })
 
 test.each([
@@ -67,7 +51,7 @@ test.each([
   said('', "ERROR: Can't find address of local schedd", 1),
   said('', 'condor_submit: command not found', 127),
 ])('a submission whose fate is not known throws: %j', (result) => {
-  expect(() => condor.readSubmitted(result, batch())).toThrow(/^condor_submit /)
+  expect(() => condor.readSubmitted(result, makeBatch())).toThrow(/^condor_submit /)
 })
 
 const job = (more: object) => ({ ClusterId: 12, ProcId: 1, JobBatchName: 'm7f3a', ...more })

@@ -1,11 +1,6 @@
 import { z } from 'zod'
-import {
-  batchOptionsShape,
-  batchSecrets,
-  refuseOptionsInVain,
-} from '../../src/environment/batch/batch-options.ts'
-import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
-import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
+import { batchOptionsShape, refuseOptionsInVain } from '../../src/environment/batch/batch-options.ts'
+import { batchPlugin } from '../../src/environment/batch/batch-plugin.ts'
 import { directiveShape } from './options.ts'
 import { pbsScheduler } from './scheduler.ts'
 
@@ -14,10 +9,4 @@ const options = z.strictObject({ ...batchOptionsShape, ...directiveShape }).supe
 export type PbsOptions = z.output<typeof options>
 
 /** PBS Professional, OpenPBS and Torque, by their commands here or behind SSH. */
-export const plugin: EnvironmentPlugin<PbsOptions> = {
-  kind: 'pbs',
-  options,
-  secrets: batchSecrets,
-  create: async (name, options, context) =>
-    openBatchEnvironment(name, pbsScheduler(options), options, context),
-}
+export const plugin = batchPlugin('pbs', options, pbsScheduler)

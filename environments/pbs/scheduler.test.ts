@@ -1,8 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import type { HostResult } from '../../src/environment/host.ts'
-import type { Batch } from '../../src/environment/batch/scheduler.ts'
+import { makeBatch, said } from '../../test/helpers/batch.ts'
 import { directiveShape } from './options.ts'
 import { pbsScheduler } from './scheduler.ts'
 
@@ -11,31 +10,16 @@ const pro = pbsScheduler(schema.parse({ flavour: 'pbspro' }))
 const torque = pbsScheduler(schema.parse({ flavour: 'torque' }))
 const resources = { cpus: 4, memoryBytes: 2 ** 31, gpus: 1, nodes: 2, wallTimeMs: 95_400_500 }
 
-function batch(more: Partial<Batch> = {}): Batch {
-  return {
-    name: 'm7f3a',
-    size: 3,
-    resources: {},
-    directory: '/home/ada/m7f3a',
-    logPath: '/home/ada/m7f3a/log',
-    ...more,
-  }
-}
-
-function said(stdout: string, stderr = '', exitCode: number | null = 0): HostResult {
-  return { exitCode, stdout, stderr }
-}
-
 test.each(
   ['torque', 'pbspro'].flatMap((flavour) => [
-    [flavour, 'plain', {}, batch({ size: 1 })] as const,
+    [flavour, 'plain', {}, makeBatch({ size: 1 })] as const,
     [
       flavour,
       'all',
       { queue: 'long', account: 'physics', project: 'waves', extraDirectives: ['-m e', '-l place=excl'] },
-      batch({ resources }),
+      makeBatch({ resources }),
     ] as const,
-    [flavour, 'odd', {}, batch({ size: 2, resources: { cpus: 2 }, logPath: '/home/a "b"/log' })] as const,
+    [flavour, 'odd', {}, makeBatch({ size: 2, resources: { cpus: 2 }, logPath: '/home/a "b"/log' })] as const,
   ]),
 )('the script of a batch: %s, %s', async (flavour, name, options, given) => {
   const scheduler = pbsScheduler(schema.parse({ flavour, ...options }))
@@ -51,7 +35,7 @@ test.each([
   ['17\n', 1, ['17']],
   ['17\n', 2, ['17[0]', '17[1]']],
 ])('%j is the id of a batch', (stdout, size, nativeIds) => {
-  expect(pro.readSubmitted(said(stdout), batch({ size }))).toEqual({ kind: 'accepted', nativeIds })
+  expect(pro.readSubmitted(said(stdout), makeBatch({ size }))).toEqual({ kind: 'accepted', nativeIds })
 })
 
 test.each([
@@ -64,7 +48,7 @@ test.each([
     'deferred',
   ],
 ])('a refused batch: %s', (words, kind) => {
-  expect(torque.readSubmitted(said('', words, 170), batch())).toEqual({
+  expect(torque.readSubmitted(said('', words, 170), makeBatch())).toEqual({
     kind,
     reason: words.replaceAll(/\s+/g, ' '),
   })
@@ -75,7 +59,7 @@ test.each([
   said('', 'Connection refused\nqsub: cannot connect to server pbs (errno=111)', 111),
   said('', 'qsub: command not found', 127),
 ])('a submission whose fate is not known throws: %j', (result) => {
-  expect(() => pro.readSubmitted(result, batch())).toThrow(/^qsub /)
+  expect(() => pro.readSubmitted(result, makeBatch())).toThrow(/^qsub /)
 })
 
 /** As PBS Professional prints it, shortened; a tab goes on with a long value. */

@@ -1,11 +1,6 @@
 import { z } from 'zod'
-import {
-  batchOptionsShape,
-  batchSecrets,
-  refuseOptionsInVain,
-} from '../../src/environment/batch/batch-options.ts'
-import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
-import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
+import { batchOptionsShape, refuseOptionsInVain } from '../../src/environment/batch/batch-options.ts'
+import { batchPlugin } from '../../src/environment/batch/batch-plugin.ts'
 import { directiveShape } from './options.ts'
 import { sgeScheduler } from './scheduler.ts'
 
@@ -17,10 +12,4 @@ const options = z
 export type SgeOptions = z.output<typeof options>
 
 /** Sun Grid Engine and its successors, by their commands here or behind SSH. */
-export const plugin: EnvironmentPlugin<SgeOptions> = {
-  kind: 'sge',
-  options,
-  secrets: batchSecrets,
-  create: async (name, options, context) =>
-    openBatchEnvironment(name, sgeScheduler(options), options, context),
-}
+export const plugin = batchPlugin('sge', options, sgeScheduler)

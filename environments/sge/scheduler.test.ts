@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import type { HostResult } from '../../src/environment/host.ts'
+import { makeBatch, said } from '../../test/helpers/batch.ts'
 import type { Batch } from '../../src/environment/batch/scheduler.ts'
 import { directiveShape } from './options.ts'
 import { tasksIn } from './qstat-xml.ts'
@@ -10,20 +10,9 @@ import { sgeScheduler } from './scheduler.ts'
 const schema = z.strictObject(directiveShape)
 const sge = sgeScheduler(schema.parse({}))
 
-function batch(more: Partial<Batch> = {}): Batch {
-  return {
-    name: 'b-7f3a',
-    size: 3,
-    resources: {},
-    directory: '/home/ada/b-7f3a',
-    logPath: '/home/ada/b-7f3a/log',
-    ...more,
-  }
-}
-
-function said(stdout: string, stderr = '', exitCode: number | null = 0): HostResult {
-  return { exitCode, stdout, stderr }
-}
+const place = '/home/ada/b-7f3a'
+const batch = (more: Partial<Batch> = {}) =>
+  makeBatch({ name: 'b-7f3a', directory: place, logPath: `${place}/log`, ...more })
 
 test.each([
   ['plain', {}, batch({ size: 1 })],

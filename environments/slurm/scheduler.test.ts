@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import type { HostResult } from '../../src/environment/host.ts'
+import { makeBatch, said } from '../../test/helpers/batch.ts'
 import type { Batch } from '../../src/environment/batch/scheduler.ts'
 import { indexRanges } from './native-ids.ts'
 import { directiveShape } from './options.ts'
@@ -10,20 +10,9 @@ import { slurmScheduler } from './scheduler.ts'
 const schema = z.strictObject(directiveShape)
 const slurm = slurmScheduler(schema.parse({}))
 
-function batch(more: Partial<Batch> = {}): Batch {
-  return {
-    name: 'b-7f3a',
-    size: 3,
-    resources: {},
-    directory: '/home/ada/.molehill/executions/k/batches/b-7f3a',
-    logPath: '/home/ada/.molehill/executions/k/batches/b-7f3a/log',
-    ...more,
-  }
-}
-
-function said(stdout: string, stderr = '', exitCode: number | null = 0): HostResult {
-  return { exitCode, stdout, stderr }
-}
+const place = '/home/ada/.molehill/executions/k/batches/b-7f3a'
+const batch = (more: Partial<Batch> = {}) =>
+  makeBatch({ name: 'b-7f3a', directory: place, logPath: `${place}/log`, ...more })
 
 const script = (lines: readonly string[]) => `#!/bin/bash\n${lines.join('\n')}\nexit 0\n`
 
