@@ -9,7 +9,5 @@ const options = z
   .omit({ nodes: true })
   .superRefine(refuseOptionsInVain)
 
-export type CondorOptions = z.output<typeof options>
-
 /** HTCondor, by its commands here or behind SSH. Machines must share the file system of the work directory. */
 export const plugin = batchPlugin('condor', options, condorScheduler)

@@ -6,7 +6,5 @@ import { pbsScheduler } from './scheduler.ts'
 
 const options = z.strictObject({ ...batchOptionsShape, ...directiveShape }).superRefine(refuseOptionsInVain)
 
-export type PbsOptions = z.output<typeof options>
-
 /** PBS Professional, OpenPBS and Torque, by their commands here or behind SSH. */
 export const plugin = batchPlugin('pbs', options, pbsScheduler)

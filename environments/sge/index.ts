@@ -9,7 +9,5 @@ const options = z
   .omit({ gpus: true, nodes: true })
   .superRefine(refuseOptionsInVain)
 
-export type SgeOptions = z.output<typeof options>
-
 /** Sun Grid Engine and its successors, by their commands here or behind SSH. */
 export const plugin = batchPlugin('sge', options, sgeScheduler)
