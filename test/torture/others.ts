@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { medianOf, quantileOf } from './figures.ts'
 import type { Life, TortureClient } from './server.ts'
 
@@ -38,7 +39,7 @@ export class Others {
         if (status !== 200) throw new Error(`/state answered ${status}`)
       } catch (error) {
         this.failed += 1
-        this.faults.push(`${phase}: ${String(error)}`)
+        this.faults.push(`${phase}: ${describeError(error)}`)
       }
       const ms = performance.now() - began
       if (ms > slowMs) this.slow += 1
@@ -46,4 +47,11 @@ export class Others {
       await delay(probeEveryMs)
     }
   }
+}
+
+/** An error with what caused it: that of a request says by itself only that it failed. */
+export function describeError(error: unknown): string {
+  return error instanceof Error && error.cause !== undefined
+    ? `${String(error)} (${inspect(error.cause)})`
+    : String(error)
 }

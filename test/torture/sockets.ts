@@ -56,8 +56,8 @@ export function openIdle(life: Life, count: number): readonly Socket[] {
 export interface Flood {
   /** How many connections were open when all had been tried. */
   readonly held: number
-  /** Lets go of all. */
-  end(): Promise<void>
+  /** Lets go of all. Gives how many were still open just before. */
+  end(): Promise<number>
 }
 
 /** Many connections, held by a process of its own that may have so many. */
@@ -74,7 +74,9 @@ export async function startFlood(life: Life, count: number): Promise<Flood> {
     held,
     async end() {
       child.stdin.end()
+      const last = await lines.next()
       await over
+      return (JSON.parse(String(last.value)) as { held: number }).held
     },
   }
 }
