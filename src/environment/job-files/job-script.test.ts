@@ -210,11 +210,13 @@ describe('a scheduler that announces signals', () => {
     write({ announcesSignals: true })
     const place = prepare('first', sh(text), { MARK: `announced-${process.pid}` })
     const child = spawn('bash', [script], { stdio: 'ignore', detached: true })
+    const ended = once(child, 'exit')
     await until('it runs', () => (existsSync(join(place, 'work/ready')) ? true : undefined))
     process.kill(-child.pid!, 'SIGUSR1')
     process.kill(-child.pid!, 'SIGUSR2')
     await until('it was asked', () => (readFileSync(join(place, 'stdout'), 'utf8') !== '' ? true : undefined))
     if (name !== 'ends by itself') process.kill(-child.pid!, 'SIGKILL')
+    await ended
     await untilNoProcessWith(`announced-${process.pid}`)
     if (name === 'ends by itself') expect(endOf(place)).toEqual({ kind: 'exited', exitCode: 5 })
     expect(readFileSync(join(place, 'stdout'), 'utf8')).toBe('asked\n')

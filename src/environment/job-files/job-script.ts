@@ -73,14 +73,18 @@ molehill_keep() {
   molehill_group=$BASHPID
   molehill_job </dev/null >|../stdout 2>|../stderr & molehill_child=$!
   if [[ $molehill_seconds ]]; then molehill_watch </dev/null >/dev/null 2>&1 & fi
-  # From here on bash tells of signals; before, it would have given the job a group of its own.
+  # Bash tells what a code above 128 means: some versions by themselves while set -m holds, which before would have given
+  # the job a group of its own; others (5.2.37) only when they are asked. The words are those of its locale.
   set -m
   wait "$molehill_child"
   molehill_code=$?
+  jobs %1 >&2 2>/dev/null
   mapfile -t molehill_notes <"$molehill_directory/started"
+  molehill_signalled=
+  for molehill_note in "\${molehill_notes[@]:1}"; do [[ $molehill_note == "["*" $molehill_code "* ]] || molehill_signalled=1; done
   if [[ ! -e $molehill_directory/stderr ]]; then molehill_end "failed Its logs could not be made: \${molehill_notes[*]:1}"
   elif [[ -e $molehill_directory/late ]]; then molehill_end timeout
-  elif (( molehill_code > 128 && \${#molehill_notes[@]} > 1 )); then molehill_end "signal $(( molehill_code - 128 ))"
+  elif (( molehill_code > 128 )) && [[ $molehill_signalled ]]; then molehill_end "signal $(( molehill_code - 128 ))"
   else molehill_end "exited $molehill_code"; fi
 }
 molehill_keeper= molehill_killer=
