@@ -17,7 +17,7 @@ describeWith('slurmrestd', 'apps of caesar-rest on Slurm', () => {
     const options = {
       rest: { url: slurm.restUrl, apiVersion: 'v0.0.38', user: 'root' },
       partition: 'main',
-      // What the cluster gives without being asked, 100 MB, is too little for pictures.
+      // What the cluster gives without being asked, 250 MB, is too little for pictures.
       memory: '600 MB',
       time: '5 min',
       submissionsPerMinute: 60_000,

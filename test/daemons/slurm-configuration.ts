@@ -92,7 +92,8 @@ export function slurmConfiguration(place: SlurmPlace, options: SlurmOptions): st
     `SchedulerParameters=${schedulerParameters.join(',')}`,
     'SelectType=select/cons_tres',
     'SelectTypeParameters=CR_CPU_Memory',
-    'DefMemPerCPU=100',
+    // A process of Node takes 100 MB.
+    'DefMemPerCPU=250',
     // what can never run is refused at once
     'EnforcePartLimits=ALL',
     'TreeWidth=50',
