@@ -101,6 +101,6 @@ describeWith('cgroup', 'a Slurm for tests that watches memory by control groups'
       60_000,
     )
     await slurm.stop()
-    expect((await tryCommand(['sh', '-c', 'ls -d /sys/fs/cgroup/*/molehill-*'])).stdout).toBe('')
+    expect((await tryCommand(['sh', '-c', `ls -d /sys/fs/cgroup/*/${slurm.controlGroup}`])).stdout).toBe('')
   }, 90_000)
 })

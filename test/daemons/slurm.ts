@@ -26,6 +26,8 @@ export interface Slurm extends AsyncDisposable {
   readonly nodes: readonly string[]
   /** Base of slurmrestd with tokens; with `restd` only. */
   readonly restUrl: string | undefined
+  /** Name of its control groups, with `memoryLimit: 'cgroup'`. */
+  readonly controlGroup: string
   /** A token for slurmrestd. */
   token(user: string, lifetimeSeconds?: number): Promise<string>
   /** Ends slurmctld; jobs go on. By SIGTERM it saves its state, by SIGKILL it forgets the last moments. */
@@ -60,7 +62,8 @@ export async function startSlurm(options: SlurmOptions = {}): Promise<Slurm> {
   }
   try {
     if (options.memoryLimit === 'cgroup') await giveCgroups(enclosure, cgroup)
-    return { ...(await startParts(enclosure, ports.first, options)), stop, [Symbol.asyncDispose]: stop }
+    const parts = await startParts(enclosure, ports.first, options)
+    return { ...parts, controlGroup: cgroup, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {
     await stop()
     throw error
@@ -71,7 +74,7 @@ async function startParts(
   enclosure: Enclosure,
   firstPort: number,
   options: SlurmOptions,
-): Promise<Omit<Slurm, 'stop' | typeof Symbol.asyncDispose>> {
+): Promise<Omit<Slurm, 'controlGroup' | 'stop' | typeof Symbol.asyncDispose>> {
   const { directory } = enclosure
   const place = { directory, firstPort, hostName: hostname().split('.')[0] ?? '' }
   const variables = { SLURM_CONF: join(directory, 'slurm.conf') }
