@@ -158,6 +158,13 @@ describeWith('slurm', 'when Slurm fails', () => {
     expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'stopped' })
   }, 60_000)
 
+  test('a job that its node kills for its memory ends with what the node wrote about it', async () => {
+    await use({ memory: '40 MB' })
+    const handle = await trial.submit(trial.request(['perl', '-e', '$x = "x" x 300_000_000; sleep 600']))
+    const end = await trial.waitForEnd(handle)
+    expect(end).toMatchObject({ kind: 'stopped', message: expect.stringContaining('exceeded memory limit') })
+  }, 60_000)
+
   test('a node fails', async () => {
     await use({ extraDirectives: ['--nodelist=n2'] })
     const handle = await trial.submit(trial.shell('exec sleep 600'))

@@ -2,6 +2,7 @@ import type { JobId, Observation } from '../environment.ts'
 import type { BatchEnvironmentOptions, BatchSurroundings } from './batch-environment.ts'
 import type { FollowedJob } from './handle.ts'
 import { asked, listedJobs, nativeIdsOf } from './listed-jobs.ts'
+import { batchPath } from './plan-batches.ts'
 import { SchedulerOutputError, type Listing } from './scheduler.ts'
 import { judge } from './verdict.ts'
 
@@ -40,6 +41,7 @@ export class Observer {
     })
     const accounted = await this.#account(unexplained, signal)
     const stuck: FollowedJob[] = []
+    const silent: FollowedJob[] = []
     const at = now()
     for (const [job, listing] of waiting) {
       job.missingSince = undefined
@@ -59,10 +61,32 @@ export class Observer {
       const { kind } = verdict.observation
       job.hasEnded = kind === 'exited' || kind === 'stopped'
       if (verdict.isStuck === true) stuck.push(job)
+      if (verdict.isSilent === true) silent.push(job)
       observations.set(job.place.id, verdict.observation)
     }
     if (stuck.length > 0) await asked(queue.cancel(nativeIdsOf(stuck, listed), signal))
+    for (const [id, observation] of await this.#withLastWords(silent, observations, signal))
+      observations.set(id, observation)
     return observations
+  }
+
+  /** What the scheduler wrote into the log of a batch is at times all that says why its jobs ended. */
+  async #withLastWords(
+    jobs: readonly FollowedJob[],
+    observations: ReadonlyMap<JobId, Observation>,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<JobId, Observation>> {
+    const logOf = ({ place, batch }: FollowedJob) => `${batchPath({ key: place.key, name: batch })}/log`
+    const texts = await this.#surroundings.files.read([...new Set(jobs.map(logOf))], signal)
+    const told = new Map<JobId, Observation>()
+    for (const job of jobs) {
+      const observation = observations.get(job.place.id)
+      const words = lastWords(texts.get(logOf(job)) ?? '')
+      if (observation?.kind !== 'stopped' || words === '') continue
+      const message = `${observation.message} The scheduler's log of its batch ends so: ${words}`
+      told.set(job.place.id, { ...observation, message })
+    }
+    return told
   }
 
   /** An accounting that is broken has no word, and holds up nobody whose list and files can be asked. */
@@ -88,4 +112,10 @@ export class Observer {
 function needsCause(mark: { readonly end: { readonly kind: string; readonly exitCode?: number } }): boolean {
   const { kind, exitCode } = mark.end
   return kind === 'signalled' || exitCode === 137 || exitCode === 143
+}
+
+/** The last two lines that say different things, on one line of at most 500 characters. */
+function lastWords(log: string): string {
+  const lines = log.split('\n').flatMap((line) => (line.trim() === '' ? [] : [line.trim()]))
+  return [...new Set(lines.slice(-50).toReversed())].slice(0, 2).toReversed().join(' ').slice(0, 500)
 }

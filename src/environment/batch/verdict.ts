@@ -32,6 +32,8 @@ export interface Verdict {
   readonly isMissing: boolean
   /** It must be cancelled before it ends. */
   readonly isStuck?: boolean
+  /** Nobody says why it ended: the log of its batch may. */
+  readonly isSilent?: boolean
 }
 
 /**
@@ -103,11 +105,8 @@ function judgeOpen(
     })
   const code = word.exitCode === undefined ? '' : ` with exit code ${word.exitCode}`
   const where = mark.kind === 'started' ? ` on ${mark.host}` : ', and it never started'
-  return certain({
-    kind: 'stopped',
-    cause: 'unknown',
-    message: `The scheduler says that it ended${code}, but it left no exit file${where}. Do the computers of jobs see the work directory?`,
-  })
+  const message = `The scheduler says that it ended${code}, but it left no exit file${where}. Do the computers of jobs see the work directory?`
+  return { observation: { kind: 'stopped', cause: 'unknown', message }, isMissing: false, isSilent: true }
 }
 
 const cancelled: Observation = { kind: 'stopped', cause: 'cancelled', message: 'It was cancelled.' }
