@@ -3,7 +3,11 @@ import { accessSync, constants, existsSync, readFileSync, readdirSync } from 'no
 import { join } from 'node:path'
 import { accountName } from './account.ts'
 
-/** Programs that each kind of daemon needs, besides root on Linux with namespaces. */
+/** The tree that `scripts/install-services --kubernetes` builds; the marker names the recipe of kubernetes/build.sh. */
+export const kubernetesTree = '/var/cache/molehill/kubernetes-1.20.2'
+const kubernetesMarker = `${kubernetesTree}/recipe-1`
+
+/** Programs that each kind of daemon needs, besides Linux and, but for those of `unprivileged`, root with namespaces. */
 const needs = {
   sshd: ['sshd', 'ssh', 'ssh-keygen', 'perl'],
   'ssh-hosts': ['sshd', 'ssh', 'ssh-keygen', 'perl', 'ip', 'nft', 'tc'],
@@ -22,18 +26,43 @@ const needs = {
   slurmrestd: ['munged', 'slurmctld', 'slurmd', 'sbatch', 'slurmrestd', 'slurm-wlm/auth_jwt.so'],
   torque: ['munged', 'slurmctld', 'slurmd', 'sbatch', '/var/cache/molehill/torque/usr/bin/qsub'],
   sge: ['sge_qmaster', 'sge_execd', 'qsub', 'ip', 'sshd', 'ssh-keygen', 'perl'],
+  kubernetes: [kubernetesMarker, 'curl', 'openssl', 'setsid', 'pgrep'],
+  'kubernetes-node': [
+    kubernetesMarker,
+    'curl',
+    'openssl',
+    'setsid',
+    'pgrep',
+    'flock',
+    'unshare',
+    'ip',
+    'ldd',
+  ],
   condor: ['/var/cache/molehill/condor-trixie/usr/bin/condor_submit', 'ip', 'ssh-keygen', 'perl'],
 } as const satisfies Record<string, readonly string[]>
 
 export type DaemonKind = keyof typeof needs
 
+const unprivileged: ReadonlySet<DaemonKind> = new Set(['kubernetes'])
+
+/** Options of `scripts/install-services` without which some daemons are not installed. */
+const installOptions: Partial<Record<DaemonKind, string>> = {
+  condor: ' --condor',
+  kubernetes: ' --kubernetes',
+  'kubernetes-node': ' --kubernetes',
+}
+
 /** Why daemons of this kind cannot be started here; undefined when they can. */
 export function whyAbsent(kind: DaemonKind, has: (program: string) => boolean = isThere): string | undefined {
   if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}`
-  if (process.getuid?.() !== 0) return 'needs root'
-  const missing = needs[kind].find((program) => !has(program))
+  const isPrivileged = !unprivileged.has(kind)
+  if (isPrivileged && process.getuid?.() !== 0) return 'needs root'
+  const missing: string | undefined = needs[kind].find((program) => !has(program))
+  if (missing === kubernetesMarker)
+    return `no Kubernetes built in ${kubernetesTree}: run scripts/install-services --kubernetes`
   if (missing !== undefined)
-    return `no ${missing} here: run scripts/install-services${kind === 'condor' ? ' --condor' : ''}`
+    return `no ${missing} here: run scripts/install-services${installOptions[kind] ?? ''}`
+  if (!isPrivileged) return undefined
   if (!readFileSync('/etc/passwd', 'utf8').includes(`\n${accountName}:`))
     return `no account ${accountName} here: run scripts/install-services`
   return whyNoNamespaces()
