@@ -38,6 +38,7 @@ molehill_signal() { read -r molehill_group <"$molehill_directory/group" && kill 
 molehill_pause() {
   molehill_sleep=
   trap '[ "$molehill_sleep" ] && kill "$molehill_sleep"; exit 0' TERM
+  [ -s "$molehill_directory/exit" ] && exit 0
   "$molehill_busybox" sleep "$1" & molehill_sleep=$!
   wait "$molehill_sleep"
 }
