@@ -1,15 +1,20 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
 import { BatchV1Api, CoreV1Api, KubeConfig, type V1Container, type V1Pod } from '@kubernetes/client-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isAlive } from '../conformance/processes.ts'
 import { until } from '../conformance/until.ts'
 import { nodeTimeoutMs, startKubernetes, type Kubernetes } from './kubernetes.ts'
+import { markedProcesses } from './kubernetes-processes.ts'
 import { describeWith } from './present.ts'
-import { runCommand } from './run-command.ts'
+import { runCommand, tryCommand } from './run-command.ts'
 
 const scripts = join(import.meta.dirname, 'kubernetes')
 const busybox = (container: Partial<V1Container>): V1Container => ({
@@ -110,6 +115,22 @@ async function untilPod<T>(
 const ended = (pod: V1Pod) => pod.status?.containerStatuses?.[0]?.state?.terminated && pod
 const running = (pod: V1Pod) => (pod.status?.phase === 'Running' ? pod : undefined)
 
+async function untilNodeIs(ready: 'True' | 'Unknown', { kubeconfig, nodeName }: Kubernetes): Promise<void> {
+  const { core } = clients(kubeconfig)
+  let seen: unknown
+  await until(
+    `the node's readiness is ${ready}`,
+    async () => {
+      seen = (await core.readNode({ name: nodeName })).status?.conditions?.find(
+        ({ type }) => type === 'Ready',
+      )?.status
+      return seen === ready || undefined
+    },
+    () => seen,
+    60_000,
+  )
+}
+
 /** Exit code and log of a command as a Job. */
 async function runJob(kubernetes: Kubernetes, namespace: string, name: string, main: Partial<V1Container>) {
   await createJob(kubernetes, namespace, name, busybox(main))
@@ -206,14 +227,7 @@ for (const { kind, name, node } of [
       await createJob(kubernetes, namespace, 'cut', busybox({ command: ['sleep', '987'] }))
       await untilPod(kubernetes, namespace, 'cut', running)
       await kubernetes.stopNode()
-      const { core } = clients(kubernetes.kubeconfig)
-      const isLost = async () => {
-        const { status } = await core.readNode({ name: kubernetes.nodeName })
-        return (
-          status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'Unknown') || undefined
-        )
-      }
-      await until('the controllers notice', isLost, () => 'still ready', 60_000)
+      await untilNodeIs('Unknown', kubernetes)
       await kubernetes.startNode()
       const failed = (pod: V1Pod) => pod.status?.phase === 'Failed' || undefined
       await untilPod(kubernetes, namespace, 'cut', failed, 120_000)
@@ -221,7 +235,33 @@ for (const { kind, name, node } of [
       expect((await runJob(kubernetes, namespace, 'after', { command })).exitCode).toBe(3)
     }, 300_000)
 
+    test('what a frozen node runs goes on, and is known when it answers again', async () => {
+      const command = ['sh', '-c', 'sleep 1; exit 6']
+      await createJob(kubernetes, namespace, 'frozen', busybox({ command }))
+      await untilPod(kubernetes, namespace, 'frozen', running)
+      await kubernetes.pauseNode()
+      await untilNodeIs('Unknown', kubernetes)
+      await kubernetes.resumeNode()
+      const pod = await untilPod(kubernetes, namespace, 'frozen', ended)
+      expect(pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode).toBe(6)
+    }, 180_000)
+
+    test('requests hang while the API server is frozen', async () => {
+      await kubernetes.pauseApiServer()
+      const { core } = clients(kubernetes.kubeconfig)
+      const answer = core.listNamespacedPod({ namespace }).then(() => 'answered')
+      const silence = setTimeout(1500, 'nothing')
+      expect(await Promise.race([answer, silence])).toBe('nothing')
+      await kubernetes.resumeApiServer()
+      expect(await answer).toBe('answered')
+    }, 60_000)
+
     if (!node) return
+
+    test('keeps every other cluster with a node waiting', async () => {
+      const { code } = await tryCommand(['flock', '-n', '/run/lock/molehill-kubernetes-node', 'true'])
+      expect(code).toBe(1)
+    })
 
     test('runs an image of programs of this machine', async () => {
       const directory = await mkdtemp(join(tmpdir(), 'molehill-image-'))
@@ -240,3 +280,42 @@ for (const { kind, name, node } of [
     }, 180_000)
   })
 }
+
+describeWith('kubernetes', 'a Kubernetes whose starter is killed', () => {
+  test('ends too, with its pods', async () => {
+    const script = `
+      import { startKubernetes } from '${join(import.meta.dirname, 'kubernetes.ts')}'
+      const { directory, url } = await startKubernetes()
+      console.log(JSON.stringify({ directory, url }))`
+    const starter = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    try {
+      const lines = createInterface({ input: starter.stdout })
+      const [line] = (await once(lines, 'line')) as [string]
+      const { directory, url } = JSON.parse(line) as { directory: string; url: string }
+      const { core } = clients(join(directory, 'kubeconfig/admin'))
+      const containers = [busybox({ command: ['sleep', '986'] })]
+      await core.createNamespacedPod({
+        namespace: 'default',
+        body: { metadata: { name: 'left' }, spec: { containers } },
+      })
+      const isRunning = async () =>
+        running(await core.readNamespacedPod({ namespace: 'default', name: 'left' }))
+      await until('the pod runs', isRunning, () => 'it does not', 60_000)
+      const pids = await markedProcesses(directory)
+      starter.kill('SIGKILL')
+      await until(
+        'its directory is gone',
+        () => !existsSync(directory) || undefined,
+        () => 'still there',
+        60_000,
+      )
+      expect(pids.length).toBeGreaterThanOrEqual(6)
+      expect(pids.filter(isAlive)).toEqual([])
+      expect(await isListening(Number(new URL(url).port))).toBe(false)
+    } finally {
+      starter.kill('SIGKILL')
+    }
+  }, 180_000)
+})
