@@ -59,8 +59,9 @@ export interface Kubernetes extends KubernetesAccounts, KubernetesNode, AsyncDis
 }
 
 /**
- * A Kubernetes 1.20.2 on ports of 127.0.0.1. It takes 5 to 20 s to start, 0.6 GB of memory or 0.8 GB with a node. With a
- * node the hook that calls this needs a time limit with room for other test files, such as `nodeTimeoutMs`.
+ * A Kubernetes 1.20.2 on ports of 127.0.0.1. On two busy cores it takes 10 to 20 s to start and 0.8 GB of memory; a Job
+ * takes 0.3 s, on a real node 1 to 2 s. With a node, the hook that calls this needs a time limit with room for other test
+ * files, such as `nodeTimeoutMs`.
  */
 export async function startKubernetes(options: KubernetesOptions = {}): Promise<Kubernetes> {
   const ports = await claimPorts()
