@@ -173,11 +173,7 @@ export class Connection {
       ...(silenceMs !== undefined && { bodyTimeout: silenceMs }),
     })
     // undici heeds no signal while it connects.
-    asked.then(({ body }) => {
-      // A cut may come before anybody reads.
-      body.on('error', ignore)
-      if (signal.aborted) body.destroy()
-    }, ignore)
+    asked.then((answer) => tend(answer, signal), ignore)
     const answer = await orAborted(asked, signal)
     if (answer.statusCode >= 200 && answer.statusCode < 300) return answer
     const text = await answer.body.text()
@@ -254,6 +250,12 @@ export class Connection {
 }
 
 function ignore(): void {}
+
+/** A cut may come before anybody reads, and an answer after nobody wants it any more. */
+function tend({ body }: Dispatcher.ResponseData, signal: AbortSignal): Readable {
+  body.on('error', ignore)
+  return signal.aborted ? body.destroy() : body
+}
 
 function closedError(address: string): ApiError {
   return new ApiError({
