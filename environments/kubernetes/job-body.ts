@@ -1,0 +1,173 @@
+import type { V1Container, V1Job, V1PodSpec } from '@kubernetes/client-node'
+import type { Resources } from '../../src/environment/environment.ts'
+import { annotationsOf, jobName, labelsOf, queueLabel, type JobIdentity } from './names.ts'
+import type { KubernetesOptions } from './options.ts'
+import { podPlaces } from './places.ts'
+import { stageInText, stageOutText, tokenVariable } from './staging-scripts.ts'
+import { endingMs } from './start-script.ts'
+import { jobVolume, mainContainer, stagingContainers, withOverlay } from './template.ts'
+
+/** Only a net: `release` deletes Jobs. A week. */
+const keptAfterEndSeconds = 604_800
+
+/** Tells pods of one Job apart in a volume that they share. */
+const podVariable = 'MOLEHILL_POD'
+
+export interface JobBodyInput extends JobIdentity {
+  /** What the job asks for, the environment's defaults included. */
+  readonly resources: Resources
+  /** Where `stage-in` fetches the archive; without it, the archive is brought by exec. */
+  readonly fetchFrom?: string
+}
+
+/**
+ * The Job of one attempt: one pod, tried once, whose container `main` runs the job between two that bring and keep its
+ * files. Nothing that a job is told stands in it, but in files: whoever may read Jobs reads them whole.
+ */
+export function jobBody(input: JobBodyInput, options: KubernetesOptions): V1Job {
+  const labels = { ...options.labels, ...labelsOf(input) }
+  const annotations = { ...options.annotations, ...annotationsOf(input) }
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: {
+      name: jobName(input.id),
+      labels: { ...labels, ...(options.queue !== undefined && { [queueLabel]: options.queue }) },
+      annotations,
+    },
+    spec: {
+      parallelism: 1,
+      completions: 1,
+      backoffLimit: 0,
+      ttlSecondsAfterFinished: keptAfterEndSeconds,
+      podReplacementPolicy: 'Failed',
+      podFailurePolicy: {
+        rules: [{ action: 'FailJob', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
+      },
+      ...(options.queue !== undefined && { suspend: true }),
+      template: withOverlay(
+        { metadata: { labels, annotations }, spec: podSpec(input, options) },
+        options.template,
+      ),
+    },
+  }
+}
+
+/** How long a pod may live from the time a node has taken it, in seconds; undefined where the job may run for ever. */
+export function podDeadlineSeconds(
+  wallTimeMs: number | undefined,
+  { stopGraceMs, pendingLimit, stagingLimit }: KubernetesOptions,
+): number | undefined {
+  if (wallTimeMs === undefined) return undefined
+  const netMs = pendingLimit + stagingLimit + wallTimeMs + stopGraceMs + endingMs + stagingLimit
+  return Math.min(Math.ceil(netMs / 1000), 2_147_483_647)
+}
+
+function podSpec(input: JobBodyInput, options: KubernetesOptions): V1PodSpec {
+  const { serviceAccount, priorityClass, runtimeClass, nodeSelector, tolerations, imagePullSecrets, volume } =
+    options
+  const deadline = podDeadlineSeconds(input.resources.wallTimeMs, options)
+  return {
+    restartPolicy: 'Never',
+    terminationGracePeriodSeconds: Math.ceil((options.stopGraceMs + endingMs) / 1000),
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    ...(deadline !== undefined && { activeDeadlineSeconds: deadline }),
+    ...(serviceAccount !== undefined && { serviceAccountName: serviceAccount }),
+    ...(priorityClass !== undefined && { priorityClassName: priorityClass }),
+    ...(runtimeClass !== undefined && { runtimeClassName: runtimeClass }),
+    ...(Object.keys(nodeSelector).length > 0 && { nodeSelector }),
+    ...(tolerations.length > 0 && { tolerations: tolerations.map(withoutUndefined) }),
+    ...(imagePullSecrets.length > 0 && { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),
+    ...podSecurity(options),
+    volumes: [
+      volume === undefined
+        ? { name: jobVolume, emptyDir: {} }
+        : { name: jobVolume, persistentVolumeClaim: { claimName: volume.claim } },
+    ],
+    initContainers: [stageIn(input, options)],
+    containers: [main(input, options), stageOut(options)],
+  }
+}
+
+function main({ resources }: JobBodyInput, options: KubernetesOptions): V1Container {
+  const { cpus, memoryBytes, gpus } = resources
+  const cpu = cpus === undefined ? {} : { cpu: String(cpus) }
+  const memory = memoryBytes === undefined ? {} : { memory: String(Math.ceil(memoryBytes)) }
+  const gpu = gpus === undefined || gpus === 0 ? {} : { [options.gpuResource]: String(gpus) }
+  const requests = { ...cpu, ...memory, ...gpu }
+  const limits = { ...(options.limitsCpus && cpu), ...memory, ...gpu }
+  return {
+    ...ours(options),
+    name: mainContainer,
+    image: options.image,
+    command: [podPlaces.busybox, 'sh', podPlaces.start],
+    ...(Object.keys(requests).length > 0 && {
+      resources: { requests, ...(Object.keys(limits).length > 0 && { limits }) },
+    }),
+  }
+}
+
+function stageIn({ id, fetchFrom }: JobBodyInput, options: KubernetesOptions): V1Container {
+  const text = stageInText({ limitMs: options.stagingLimit, fetchFrom })
+  const container = staging(stagingContainers.in, text, options)
+  if (fetchFrom === undefined) return container
+  const token = { name: tokenVariable, valueFrom: { secretKeyRef: { name: jobName(id), key: 'token' } } }
+  return Object.assign(container, { env: [...(container.env ?? []), token] })
+}
+
+function stageOut(options: KubernetesOptions): V1Container {
+  const text = stageOutText({ limitMs: options.stagingLimit, cleans: options.volume !== undefined })
+  return staging(stagingContainers.out, text, options)
+}
+
+function staging(name: string, text: string, options: KubernetesOptions): V1Container {
+  return {
+    ...ours(options),
+    name,
+    image: options.stagingImage,
+    command: ['sh', '-c', text],
+    // They do next to nothing, but some namespaces want to be told so. Without processors, jobs fill nodes as asked.
+    resources: {
+      requests: { cpu: '0', memory: '16Mi' },
+      limits: { ...(options.limitsCpus && { cpu: '1' }), memory: '128Mi' },
+    },
+  }
+}
+
+/** What all three containers have. */
+function ours({ volume, imagePullPolicy, securityContext }: KubernetesOptions): Omit<V1Container, 'name'> {
+  return {
+    ...(imagePullPolicy !== undefined && { imagePullPolicy }),
+    volumeMounts: [
+      {
+        name: jobVolume,
+        mountPath: podPlaces.root,
+        ...(volume !== undefined && { subPathExpr: `molehill/$(${podVariable})` }),
+      },
+    ],
+    ...(volume !== undefined && {
+      env: [{ name: podVariable, valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
+    }),
+    ...(securityContext?.restricted === true && {
+      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+    }),
+  }
+}
+
+function podSecurity({ securityContext: given }: KubernetesOptions): Pick<V1PodSpec, 'securityContext'> {
+  if (given === undefined) return {}
+  const { restricted, ...rest } = given
+  const securityContext = {
+    ...withoutUndefined(rest),
+    ...(restricted && { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }),
+  }
+  return { securityContext }
+}
+
+/** Our options may hold undefined where the client's types want absence. */
+function withoutUndefined<Given extends object>(
+  given: Given,
+): { [Key in keyof Given]: Exclude<Given[Key], undefined> } {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as never
+}
