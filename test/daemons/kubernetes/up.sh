@@ -26,7 +26,11 @@ if [ -e "$state/pid" ] && kill -0 "$(cat "$state/pid")" 2>/dev/null; then die "a
 if [ -n "$node" ]; then
   mkdir -p /run/lock
   exec 9>/run/lock/molehill-kubernetes-node
-  flock -w "${K8S_LOCK_TIMEOUT:-1200}" 9 || die 'another cluster with a node runs on this machine and does not end'
+  # asked again and again, since a waiting flock would outlive this script
+  until flock -n 9; do
+    [ "$SECONDS" -le "${K8S_LOCK_TIMEOUT:-1200}" ] || die 'another cluster with a node runs on this machine and does not end'
+    sleep 0.2
+  done
 fi
 # else the API server might talk to another cluster's etcd
 for each in $(seq "$port" $((port + 6))); do
