@@ -171,6 +171,14 @@ test('the template is merged over the pod, but its own labels stay', () => {
   expect(containerOf(job, 'main').command).toBeDefined()
 })
 
+test('Kubernetes reads commands as they are meant', () => {
+  const job = body({ volume: { claim: 'shared' } }, { fetchFrom: 'https://molehill.example.org/' })
+  for (const { command } of [...podOf(job).containers, ...podOf(job).initContainers!]) {
+    expect(command?.join(' ')).not.toContain('$$')
+    expect(command?.join(' ')).not.toMatch(/\$\([A-Za-z_][A-Za-z0-9_.-]*\)/)
+  }
+})
+
 test('nothing in it is undefined: it is plain data', () => {
   const job = body({ tolerations: [{ key: 'a' }], securityContext: { runAsUser: 5 } })
   expect(structuredClone(job)).toStrictEqual(JSON.parse(JSON.stringify(job)))

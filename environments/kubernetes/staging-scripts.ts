@@ -1,6 +1,11 @@
 import { shellWord } from './command-text.ts'
 import { podPlaces, type Places } from './places.ts'
 
+/*
+ * Kubernetes reads `$$` in commands as `$`, and `$(NAME)` as a variable of the container: the first must not be in
+ * these texts, the second only for what is no variable.
+ */
+
 /** How often the waiting containers look. */
 const tickSeconds = 0.2
 
@@ -19,8 +24,8 @@ export function stageInText(
   const { root, busybox, job } = places
   return `${prelude(places)}umask 0
 molehill_busybox=$(command -v busybox)
-# A shell that knows it as a command of its own tells no path, but is busybox.
-case $molehill_busybox in /*) ;; *) molehill_busybox=/proc/$$/exe ;; esac
+# A shell that knows it as a command of its own tells no path: then all its commands are busybox.
+case $molehill_busybox in /*) ;; *) molehill_busybox=/proc/self/exe ;; esac
 mkdir -p ${words(`${root}/bin`, `${job}/work`)} && cp "$molehill_busybox" ${shellWord(`${busybox}.new`)} && chmod 0755 ${shellWord(`${busybox}.new`)} && mv ${words(`${busybox}.new`, busybox)} || molehill_fail "The staging image holds no busybox that can be copied."
 ${fetchFrom === undefined ? '' : fetchText(fetchFrom, places)}${waitText(places.in, limitMs, 'molehill_fail "The files did not come in time."')}
 chmod -R a+rwX ${shellWord(job)} || molehill_fail "The files could not be opened to all users."
