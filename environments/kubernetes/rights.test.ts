@@ -1,0 +1,88 @@
+import { expect, test } from 'vitest'
+import { accessReview, missingRights, rbacManifest, rightsFor, roleRules } from './rights.ts'
+
+test('the rules of a Role, by exec', () => {
+  expect(roleRules('exec')).toEqual([
+    {
+      apiGroups: ['batch'],
+      resources: ['jobs'],
+      verbs: ['create', 'get', 'list', 'watch', 'patch', 'delete'],
+    },
+    { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch', 'delete'] },
+    { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
+    { apiGroups: [''], resources: ['events'], verbs: ['list'] },
+    { apiGroups: [''], resources: ['pods/exec'], verbs: ['create', 'get'] },
+  ])
+})
+
+test('fetching from the server needs Secrets too', () => {
+  expect(roleRules('server').at(-1)).toEqual({
+    apiGroups: [''],
+    resources: ['secrets'],
+    verbs: ['create', 'delete'],
+  })
+})
+
+test('the rights and the rules say the same', () => {
+  for (const way of ['exec', 'server'] as const) {
+    const ofRules = roleRules(way).flatMap(({ resources, verbs }) =>
+      verbs.map((verb) => `${verb} ${resources?.[0]}`),
+    )
+    const ofRights = rightsFor(way).map(
+      ({ resource, subresource, verb }) =>
+        `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}`,
+    )
+    expect(ofRights).toEqual(ofRules)
+  }
+})
+
+test('the manifest', () => {
+  expect(rbacManifest('exec', { namespace: 'simulations', account: 'molehill' })).toBe(`apiVersion: v1
+kind: ServiceAccount
+metadata: {name: molehill, namespace: simulations}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: molehill, namespace: simulations}
+rules:
+  - {apiGroups: [batch], resources: [jobs], verbs: [create, get, list, watch, patch, delete]}
+  - {apiGroups: [""], resources: [pods], verbs: [get, list, watch, patch, delete]}
+  - {apiGroups: [""], resources: [pods/log], verbs: [get]}
+  - {apiGroups: [""], resources: [events], verbs: [list]}
+  - {apiGroups: [""], resources: [pods/exec], verbs: [create, get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: molehill, namespace: simulations}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: molehill}
+subjects:
+  - {kind: ServiceAccount, name: molehill, namespace: simulations}
+`)
+})
+
+test('the question to the API server', () => {
+  const exec = rightsFor('exec').find(({ subresource }) => subresource === 'exec')!
+  expect(accessReview(exec, 'simulations')).toEqual({
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SelfSubjectAccessReview',
+    spec: {
+      resourceAttributes: {
+        namespace: 'simulations',
+        group: '',
+        resource: 'pods',
+        subresource: 'exec',
+        verb: 'create',
+      },
+    },
+  })
+})
+
+test('missing rights are named, with what they are for', () => {
+  const missing = rightsFor('exec').filter(
+    ({ subresource }) => subresource === 'exec' || subresource === 'log',
+  )
+  expect(missingRights(missing, 'simulations')).toBe(
+    'The account may not, in the namespace simulations: get pods/log; create, get pods/exec. ' +
+      'Without that Molehill cannot show what jobs print; bring files to jobs and back.',
+  )
+})
