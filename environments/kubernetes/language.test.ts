@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest'
+import { kubernetes, type KubernetesReferenceOptions } from './language.ts'
+import { kubernetesOptions, kubernetesSecrets } from './options.ts'
+
+/** Every option that a script can say. */
+const all: Required<Omit<KubernetesReferenceOptions, 'inCluster'>> = {
+  name: 'cluster',
+  namespace: 'simulations',
+  image: 'python:3.13-slim',
+  kubeconfig: '~/.kube/config',
+  context: 'prod',
+  allowExec: true,
+  allowInsecureTls: true,
+  serviceAccount: 'runner',
+  nodeSelector: { zone: 'a' },
+  tolerations: [{ key: 'gpu', operator: 'Equal', value: 'x', effect: 'NoExecute', tolerationSeconds: 5 }],
+  priorityClass: 'low',
+  runtimeClass: 'gvisor',
+  securityContext: { runAsUser: 1, runAsGroup: 1, fsGroup: 1, runAsNonRoot: true, restricted: true },
+  imagePullPolicy: 'Always',
+  imagePullSecrets: ['registry'],
+  labels: { team: 'x' },
+  annotations: { 'example.org/a': 'b' },
+  template: { metadata: { annotations: { a: 'b' } }, spec: { affinity: {} } },
+  queue: 'team-a',
+  stagingImage: 'busybox:1.37-musl',
+  volume: { claim: 'shared' },
+  filesFrom: 'server',
+  serverUrl: 'https://molehill.example.org',
+  maxActiveJobs: 50,
+  pendingLimit: '5 min',
+  stagingLimit: 60_000,
+  stopGraceMs: 1000,
+  lostAfter: '2 h',
+  time: '2 h',
+  memory: '4 GB',
+  cpus: 2,
+  gpus: 1,
+  gpuResource: 'amd.com/gpu',
+  limitsCpus: true,
+  variables: { A: 'b' },
+}
+
+test('all that a script can say is understood', () => {
+  const reference = kubernetes(all)
+  expect(reference).toMatchObject({ kind: 'kubernetes', name: 'cluster' })
+  expect(kubernetesOptions.safeParse(reference.options).error?.issues ?? []).toEqual([])
+  expect(kubernetesOptions.safeParse(kubernetes({ image: 'x', inCluster: true }).options).success).toBe(true)
+})
+
+test('a script can say all options but those that go with secrets', () => {
+  const words = new Set([
+    ...Object.keys(all),
+    'inCluster',
+    ...kubernetesSecrets,
+    'url',
+    'certificateAuthority',
+  ])
+  expect(Object.keys(kubernetesOptions.shape).filter((option) => !words.has(option))).toEqual([])
+})
