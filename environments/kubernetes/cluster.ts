@@ -22,7 +22,10 @@ export interface Cluster {
   readonly pods: Collection<WirePod, never>
   readonly events: Pick<Collection<WireEvent, never>, 'list'>
   readonly secrets: Pick<Collection<Wire<V1Secret>, Wire<V1Secret>>, 'create' | 'delete'>
-  readonly configMaps: Pick<Collection<Wire<V1ConfigMap>, Wire<V1ConfigMap>>, 'create' | 'list' | 'delete'>
+  readonly configMaps: Pick<
+    Collection<Wire<V1ConfigMap>, Wire<V1ConfigMap>>,
+    'create' | 'list' | 'watch' | 'delete'
+  >
   /** The one that was given, else that of the credentials, else `default`. */
   namespace(signal: AbortSignal): Promise<string>
   version(signal: AbortSignal): Promise<WireVersion>

@@ -36,11 +36,11 @@ molehill_end() {
 }
 molehill_signal() { read -r molehill_group <"$molehill_directory/group" && kill "-$1" "-$molehill_group"; }
 molehill_pause() {
-  molehill_sleep=
-  trap '[ "$molehill_sleep" ] && kill "$molehill_sleep"; exit 0' TERM
+  molehill_before=$!
+  trap '[ "$!" = "$molehill_before" ] || kill "$!"; exit 0' TERM
   [ -s "$molehill_directory/exit" ] && exit 0
-  "$molehill_busybox" sleep "$1" & molehill_sleep=$!
-  wait "$molehill_sleep"
+  "$molehill_busybox" sleep "$1" &
+  wait "$!"
 }
 molehill_kill() { molehill_pause ${graceSeconds}; molehill_signal KILL; }
 molehill_watch() {
@@ -58,13 +58,13 @@ molehill_stop() {
 }
 molehill_copy() { "$molehill_busybox" dd bs=65536 count=128; }
 molehill_follow() {
-  molehill_sleep=
-  trap '[ "$molehill_sleep" ] && kill "$molehill_sleep"' TERM
+  molehill_before=$!
+  trap '[ "$!" = "$molehill_before" ] || kill "$!"' TERM
   until [ -s "$molehill_directory/exit" ]; do
     molehill_copy <&3
     molehill_copy <&4 >&5
-    "$molehill_busybox" sleep 0.5 >/dev/null 5>&- & molehill_sleep=$!
-    wait "$molehill_sleep"
+    "$molehill_busybox" sleep 0.5 >/dev/null 5>&- &
+    wait "$!"
   done
   molehill_copy <&3
   molehill_copy <&4 >&5

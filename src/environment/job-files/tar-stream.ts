@@ -44,6 +44,19 @@ export async function* tarBytes(entries: Iterable<TarEntry>): AsyncGenerator<Buf
   yield Buffer.concat([...waiting, endMark])
 }
 
+/** How many bytes `tarBytes` gives for these entries. */
+export function tarLength(entries: Iterable<TarEntry>): number {
+  let length = endMark.length
+  for (const entry of entries) {
+    if (entry.kind !== 'file') length += small(entry).length
+    else {
+      const { path, sizeBytes, mode, modifiedAt } = entry
+      length += header('file', path, sizeBytes, mode, modifiedAt).length + sizeBytes + paddingBytes(sizeBytes)
+    }
+  }
+  return length
+}
+
 function small(entry: TarEntry): Buffer {
   if (entry.kind === 'directory') return header('directory', entry.path, 0, entry.mode ?? 0o700)
   if (entry.kind === 'link') return header('link', entry.path, 0, 0o777, longAgo, entry.target)

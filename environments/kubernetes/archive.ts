@@ -1,0 +1,62 @@
+import type { JobRequest } from '../../src/environment/environment.ts'
+import { contentPath } from '../../src/environment/job-files/content-store.ts'
+import { jobEntries } from '../../src/environment/job-files/job-entries.ts'
+import { jobPath, keyOf } from '../../src/environment/job-files/places.ts'
+import type { Content } from '../../src/environment/job-files/scan-tree.ts'
+import type { TarEntry } from '../../src/environment/job-files/tar-stream.ts'
+import type { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
+import { commandText } from './command-text.ts'
+import { podPlaces } from './places.ts'
+import { startScript } from './start-script.ts'
+
+export interface ArchiveOptions {
+  /** Of every job. */
+  readonly variables: Readonly<Record<string, string>>
+  readonly stopGraceMs: number
+  readonly wallTimeMs: number | undefined
+}
+
+/**
+ * All that a pod needs to run a job, with paths below the volume's root: contents that many jobs share in `shared`, the
+ * job's own directory, whose view leads there, and the texts that run it. Throws where something cannot be read.
+ */
+export async function archiveOf(
+  request: JobRequest,
+  trees: WorkTrees,
+  options: ArchiveOptions,
+  signal: AbortSignal,
+): Promise<readonly TarEntry[]> {
+  const tree = await trees.tree(request.workDirectory, request.linksWithin, signal)
+  const shared = new Map<string, Content>()
+  for (const { from } of request.shared ?? []) shared.set(from, await trees.shared(from, signal))
+  const contents = new Map([tree.content, ...shared.values()].map((content) => [content.hash, content]))
+  const place = jobPath({ id: request.id, key: keyOf(request.workDirectory) })
+  const base = podPlaces.root
+  const own = jobEntries({ request, note: '' }, { base, tree, shared, prologue: [] })
+  return [
+    { kind: 'directory', path: 'shared' },
+    ...[...contents.values()].flatMap((content) => contentEntries(content)),
+    ...own.flatMap((entry) =>
+      entry.path === `${place}/command` ? [] : [{ ...entry, path: `job${entry.path.slice(place.length)}` }],
+    ),
+    { kind: 'text', path: 'job/command', text: commandText(request, variablesOf(request, options)) },
+    { kind: 'text', path: 'start', text: startScript(options) },
+  ]
+}
+
+function contentEntries(content: Content): readonly TarEntry[] {
+  const path = contentPath(content)
+  const parent = path.slice(0, path.lastIndexOf('/'))
+  return [
+    { kind: 'directory', path: parent },
+    ...content.entries.map((entry) => ({ ...entry, path: `${parent}/${entry.path}` })),
+  ]
+}
+
+function variablesOf({ id }: JobRequest, { variables }: ArchiveOptions): Readonly<Record<string, string>> {
+  return {
+    ...variables,
+    MOLEHILL_JOB_ID: id,
+    MOLEHILL_JOB_DIRECTORY: `${podPlaces.job}/work`,
+  }
+}

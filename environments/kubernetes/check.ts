@@ -1,0 +1,80 @@
+import { EnvironmentError, type CheckFinding } from '../../src/environment/environment.ts'
+import { ApiError } from './api-errors.ts'
+import type { Cluster } from './cluster.ts'
+import { eachBounded } from './each-bounded.ts'
+import type { KubernetesOptions } from './options.ts'
+import { missingRights, rightsFor, type Right } from './rights.ts'
+
+const mostCalls = 8
+
+/** Looks at the way to the cluster, the namespace and the rights there: what comes after a bad finding is not asked. */
+export async function inspectCluster(
+  cluster: Cluster,
+  { filesFrom }: Pick<KubernetesOptions, 'filesFrom'>,
+  signal: AbortSignal,
+): Promise<readonly CheckFinding[]> {
+  const findings: CheckFinding[] = []
+  const looks = [lookAtServer, lookAtRights(filesFrom), lookAtNamespace]
+  for (const look of looks) {
+    const finding = await look(cluster, signal).catch((error: unknown) => badFinding(error, signal))
+    findings.push(finding)
+    if (!finding.isGood) break
+  }
+  return findings
+}
+
+async function lookAtServer(cluster: Cluster, signal: AbortSignal): Promise<CheckFinding> {
+  const { gitVersion } = await cluster.version(signal)
+  const message = `${cluster.connection.address} is Kubernetes ${gitVersion}.`
+  return { what: 'cluster', isGood: true, message }
+}
+
+function lookAtRights(way: KubernetesOptions['filesFrom']) {
+  return async (cluster: Cluster, signal: AbortSignal): Promise<CheckFinding> => {
+    const namespace = await cluster.namespace(signal)
+    const missing: Right[] = []
+    await eachBounded(rightsFor(way), mostCalls, async (right) => {
+      const { group, resource, subresource, verb } = right
+      const asked = { group, resource, verb, ...(subresource !== undefined && { subresource }) }
+      const { allowed } = await cluster.mayI(asked, signal)
+      if (!allowed) missing.push(right)
+    })
+    if (missing.length === 0)
+      return { what: 'rights', isGood: true, message: `The account may do all that is needed in ${namespace}.` }
+    return {
+      what: 'rights',
+      isGood: false,
+      message: missingRights(missing, namespace),
+      fix: 'Give the account the Role of docs/operations/kubernetes.md.',
+    }
+  }
+}
+
+/** Last, since an account that may do everything else need not be allowed to read the namespace itself. */
+async function lookAtNamespace(cluster: Cluster, signal: AbortSignal): Promise<CheckFinding> {
+  const name = await cluster.namespace(signal)
+  const good: CheckFinding = { what: 'namespace', isGood: true, message: `Jobs are made in ${name}.` }
+  try {
+    const { status } = await cluster.readNamespace(signal)
+    if (status?.phase !== 'Terminating') return good
+    const message = `The namespace ${name} is being deleted.`
+    return { what: 'namespace', isGood: false, message, fix: 'Name another one, or wait and make it again.' }
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 403) return good
+    if (!(error instanceof ApiError) || error.status !== 404) throw error
+    const message = `There is no namespace ${name} in the cluster.`
+    return { what: 'namespace', isGood: false, message, fix: 'Make it, or name another one.' }
+  }
+}
+
+function badFinding(error: unknown, signal: AbortSignal): CheckFinding {
+  signal.throwIfAborted()
+  if (!(error instanceof ApiError || error instanceof EnvironmentError)) throw error
+  const isRefused = error instanceof ApiError && (error.status === 401 || error.status === 403)
+  return {
+    what: isRefused ? 'credentials' : 'cluster',
+    isGood: false,
+    message: isRefused ? `The cluster refuses the credentials: ${error.message}` : error.message,
+    ...(isRefused && { fix: 'Get a new token or kubeconfig, and keep it with molehill environment add.' }),
+  }
+}

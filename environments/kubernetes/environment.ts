@@ -1,0 +1,311 @@
+import { join } from 'node:path'
+import {
+  EnvironmentError,
+  type Capabilities,
+  type CheckFinding,
+  type CollectedFiles,
+  type Environment,
+  type JobHandle,
+  type JobId,
+  type JobRequest,
+  type Observation,
+  type Resources,
+  type SubmitOutcome,
+} from '../../src/environment/environment.ts'
+import { keyOf } from '../../src/environment/job-files/places.ts'
+import { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
+import { refusalOf } from '../../src/environment/refusal.ts'
+import { ApiError } from './api-errors.ts'
+import { inspectCluster } from './check.ts'
+import type { Cluster } from './cluster.ts'
+import { fetchLogs } from './fetch-logs.ts'
+import { eachBounded } from './each-bounded.ts'
+import { jobBody } from './job-body.ts'
+import type { KeptRequests } from './kept-requests.ts'
+import {
+  cancelledAnnotation,
+  executionSelector,
+  instanceSelector,
+  jobIdOf,
+  jobName,
+  labelsOf,
+  type JobIdentity,
+} from './names.ts'
+import { ObservedObjects } from './observed-objects.ts'
+import type { KubernetesOptions } from './options.ts'
+import { isJobOf, meaningOf } from './outcome.ts'
+import { Stager } from './stager.ts'
+import { fetchOutputs } from './staging.ts'
+import { stagingContainers } from './template.ts'
+import type { WireJob, WirePod } from './wire.ts'
+
+export interface KubernetesEnvironmentParts {
+  readonly cluster: Cluster
+  readonly options: KubernetesOptions
+  /** Stands for this environment of this server; the same in its next life. */
+  readonly instance: string
+  /** On the server, for logs. */
+  readonly directory: string
+  readonly requests: KeptRequests
+  readonly newMark: () => string
+  readonly now: () => number
+  readonly warn: (message: string) => void
+}
+
+const honoured = ['cpus', 'memoryBytes', 'gpus', 'wallTimeMs'] as const
+/** Calls under way at one time. */
+const mostCalls = 8
+
+/** A namespace of a Kubernetes cluster: a Job for each attempt. */
+export class KubernetesEnvironment implements Environment {
+  readonly name: string
+  readonly capabilities: Capabilities
+  readonly #parts: KubernetesEnvironmentParts
+  readonly #stop = new AbortController()
+  readonly #objects: ObservedObjects
+  readonly #stager: Stager
+  readonly #trees = new WorkTrees()
+  readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
+
+  constructor(name: string, parts: KubernetesEnvironmentParts) {
+    this.name = name
+    this.#parts = parts
+    const { cluster, options, instance, requests, now, warn } = parts
+    this.capabilities = {
+      survivesRestart: true,
+      sharedFileSystem: false,
+      watch: true,
+      resources: honoured,
+      maxJobsPerSubmit: 500,
+      maxActiveJobs: options.maxActiveJobs,
+      ...(options.lostAfter !== undefined && { lostAfterOutageMs: options.lostAfter }),
+      pollInterval: { minMs: 2000, maxMs: 30_000, stepMs: 2000 },
+    }
+    this.#stager = new Stager({ cluster, options, requests, trees: this.#trees, warn }, this.#stop.signal)
+    this.#objects = new ObservedObjects(
+      { cluster, instance, options, now, warn },
+      (pods) => this.#stager.look(pods),
+      (ids) => this.#tell(ids),
+      this.#stop.signal,
+    )
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    const bad = (await this.inspect(signal)).find(({ isGood }) => !isGood)
+    if (bad !== undefined) throw new EnvironmentError([bad.message, bad.fix].filter(Boolean).join(' '))
+  }
+
+  inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
+    return inspectCluster(this.#parts.cluster, this.#parts.options, signal)
+  }
+
+  async submit(
+    requests: readonly JobRequest[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<JobId, SubmitOutcome>> {
+    signal.throwIfAborted()
+    this.#mustBeOpen()
+    const outcomes = new Map<JobId, SubmitOutcome>()
+    const fit: JobRequest[] = []
+    for (const request of requests) {
+      const reason = refusalOf(request, honoured)
+      if (reason === undefined) fit.push(request)
+      else outcomes.set(request.id, { kind: 'rejected', reason })
+    }
+    if (fit.length > 0) await this.#objects.begin(signal)
+    await eachBounded(fit, mostCalls, async (request) => {
+      outcomes.set(request.id, await this.#create(request, signal))
+    })
+    return outcomes
+  }
+
+  async observe(
+    handles: readonly JobHandle[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<JobId, Observation>> {
+    signal.throwIfAborted()
+    this.#mustBeOpen()
+    const observations = await this.#asked(() => this.#objects.observe(handles, signal))
+    const stopped = new Map<JobId, Observation>()
+    for (const { id } of handles) {
+      const failure = this.#stager.failureOf(id)
+      const { kind } = observations.get(id) ?? {}
+      if (failure !== undefined && (kind === 'queued' || kind === 'running'))
+        stopped.set(id, { kind: 'stopped', cause: 'unknown', message: failure })
+    }
+    return new Map([...observations, ...stopped])
+  }
+
+  async cancel(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    this.#mustBeOpen()
+    await this.#asked(() => eachBounded(handles, mostCalls, ({ id }) => this.#cancel(id, signal)))
+  }
+
+  async collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
+    signal.throwIfAborted()
+    this.#mustBeOpen()
+    const { cluster, requests, newMark } = this.#parts
+    const request = requests.read(handle.id)
+    const outputs = request?.outputs ?? []
+    const logs = this.#logsOf(handle.id)
+    return this.#asked(async () => {
+      const pod = await this.#objects.podOf(handle.id, signal)
+      const name = pod?.metadata?.name
+      if (pod !== undefined && name !== undefined && isKeeping(pod))
+        return fetchOutputs(cluster, name, { outputs }, { directory, logs }, newMark(), signal)
+      const missing = outputs.filter(({ optional }) => optional !== true).map(({ path }) => path)
+      return { files: [], missing, ...(await fetchLogs(cluster, name, logs, signal)) }
+    })
+  }
+
+  async release(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    this.#mustBeOpen()
+    await this.#asked(() => eachBounded(handles, mostCalls, ({ id }) => this.#release(id, signal)))
+  }
+
+  async recover(ids: readonly JobId[], signal: AbortSignal): Promise<readonly JobHandle[]> {
+    this.#mustBeOpen()
+    const { cluster, instance } = this.#parts
+    const wanted = new Set(ids)
+    return this.#asked(async () => {
+      await this.#objects.begin(signal)
+      const { items } = await cluster.jobs.list({ labelSelector: instanceSelector(instance) }, signal)
+      return items.flatMap((job) => {
+        const id = jobIdOf(job, instance)
+        return id !== undefined && wanted.has(id) ? [handleOf(id, job)] : []
+      })
+    })
+  }
+
+  watch(changed: (ids: readonly JobId[]) => void, signal: AbortSignal): void {
+    if (signal.aborted) return
+    this.#watchers.add(changed)
+    signal.addEventListener('abort', () => this.#watchers.delete(changed), { once: true })
+  }
+
+  async discard(workDirectory: string, signal: AbortSignal): Promise<void> {
+    this.#mustBeOpen()
+    const { cluster, instance, requests } = this.#parts
+    const labelSelector = executionSelector(instance, keyOf(workDirectory))
+    await this.#asked(async () => {
+      const { items } = await cluster.jobs.list({ labelSelector }, signal)
+      const ids = items.flatMap((job) => jobIdOf(job, instance) ?? [])
+      await eachBounded(ids, mostCalls, (id) => this.#release(id, signal))
+    })
+    requests.forget(requests.ofExecution(workDirectory))
+    this.#trees.forget(workDirectory)
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new EnvironmentError(`The environment ${this.name} is closed.`))
+    await this.#objects.ended()
+    await this.#stager.ended()
+    await this.#parts.cluster.close()
+  }
+
+  async #create(request: JobRequest, signal: AbortSignal): Promise<SubmitOutcome> {
+    const { cluster, options, instance, requests } = this.#parts
+    const { id, workDirectory } = request
+    const resources = withDefaults(request.resources, options)
+    const identity = { id, instance, execution: keyOf(workDirectory) }
+    await requests.keep({ ...request, resources })
+    try {
+      // There are no times in it, which the client's types would have as dates.
+      const body = jobBody({ ...identity, resources }, options) as unknown as WireJob
+      const job = await cluster.jobs.create(body, signal)
+      return this.#accept(id, job)
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      const outcome = await this.#outcomeOf(error, identity, signal)
+      if (outcome.kind !== 'accepted') requests.forget([id])
+      return outcome
+    }
+  }
+
+  async #outcomeOf(error: ApiError, identity: JobIdentity, signal: AbortSignal): Promise<SubmitOutcome> {
+    const { cluster } = this.#parts
+    const meaning = meaningOf(error, await cluster.namespace(signal))
+    if (meaning.kind === 'outcome') return meaning.outcome
+    if (meaning.kind === 'environment') throw new EnvironmentError(meaning.message, { cause: error })
+    const found = await this.#asked(() => cluster.jobs.find(jobName(identity.id), signal))
+    if (found === undefined) return { kind: 'deferred', reason: error.message }
+    if (isJobOf(found, labelsOf(identity))) return this.#accept(identity.id, found)
+    return { kind: 'rejected', reason: `There is a Job ${jobName(identity.id)} already that is not Molehill's.` }
+  }
+
+  #accept(id: JobId, job: WireJob): SubmitOutcome {
+    this.#objects.made(id)
+    return { kind: 'accepted', handle: handleOf(id, job) }
+  }
+
+  async #cancel(id: JobId, signal: AbortSignal): Promise<void> {
+    const { cluster, now } = this.#parts
+    const annotations = { [cancelledAnnotation]: new Date(now()).toISOString() }
+    const pod = await this.#objects.podOf(id, signal)
+    const name = pod?.metadata?.name
+    this.#stager.forget(id)
+    if (pod === undefined || name === undefined || pod.spec?.nodeName === undefined) {
+      await cluster.jobs.patch(jobName(id), { metadata: { annotations }, spec: { parallelism: 0 } }, signal)
+      return
+    }
+    if (isKeeping(pod) || pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return
+    // The deadline can only be lowered, and deleting would take the log along.
+    await cluster.pods.patch(name, { metadata: { annotations }, spec: { activeDeadlineSeconds: 1 } }, signal)
+  }
+
+  async #release(id: JobId, signal: AbortSignal): Promise<void> {
+    const { cluster, requests } = this.#parts
+    this.#stager.forget(id)
+    await cluster.jobs.delete(jobName(id), { propagationPolicy: 'Background' }, signal)
+    for (const pod of await this.#objects.podsOf(id, signal))
+      if (pod.metadata?.name !== undefined)
+        await cluster.pods.delete(pod.metadata.name, { gracePeriodSeconds: 1 }, signal)
+    requests.forget([id])
+    this.#objects.forget(id)
+    await this.#stager.removeLogs(this.#logsOf(id))
+  }
+
+  #logsOf(id: JobId): string {
+    return join(this.#parts.directory, 'logs', id)
+  }
+
+  #tell(ids: readonly JobId[]): void {
+    if (ids.length > 0) for (const watcher of this.#watchers) watcher(ids)
+  }
+
+  /** What goes wrong on the way to the cluster is an error of the environment. */
+  async #asked<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (error instanceof ApiError) throw new EnvironmentError(error.message, { cause: error })
+      throw error
+    }
+  }
+
+  #mustBeOpen(): void {
+    if (this.#stop.signal.aborted) throw new EnvironmentError(`The environment ${this.name} is closed.`)
+  }
+}
+
+/** Whether the job has ended by itself and its outputs can be fetched. */
+function isKeeping({ status }: WirePod): boolean {
+  const stateOf = (name: string) => status?.containerStatuses?.find((each) => each.name === name)?.state
+  return stateOf('main')?.terminated !== undefined && stateOf(stagingContainers.out)?.running !== undefined
+}
+
+function handleOf(id: JobId, { metadata }: WireJob): JobHandle {
+  return { id, nativeId: metadata?.uid ?? '', state: { version: 1, name: jobName(id) } }
+}
+
+function withDefaults(resources: Resources, { cpus, memory, gpus, time }: KubernetesOptions): Resources {
+  return {
+    ...(cpus !== undefined && { cpus }),
+    ...(memory !== undefined && { memoryBytes: memory }),
+    ...(gpus !== undefined && { gpus }),
+    ...(time !== undefined && { wallTimeMs: time }),
+    ...resources,
+  }
+}

@@ -1,0 +1,112 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import type { CollectedFiles, JobRequest } from '../../src/environment/environment.ts'
+import { ensureLogs, freshLogs } from '../../src/environment/job-files/logs.ts'
+import { receiveOutputs, type Placing } from '../../src/environment/job-files/receive-outputs.ts'
+import { tarBytes, tarLength, type TarEntry } from '../../src/environment/job-files/tar-stream.ts'
+import { segmentsOf } from '../../src/environment/view.ts'
+import { ApiError } from './api-errors.ts'
+import type { Cluster } from './cluster.ts'
+import { execInPod } from './exec.ts'
+import { podPlaces } from './places.ts'
+import { stagingContainers } from './template.ts'
+
+/** Unpacks as many bytes as `$1` says, since standard input has no end; the last file says that all is there. */
+const unpackText = `umask 0
+cd ${podPlaces.root} && head -c "$1" | tar -x -f - && chmod -R a+rX shared start && : >in`
+
+/** Packs those of the given paths that are there, with what links lead to. */
+const packText = `cd ${podPlaces.job} || exit 1
+count=$#
+while [ "$count" -gt 0 ]; do
+  path=$1
+  shift
+  [ -e "$path" ] && set -- "$@" "$path"
+  count=$((count - 1))
+done
+printf '%s\\n' "$MOLEHILL_MARK"
+[ "$#" = 0 ] || exec tar -c -h -f - "$@"`
+
+/** Brings the files of a job to its pod, whose first container waits for them. May be repeated until it waits no more. */
+export async function bringFiles(
+  cluster: Cluster,
+  pod: string,
+  entries: readonly TarEntry[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { exitCode, stderr } = await execInPod(
+    cluster,
+    {
+      pod,
+      container: stagingContainers.in,
+      argv: ['sh', '-c', unpackText, 'sh', String(tarLength(entries))],
+      stdin: Readable.from(tarBytes(entries), { objectMode: false }),
+    },
+    signal,
+  )
+  if (exitCode !== 0)
+    throw new ApiError({
+      status: 0,
+      reason: 'NotUnpacked',
+      message: `The files of the job could not be unpacked in the pod ${pod}: ${stderr.trim() || `exit code ${exitCode}`}`,
+    })
+}
+
+/** Where fetched outputs and logs go. */
+export interface FetchPlaces {
+  readonly directory: string
+  /** For the two logs: emptied first. */
+  readonly logs: string
+}
+
+/** Fetches outputs and logs of a job that has ended from its pod, which keeps them. */
+export async function fetchOutputs(
+  cluster: Cluster,
+  pod: string,
+  { outputs }: Pick<JobRequest, 'outputs'>,
+  { directory, logs: logDirectory }: FetchPlaces,
+  mark: string,
+  signal: AbortSignal,
+): Promise<CollectedFiles> {
+  const logs = freshLogs(logDirectory)
+  const wanted = outputs.map((output) => ({ ...output, plain: (segmentsOf(output.path) ?? []).join('/') }))
+  const found = new Set<string>()
+  const place: Placing = (path, kind) => {
+    if (kind === 'file' && (path === 'stdout' || path === 'stderr')) return logs[path]
+    const below = path.startsWith('work/') ? path.slice('work/'.length).replace(/\/+$/, '') : undefined
+    const owner = wanted.find(({ plain }) => below === plain || below?.startsWith(`${plain}/`) === true)
+    if (below === undefined || owner === undefined) return undefined
+    const target = join(directory, below)
+    if (below === owner.plain) {
+      if (found.has(below)) return undefined
+      rmSync(target, { recursive: true, force: true })
+      found.add(below)
+    }
+    return target
+  }
+  mkdirSync(directory, { recursive: true })
+  const { stream, whole } = receiveOutputs(mark, place, () => undefined)
+  const paths = ['stdout', 'stderr', ...wanted.map(({ plain }) => `work/${plain}`)]
+  const { exitCode, stderr } = await execInPod(
+    cluster,
+    {
+      pod,
+      container: stagingContainers.out,
+      argv: ['env', `MOLEHILL_MARK=${mark}`, 'sh', '-c', packText, 'sh', ...paths],
+      output: stream,
+    },
+    signal,
+  )
+  if (exitCode !== 0)
+    throw new ApiError({
+      status: 0,
+      reason: 'NotPacked',
+      message: `The outputs of the job could not be packed in the pod ${pod}: ${stderr.trim() || `exit code ${exitCode}`}`,
+    })
+  await whole
+  ensureLogs(logs)
+  const files = wanted.filter(({ plain }) => found.has(plain))
+  const missing = wanted.filter(({ plain, optional }) => !found.has(plain) && optional !== true)
+  return { files: files.map(({ path }) => path), missing: missing.map(({ path }) => path), ...logs }
+}

@@ -1,0 +1,302 @@
+import { connect, createServer, type Socket } from 'node:net'
+import { Writable } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
+import { until } from '../../test/conformance/until.ts'
+import { nodeTimeoutMs, startKubernetes, type Kubernetes } from '../../test/daemons/kubernetes.ts'
+import { describeWith } from '../../test/daemons/present.ts'
+import { ApiError } from './api-errors.ts'
+import type { Clock } from './clock.ts'
+import { openCluster, type Cluster } from './cluster.ts'
+import { credentialsFrom } from './credentials.ts'
+import { execInPod } from './exec.ts'
+import { followPodLog, readPodLog, type FollowOptions } from './pod-log.ts'
+import { watchObjects } from './watch.ts'
+
+const never = new AbortController().signal
+/** Waits are short, so that much happens in little time. */
+const clock: Clock = { now: Date.now, wait: (ms, signal) => pause(ms / 20, undefined, { signal }) }
+
+/** What was written. */
+function memory() {
+  const chunks: Buffer[] = []
+  const sink = new Writable({
+    write(chunk: Buffer, _, done) {
+      chunks.push(chunk)
+      done()
+    },
+  })
+  return { sink, text: () => Buffer.concat(chunks).toString('utf8') }
+}
+
+/** Cuts each connection to the port after so many bytes of the server's, in turn; every other one with a reset. */
+async function cuttingProxy(port: number, cuts: readonly number[]) {
+  const sockets = new Set<Socket>()
+  let connections = 0
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1')
+    const number = connections++
+    let left = cuts[number % cuts.length] ?? 0
+    for (const socket of [near, far]) {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        sockets.delete(socket)
+        near.destroy()
+        far.destroy()
+      })
+    }
+    near.pipe(far)
+    far.on('data', (chunk: Buffer) => {
+      if (chunk.length <= left) {
+        left -= chunk.length
+        if (!near.write(chunk)) {
+          far.pause()
+          near.once('drain', () => far.resume())
+        }
+        return
+      }
+      near.write(chunk.subarray(0, left), () => {
+        if (number % 2 === 0) near.destroy()
+        else near.resetAndDestroy()
+      })
+      far.destroy()
+    })
+  })
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  return {
+    port: typeof address === 'object' ? address?.port : undefined,
+    connections: () => connections,
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve())
+        for (const socket of sockets) socket.destroy()
+      }),
+  }
+}
+
+describeWith('kubernetes-node', 'a stream of a cluster', () => {
+  let kubernetes: Kubernetes
+  let namespace: string
+  let cluster: Cluster
+
+  beforeAll(async () => {
+    kubernetes = await startKubernetes({ node: true })
+    namespace = await kubernetes.makeNamespace()
+    cluster = open(kubernetes.url)
+  }, nodeTimeoutMs)
+  afterAll(async () => {
+    await cluster.close()
+    await kubernetes.stop()
+  }, 120_000)
+
+  function open(url: string): Cluster {
+    const { token, certificateAuthority } = kubernetes
+    const credentials = credentialsFrom({ kind: 'token', url, token, certificateAuthority }, Date.now)
+    return openCluster(credentials, { now: Date.now, namespace })
+  }
+
+  /** Starts a pod with one container, `main`. */
+  async function start(pod: string, script: string): Promise<void> {
+    await cluster.pods.delete(pod, { gracePeriodSeconds: 0 }, never)
+    await until(`${pod} is free`, async () => ((await phaseOf(pod)) === undefined ? true : undefined))
+    const body = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: pod, labels: { pod: 'yes' } },
+      spec: {
+        restartPolicy: 'Never',
+        terminationGracePeriodSeconds: 0,
+        containers: [{ name: 'main', image: kubernetes.image, command: ['sh', '-c', script] }],
+      },
+    }
+    await cluster.connection.ask(
+      { method: 'POST', path: `/api/v1/namespaces/${namespace}/pods`, body },
+      never,
+    )
+  }
+
+  const phaseOf = async (pod: string) => (await cluster.pods.find(pod, never))?.status?.phase
+  const isOver = async (pod: string) => ['Succeeded', 'Failed'].includes((await phaseOf(pod)) ?? '')
+  const untilPhase = (pod: string, phase: string) =>
+    until(
+      `${pod} is ${phase}`,
+      async () => ((await phaseOf(pod)) === phase ? true : undefined),
+      () => phase,
+      120_000,
+    )
+
+  async function follow(cluster: Cluster, pod: string, more: Partial<FollowOptions> = {}): Promise<string> {
+    const { sink, text } = memory()
+    const options = { clock, isOver: () => isOver(pod), ...more }
+    await followPodLog(cluster, { pod, container: 'main' }, sink, options, never)
+    expect(sink.destroyed).toBe(false)
+    return text()
+  }
+
+  const counted = (lines: number) => Array.from({ length: lines }, (_, index) => `line ${index}\n`).join('')
+
+  it('gives a log that is there, or a part of it, and says why there is none', async () => {
+    await start('talker', 'i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; printf end')
+    await untilPhase('talker', 'Succeeded')
+    const read = async (choice: { limitBytes?: number; tailLines?: number; sinceTime?: string }) => {
+      const { sink, text } = memory()
+      const bytes = await readPodLog(cluster, { pod: 'talker', container: 'main', ...choice }, sink, never)
+      expect(bytes).toBe(text().length)
+      return text()
+    }
+    const whole = `${counted(5000)}end`
+    expect(await read({})).toBe(whole)
+    expect(await read({ limitBytes: 100 })).toBe(whole.slice(0, 100))
+    expect(await read({ tailLines: 2 })).toBe('line 4999\nend')
+    expect(await read({ sinceTime: '2100-01-01T00:00:00Z' })).toBe('')
+    const { sink } = memory()
+    const missing = readPodLog(cluster, { pod: 'nobody', container: 'main' }, sink, never)
+    await expect(missing).rejects.toMatchObject({ status: 404, message: 'pods "nobody" not found' })
+    const failing = new Writable({ write: (_chunk, _encoding, done) => done(new Error('disk full')) })
+    await expect(readPodLog(cluster, { pod: 'talker', container: 'main' }, failing, never)).rejects.toThrow(
+      'disk full',
+    )
+    expect(await follow(cluster, 'talker')).toBe(whole)
+  })
+
+  it('follows a log from before the container runs to its end', async () => {
+    const waits: number[] = []
+    const failures: unknown[] = []
+    await start('slow', 'for i in 0 1 2 3; do echo line $i; sleep 0.6; done')
+    const patient: Clock = {
+      now: Date.now,
+      wait: (ms, signal) => {
+        waits.push(ms)
+        return clock.wait(ms, signal)
+      },
+    }
+    expect(await follow(cluster, 'slow', { clock: patient, failed: (error) => failures.push(error) })).toBe(
+      counted(4),
+    )
+    expect(waits.length).toBeGreaterThan(0)
+    expect(failures[0]).toMatchObject({ status: 400 })
+  })
+
+  it('gives lines that are longer than what a runtime keeps in one piece', async () => {
+    await start('long', 'head -c 100000 /dev/zero | tr "\\0" x; echo; echo after')
+    expect(await follow(cluster, 'long')).toBe(`${'x'.repeat(100_000)}\nafter\n`)
+  })
+
+  it('ends when the pod is deleted, when it aborts, and when its output fails', async () => {
+    await start('endless', 'while true; do echo again; sleep 0.1; done')
+    await untilPhase('endless', 'Running')
+    const choice = { pod: 'endless', container: 'main' }
+    const options = { clock, isOver: async () => false }
+    const stop = new AbortController()
+    const { sink, text } = memory()
+    const aborted = followPodLog(cluster, choice, sink, options, stop.signal).catch((error: unknown) => error)
+    await until('something came', () => text() || undefined)
+    stop.abort(new Error('enough'))
+    expect(await aborted).toEqual(new Error('enough'))
+    const failing = new Writable({ write: (_chunk, _encoding, done) => done(new Error('disk full')) })
+    await expect(followPodLog(cluster, choice, failing, options, never)).rejects.toThrow('disk full')
+    const deleted = followPodLog(cluster, choice, memory().sink, options, never).catch(
+      (error: unknown) => error,
+    )
+    await cluster.pods.delete('endless', { gracePeriodSeconds: 0 }, never)
+    expect(await deleted).toMatchObject({ status: 404 })
+  })
+
+  it('goes on after the API server was killed, and tells no line twice', async () => {
+    await start('survivor', 'i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.1; done')
+    await untilPhase('survivor', 'Running')
+    const failures: unknown[] = []
+    const patiently = async () => {
+      for (;;)
+        try {
+          return await isOver('survivor')
+        } catch {
+          await pause(100)
+        }
+    }
+    const followed = follow(cluster, 'survivor', {
+      isOver: patiently,
+      failed: (error) => failures.push(error),
+    })
+    await pause(1500)
+    await kubernetes.killApiServer()
+    expect(await followed).toBe(counted(60))
+    expect(failures.length).toBeGreaterThan(0)
+    await kubernetes.untilReady()
+  }, 180_000)
+
+  it('that is cut anywhere is an error or begins anew, and nothing is lost, told twice or left behind', async () => {
+    const cuts = [0, 1, 7, 200, 1000, 1500, 1700, 1900, 2100, 2500, 3000, 4000, 6000, 10_000, 30_000, 100_000]
+    // With an odd number every place is cut in both ways.
+    const proxy = await cuttingProxy(Number(new URL(kubernetes.url).port), [...cuts, 300_000])
+    onTestFinished(() => proxy.close())
+    const throughProxy = open(`https://127.0.0.1:${proxy.port}`)
+    onTestFinished(() => throughProxy.close())
+    await start('lined', 'i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.02; done')
+    await start('worker', 'sleep 3600')
+    await untilPhase('worker', 'Running')
+
+    const stop = new AbortController()
+    const watched = watchObjects(
+      {
+        collection: throughProxy.configMaps,
+        selector: { labelSelector: 'cut=yes' },
+        changed: () => undefined,
+        warn: (message) => expect.unreachable(message),
+        clock,
+        reconcileMs: 600_000,
+      },
+      stop.signal,
+    )
+    const logged = follow(throughProxy, 'lined')
+    const outcomes = { whole: 0, cut: 0 }
+    const length = 60_000
+    async function exec(): Promise<void> {
+      const { sink, text } = memory()
+      const stdin = 'y'.repeat(length)
+      const argv = ['sh', '-c', `head -c ${length}; echo end >&2`]
+      try {
+        const result = await execInPod(
+          throughProxy,
+          { pod: 'worker', container: 'main', argv, stdin, output: sink, silenceMs: 5000 },
+          never,
+        )
+        expect(result).toEqual({ exitCode: 0, stdout: '', stderr: 'end\n' })
+        expect(text()).toBe(stdin)
+        outcomes.whole += 1
+      } catch (error) {
+        expect(error).toBeInstanceOf(ApiError)
+        expect((error as ApiError).status).toBe(0)
+        expect(sink.writableFinished).toBe(false)
+        outcomes.cut += 1
+      }
+    }
+    const execs = Array.from({ length: 4 }, async () => {
+      for (let count = 0; count < 15; count += 1) await exec()
+    })
+    const names = Array.from({ length: 40 }, (_, index) => `cut-${index}`)
+    for (const name of names) {
+      const labels = { cut: 'yes' }
+      await cluster.configMaps.create({ metadata: { name, labels }, data: { text: 'z'.repeat(2000) } }, never)
+      await pause(20)
+    }
+    await cluster.configMaps.delete('cut-0', {}, never)
+    await Promise.all(execs)
+    expect(outcomes.whole + outcomes.cut).toBe(60)
+    expect(outcomes.cut).toBeGreaterThan(20)
+    expect(outcomes.whole).toBeGreaterThan(0)
+    expect(await logged).toBe(counted(400))
+    const seen = () => [...watched.objects.values()].map(({ metadata }) => metadata?.name).sort()
+    await until(
+      'the watch has seen everything',
+      () => JSON.stringify(seen()) === JSON.stringify(names.slice(1).sort()) || undefined,
+      () => [watched.health(), seen().length],
+      90_000,
+    )
+    stop.abort()
+    await watched.ended
+    expect(proxy.connections()).toBeGreaterThan(80)
+  }, 300_000)
+})
