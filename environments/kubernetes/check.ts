@@ -2,19 +2,17 @@ import { EnvironmentError, type CheckFinding } from '../../src/environment/envir
 import { ApiError } from './api-errors.ts'
 import type { Cluster } from './cluster.ts'
 import { eachBounded } from './each-bounded.ts'
-import type { KubernetesOptions } from './options.ts'
-import { missingRights, rightsFor, type Right } from './rights.ts'
+import { missingRights, neededRights, type Right } from './rights.ts'
 
 const mostCalls = 8
 
 /** Looks at the way to the cluster, the namespace and the rights there: what comes after a bad finding is not asked. */
 export async function inspectCluster(
   cluster: Cluster,
-  { filesFrom }: Pick<KubernetesOptions, 'filesFrom'>,
   signal: AbortSignal,
 ): Promise<readonly CheckFinding[]> {
   const findings: CheckFinding[] = []
-  const looks = [lookAtServer, lookAtRights(filesFrom), lookAtNamespace]
+  const looks = [lookAtServer, lookAtRights, lookAtNamespace]
   for (const look of looks) {
     const finding = await look(cluster, signal).catch((error: unknown) => badFinding(error, signal))
     findings.push(finding)
@@ -29,24 +27,22 @@ async function lookAtServer(cluster: Cluster, signal: AbortSignal): Promise<Chec
   return { what: 'cluster', isGood: true, message }
 }
 
-function lookAtRights(way: KubernetesOptions['filesFrom']) {
-  return async (cluster: Cluster, signal: AbortSignal): Promise<CheckFinding> => {
-    const namespace = await cluster.namespace(signal)
-    const missing: Right[] = []
-    await eachBounded(rightsFor(way), mostCalls, async (right) => {
-      const { group, resource, subresource, verb } = right
-      const asked = { group, resource, verb, ...(subresource !== undefined && { subresource }) }
-      const { allowed } = await cluster.mayI(asked, signal)
-      if (!allowed) missing.push(right)
-    })
-    if (missing.length === 0)
-      return { what: 'rights', isGood: true, message: `The account may do all that is needed in ${namespace}.` }
-    return {
-      what: 'rights',
-      isGood: false,
-      message: missingRights(missing, namespace),
-      fix: 'Give the account the Role of docs/operations/kubernetes.md.',
-    }
+async function lookAtRights(cluster: Cluster, signal: AbortSignal): Promise<CheckFinding> {
+  const namespace = await cluster.namespace(signal)
+  const missing: Right[] = []
+  await eachBounded(neededRights, mostCalls, async (right) => {
+    const { group, resource, subresource, verb } = right
+    const asked = { group, resource, verb, ...(subresource !== undefined && { subresource }) }
+    const { allowed } = await cluster.mayI(asked, signal)
+    if (!allowed) missing.push(right)
+  })
+  if (missing.length === 0)
+    return { what: 'rights', isGood: true, message: `The account may do all that is needed in ${namespace}.` }
+  return {
+    what: 'rights',
+    isGood: false,
+    message: missingRights(missing, namespace),
+    fix: 'Give the account the Role of docs/operations/kubernetes.md.',
   }
 }
 

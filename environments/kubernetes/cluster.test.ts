@@ -117,9 +117,7 @@ describeWith('kubernetes', 'a cluster', () => {
 
   it('makes and deletes secrets and configuration maps, and lists events', async () => {
     const metadata = { name: 'given' }
-    await cluster.secrets.create({ metadata, stringData: { a: 'b' } }, signal)
     await cluster.configMaps.create({ metadata, data: { a: 'b' } }, signal)
-    expect(await cluster.secrets.delete('given', {}, signal)).toBe(true)
     expect(await cluster.configMaps.delete('given', {}, signal)).toBe(true)
     expect(
       (await cluster.events.list({ fieldSelector: 'involvedObject.name=nothing' }, signal)).items,

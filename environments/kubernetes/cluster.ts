@@ -1,4 +1,4 @@
-import type { V1ConfigMap, V1Job, V1Secret } from '@kubernetes/client-node'
+import type { V1ConfigMap, V1Job } from '@kubernetes/client-node'
 import { z } from 'zod'
 import { ApiError } from './api-errors.ts'
 import { collection, type Collection, type ResourcePath } from './collection.ts'
@@ -21,7 +21,6 @@ export interface Cluster {
   readonly jobs: Collection<WireJob, Wire<V1Job>>
   readonly pods: Collection<WirePod, never>
   readonly events: Pick<Collection<WireEvent, never>, 'list'>
-  readonly secrets: Pick<Collection<Wire<V1Secret>, Wire<V1Secret>>, 'create' | 'delete'>
   readonly configMaps: Pick<
     Collection<Wire<V1ConfigMap>, Wire<V1ConfigMap>>,
     'create' | 'list' | 'watch' | 'delete'
@@ -62,7 +61,6 @@ export function openCluster(
     jobs: collection(connection, inNamespace('/apis/batch/v1', 'jobs')),
     pods: collection(connection, inNamespace('/api/v1', 'pods')),
     events: collection(connection, inNamespace('/api/v1', 'events')),
-    secrets: collection(connection, inNamespace('/api/v1', 'secrets')),
     configMaps: collection(connection, inNamespace('/api/v1', 'configmaps')),
     namespace,
     async version(signal) {

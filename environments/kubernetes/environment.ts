@@ -96,7 +96,7 @@ export class KubernetesEnvironment implements Environment {
   }
 
   inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
-    return inspectCluster(this.#parts.cluster, this.#parts.options, signal)
+    return inspectCluster(this.#parts.cluster, signal)
   }
 
   async submit(
@@ -232,7 +232,10 @@ export class KubernetesEnvironment implements Environment {
     const found = await this.#asked(() => cluster.jobs.find(jobName(identity.id), signal))
     if (found === undefined) return { kind: 'deferred', reason: error.message }
     if (isJobOf(found, labelsOf(identity))) return this.#accept(identity.id, found)
-    return { kind: 'rejected', reason: `There is a Job ${jobName(identity.id)} already that is not Molehill's.` }
+    return {
+      kind: 'rejected',
+      reason: `There is a Job ${jobName(identity.id)} already that is not Molehill's.`,
+    }
   }
 
   #accept(id: JobId, job: WireJob): SubmitOutcome {

@@ -131,27 +131,6 @@ test('a queue of Kueue gets a suspended Job with its label', () => {
   expect(job.spec?.template.metadata?.labels).not.toHaveProperty('kueue.x-k8s.io/queue-name')
 })
 
-test('in a claim every pod has a directory of its own, which it empties', () => {
-  const job = body({ volume: { claim: 'shared' } })
-  expect(podOf(job).volumes).toEqual([{ name: 'molehill', persistentVolumeClaim: { claimName: 'shared' } }])
-  for (const container of [...podOf(job).containers, ...podOf(job).initContainers!]) {
-    expect(container.volumeMounts).toEqual([
-      { name: 'molehill', mountPath: '/molehill', subPathExpr: 'molehill/$(MOLEHILL_POD)' },
-    ])
-    expect(container.env?.[0]?.name).toBe('MOLEHILL_POD')
-  }
-  expect(containerOf(job, 'stage-out').command?.[2]).toContain('rm -rf')
-  expect(containerOf(body(), 'stage-out').command?.[2]).not.toContain('rm -rf')
-})
-
-test('files fetched from the server need a token, which is in a Secret and nowhere else', () => {
-  const job = body({}, { fetchFrom: 'https://molehill.example.org/files/1' })
-  expect(containerOf(job, 'stage-in').env).toEqual([
-    { name: 'MOLEHILL_TOKEN', valueFrom: { secretKeyRef: { name: 'mh-job-1', key: 'token' } } },
-  ])
-  expect(containerOf(job, 'main').env).toBeUndefined()
-})
-
 test('the template is merged over the pod, but its own labels stay', () => {
   const job = body({
     template: {
@@ -172,7 +151,7 @@ test('the template is merged over the pod, but its own labels stay', () => {
 })
 
 test('Kubernetes reads commands as they are meant', () => {
-  const job = body({ volume: { claim: 'shared' } }, { fetchFrom: 'https://molehill.example.org/' })
+  const job = body({ limitsCpus: true }, { resources: { wallTimeMs: 1000 } })
   for (const { command } of [...podOf(job).containers, ...podOf(job).initContainers!]) {
     expect(command?.join(' ')).not.toContain('$$')
     expect(command?.join(' ')).not.toMatch(/\$\([A-Za-z_][A-Za-z0-9_.-]*\)/)

@@ -3,21 +3,16 @@ import type { Resources } from '../../src/environment/environment.ts'
 import { annotationsOf, jobName, labelsOf, queueLabel, type JobIdentity } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
 import { podPlaces } from './places.ts'
-import { stageInText, stageOutText, tokenVariable } from './staging-scripts.ts'
+import { stageInText, stageOutText } from './staging-scripts.ts'
 import { endingMs } from './start-script.ts'
 import { jobVolume, mainContainer, stagingContainers, withOverlay } from './template.ts'
 
 /** Only a net: `release` deletes Jobs. A week. */
 const keptAfterEndSeconds = 604_800
 
-/** Tells pods of one Job apart in a volume that they share. */
-const podVariable = 'MOLEHILL_POD'
-
 export interface JobBodyInput extends JobIdentity {
   /** What the job asks for, the environment's defaults included. */
   readonly resources: Resources
-  /** Where `stage-in` fetches the archive; without it, the archive is brought by exec. */
-  readonly fetchFrom?: string
 }
 
 /**
@@ -64,8 +59,7 @@ export function podDeadlineSeconds(
 }
 
 function podSpec(input: JobBodyInput, options: KubernetesOptions): V1PodSpec {
-  const { serviceAccount, priorityClass, runtimeClass, nodeSelector, tolerations, imagePullSecrets, volume } =
-    options
+  const { serviceAccount, priorityClass, runtimeClass, nodeSelector, tolerations, imagePullSecrets } = options
   const deadline = podDeadlineSeconds(input.resources.wallTimeMs, options)
   return {
     restartPolicy: 'Never',
@@ -80,12 +74,8 @@ function podSpec(input: JobBodyInput, options: KubernetesOptions): V1PodSpec {
     ...(tolerations.length > 0 && { tolerations: tolerations.map(withoutUndefined) }),
     ...(imagePullSecrets.length > 0 && { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),
     ...podSecurity(options),
-    volumes: [
-      volume === undefined
-        ? { name: jobVolume, emptyDir: {} }
-        : { name: jobVolume, persistentVolumeClaim: { claimName: volume.claim } },
-    ],
-    initContainers: [stageIn(input, options)],
+    volumes: [{ name: jobVolume, emptyDir: {} }],
+    initContainers: [stageIn(options)],
     containers: [main(input, options), stageOut(options)],
   }
 }
@@ -108,17 +98,12 @@ function main({ resources }: JobBodyInput, options: KubernetesOptions): V1Contai
   }
 }
 
-function stageIn({ id, fetchFrom }: JobBodyInput, options: KubernetesOptions): V1Container {
-  const text = stageInText({ limitMs: options.stagingLimit, fetchFrom })
-  const container = staging(stagingContainers.in, text, options)
-  if (fetchFrom === undefined) return container
-  const token = { name: tokenVariable, valueFrom: { secretKeyRef: { name: jobName(id), key: 'token' } } }
-  return Object.assign(container, { env: [...(container.env ?? []), token] })
+function stageIn(options: KubernetesOptions): V1Container {
+  return staging(stagingContainers.in, stageInText(options.stagingLimit), options)
 }
 
 function stageOut(options: KubernetesOptions): V1Container {
-  const text = stageOutText({ limitMs: options.stagingLimit, cleans: options.volume !== undefined })
-  return staging(stagingContainers.out, text, options)
+  return staging(stagingContainers.out, stageOutText(options.stagingLimit), options)
 }
 
 function staging(name: string, text: string, options: KubernetesOptions): V1Container {
@@ -136,19 +121,10 @@ function staging(name: string, text: string, options: KubernetesOptions): V1Cont
 }
 
 /** What all three containers have. */
-function ours({ volume, imagePullPolicy, securityContext }: KubernetesOptions): Omit<V1Container, 'name'> {
+function ours({ imagePullPolicy, securityContext }: KubernetesOptions): Omit<V1Container, 'name'> {
   return {
     ...(imagePullPolicy !== undefined && { imagePullPolicy }),
-    volumeMounts: [
-      {
-        name: jobVolume,
-        mountPath: podPlaces.root,
-        ...(volume !== undefined && { subPathExpr: `molehill/$(${podVariable})` }),
-      },
-    ],
-    ...(volume !== undefined && {
-      env: [{ name: podVariable, valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
-    }),
+    volumeMounts: [{ name: jobVolume, mountPath: podPlaces.root }],
     ...(securityContext?.restricted === true && {
       securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
     }),

@@ -57,12 +57,6 @@ export interface KubernetesReferenceOptions {
 
   /** What brings files; an image with a busybox that needs no libraries. `busybox:1.36-musl` without it. */
   readonly stagingImage?: string
-  /** Name of a PersistentVolumeClaim for the files of jobs; a directory of the node without it. */
-  readonly volume?: { readonly claim: string }
-  /** `'server'`: pods fetch their files from this server instead of getting them through the API server. */
-  readonly filesFrom?: 'exec' | 'server'
-  /** Where pods reach this server, for `filesFrom: 'server'`. */
-  readonly serverUrl?: string
 
   /** Most jobs of this server that wait or run there; 1000 without it. */
   readonly maxActiveJobs?: number

@@ -106,14 +106,6 @@ const shape = {
 
   /** What brings files. It must hold a busybox without libraries, since that runs in every other image too. */
   stagingImage: imageName.default('busybox:1.36-musl'),
-  /** Where the files of a job lie. Default: a directory of the node that goes with the pod. */
-  volume: z.strictObject({ claim: objectName }).optional(),
-  /** `exec`: the server brings files through the API server. `server`: pods fetch them from the server itself. */
-  filesFrom: z.enum(['exec', 'server'], { error: 'expected exec or server' }).default('exec'),
-  /** Where pods reach this server, for `filesFrom: 'server'`. */
-  serverUrl: z
-    .url({ protocol: /^https?$/, error: 'expected an address with http:// or https://' })
-    .optional(),
 
   /** Most jobs of this server that wait or run there. */
   maxActiveJobs: z.int().min(1).max(100_000).default(1000),
@@ -142,7 +134,7 @@ export const kubernetesOptions = z.strictObject(shape).superRefine((options, con
   const refuse = (path: keyof typeof shape, message: string) => {
     context.addIssue({ code: 'custom', path: [path], message })
   }
-  const { kubeconfig, kubeconfigText, url, inCluster, token, filesFrom, serverUrl } = options
+  const { kubeconfig, kubeconfigText, url, inCluster, token } = options
   const ways = [
     ...(kubeconfig === undefined ? [] : ['kubeconfig' as const]),
     ...(kubeconfigText === undefined ? [] : ['kubeconfigText' as const]),
@@ -159,10 +151,6 @@ export const kubernetesOptions = z.strictObject(shape).superRefine((options, con
   for (const name of ['token', 'certificateAuthority'] as const)
     if (options[name] !== undefined && url === undefined) refuse(name, 'needs the option url beside it')
   if (url !== undefined && token === undefined) refuse('token', 'is needed for url')
-  if (filesFrom === 'server' && serverUrl === undefined)
-    refuse('serverUrl', "is needed for filesFrom: 'server': the address at which pods reach this server")
-  if (filesFrom === 'exec' && serverUrl !== undefined)
-    refuse('serverUrl', "has no meaning without filesFrom: 'server' beside it")
   for (const toleration of options.tolerations)
     if (toleration.key === undefined && toleration.operator !== 'Exists')
       refuse('tolerations', "expected a key, or operator: 'Exists' to tolerate everything")

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { accessReview, missingRights, rbacManifest, rightsFor, roleRules } from './rights.ts'
+import { accessReview, missingRights, neededRights, rbacManifest, roleRules } from './rights.ts'
 
-test('the rules of a Role, by exec', () => {
-  expect(roleRules('exec')).toEqual([
+test('the rules of a Role', () => {
+  expect(roleRules).toEqual([
     {
       apiGroups: ['batch'],
       resources: ['jobs'],
@@ -15,29 +15,19 @@ test('the rules of a Role, by exec', () => {
   ])
 })
 
-test('fetching from the server needs Secrets too', () => {
-  expect(roleRules('server').at(-1)).toEqual({
-    apiGroups: [''],
-    resources: ['secrets'],
-    verbs: ['create', 'delete'],
-  })
-})
-
 test('the rights and the rules say the same', () => {
-  for (const way of ['exec', 'server'] as const) {
-    const ofRules = roleRules(way).flatMap(({ resources, verbs }) =>
-      verbs.map((verb) => `${verb} ${resources?.[0]}`),
-    )
-    const ofRights = rightsFor(way).map(
-      ({ resource, subresource, verb }) =>
-        `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}`,
-    )
-    expect(ofRights).toEqual(ofRules)
-  }
+  const ofRules = roleRules.flatMap(({ resources, verbs }) =>
+    verbs.map((verb) => `${verb} ${resources?.[0]}`),
+  )
+  const ofRights = neededRights.map(
+    ({ resource, subresource, verb }) =>
+      `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}`,
+  )
+  expect(ofRights).toEqual(ofRules)
 })
 
 test('the manifest', () => {
-  expect(rbacManifest('exec', { namespace: 'simulations', account: 'molehill' })).toBe(`apiVersion: v1
+  expect(rbacManifest({ namespace: 'simulations', account: 'molehill' })).toBe(`apiVersion: v1
 kind: ServiceAccount
 metadata: {name: molehill, namespace: simulations}
 ---
@@ -61,7 +51,7 @@ subjects:
 })
 
 test('the question to the API server', () => {
-  const exec = rightsFor('exec').find(({ subresource }) => subresource === 'exec')!
+  const exec = neededRights.find(({ subresource }) => subresource === 'exec')!
   expect(accessReview(exec, 'simulations')).toEqual({
     apiVersion: 'authorization.k8s.io/v1',
     kind: 'SelfSubjectAccessReview',
@@ -78,9 +68,7 @@ test('the question to the API server', () => {
 })
 
 test('missing rights are named, with what they are for', () => {
-  const missing = rightsFor('exec').filter(
-    ({ subresource }) => subresource === 'exec' || subresource === 'log',
-  )
+  const missing = neededRights.filter(({ subresource }) => subresource === 'exec' || subresource === 'log')
   expect(missingRights(missing, 'simulations')).toBe(
     'The account may not, in the namespace simulations: get pods/log; create, get pods/exec. ' +
       'Without that Molehill cannot show what jobs print; bring files to jobs and back.',

@@ -1,8 +1,5 @@
 import type { V1PolicyRule, V1SelfSubjectAccessReview } from '@kubernetes/client-node'
 
-/** How files get to jobs: `exec` into their pods, or fetched from the server with a token in a Secret. */
-export type StagingWay = 'exec' | 'server'
-
 /** One thing that must be allowed in the namespace. */
 export interface Right {
   /** '' for the core group. */
@@ -22,7 +19,7 @@ interface RightsOfResource {
   readonly verbs: Readonly<Record<string, string>>
 }
 
-const always: readonly RightsOfResource[] = [
+const resources: readonly RightsOfResource[] = [
   {
     group: 'batch',
     resource: 'jobs',
@@ -48,51 +45,38 @@ const always: readonly RightsOfResource[] = [
   },
   { group: '', resource: 'pods', subresource: 'log', verbs: { get: 'show what jobs print' } },
   { group: '', resource: 'events', verbs: { list: 'tell why jobs do not start' } },
+  // An exec over a websocket is a GET; newer API servers ask for `create` too.
+  {
+    group: '',
+    resource: 'pods',
+    subresource: 'exec',
+    verbs: { create: 'bring files to jobs and back', get: 'bring files to jobs and back' },
+  },
 ]
 
-/** An exec over a websocket is a GET; newer API servers ask for `create` too. Results always come back by exec. */
-const exec: RightsOfResource = {
-  group: '',
-  resource: 'pods',
-  subresource: 'exec',
-  verbs: { create: 'bring files to jobs and back', get: 'bring files to jobs and back' },
-}
-
-const secrets: RightsOfResource = {
-  group: '',
-  resource: 'secrets',
-  verbs: { create: 'give jobs the token to fetch their files', delete: 'take that token away' },
-}
-
-function resourcesFor(way: StagingWay): readonly RightsOfResource[] {
-  return way === 'exec' ? [...always, exec] : [...always, exec, secrets]
-}
-
 /** All that the account needs in the namespace. */
-export function rightsFor(way: StagingWay): readonly Right[] {
-  return resourcesFor(way).flatMap(({ verbs, ...resource }) =>
-    Object.entries(verbs).map(([verb, purpose]) => ({ ...resource, verb, purpose })),
-  )
-}
+export const neededRights: readonly Right[] = resources.flatMap(({ verbs, ...resource }) =>
+  Object.entries(verbs).map(([verb, purpose]) => ({ ...resource, verb, purpose })),
+)
 
 /** The same as the rules of a Role. */
-export function roleRules(way: StagingWay): readonly V1PolicyRule[] {
-  return resourcesFor(way).map((rights) => ({
-    apiGroups: [rights.group],
-    resources: [resourceText(rights)],
-    verbs: Object.keys(rights.verbs),
-  }))
-}
+export const roleRules: readonly V1PolicyRule[] = resources.map((rights) => ({
+  apiGroups: [rights.group],
+  resources: [resourceText(rights)],
+  verbs: Object.keys(rights.verbs),
+}))
 
 /** The manifest of a service account that may do just that, for `kubectl apply`: YAML with three documents. */
-export function rbacManifest(
-  way: StagingWay,
-  names: { readonly namespace: string; readonly account: string },
-): string {
-  const { namespace, account } = names
+export function rbacManifest({
+  namespace,
+  account,
+}: {
+  readonly namespace: string
+  readonly account: string
+}): string {
   const head = (apiVersion: string, kind: string) =>
     `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: ${account}, namespace: ${namespace}}\n`
-  const rules = roleRules(way).map(
+  const rules = roleRules.map(
     ({ apiGroups = [], resources = [], verbs }) =>
       `  - {apiGroups: [${apiGroups.map((group) => (group === '' ? '""' : group)).join(', ')}], resources: [${resources.join(', ')}], verbs: [${verbs.join(', ')}]}\n`,
   )

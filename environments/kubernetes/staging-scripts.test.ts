@@ -1,10 +1,8 @@
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { create } from 'tar'
 import { placesBelow, type Places } from './places.ts'
 import { stageInText, stageOutText } from './staging-scripts.ts'
 
@@ -46,7 +44,7 @@ test(
   'stage-in leaves its busybox, waits for the files and opens them to all',
   { timeout: waitMs },
   async () => {
-    const { ended } = start(stageInText({ limitMs: waitMs }, places))
+    const { ended } = start(stageInText(waitMs, places))
     await until('busybox there', () => existsSync(places.busybox))
     expect(readFileSync(places.busybox).equals(readFileSync(busybox))).toBe(true)
     await until('the job directory there', () => existsSync(join(places.job, 'work')))
@@ -60,51 +58,23 @@ test(
 )
 
 test('stage-in gives up with a word', { timeout: waitMs }, async () => {
-  expect(await start(stageInText({ limitMs: 300 }, places)).ended).toBe(1)
+  expect(await start(stageInText(300, places)).ended).toBe(1)
   expect(readFileSync(places.message, 'utf8')).toBe('The files did not come in time.\n')
 })
 
 test('stage-in ends when it is asked to', { timeout: waitMs }, async () => {
-  const { child, ended } = start(stageInText({ limitMs: waitMs }, places))
+  const { child, ended } = start(stageInText(waitMs, places))
   await until('busybox there', () => existsSync(places.busybox))
   child.kill('SIGTERM')
   expect(await ended).toBe(143)
 })
 
-test('stage-in fetches from the server, and again what was cut short', { timeout: waitMs }, async () => {
-  mkdirSync(join(root, 'from/job/work'), { recursive: true })
-  writeFileSync(join(root, 'from/job/work/data'), 'x'.repeat(300_000))
-  writeFileSync(join(root, 'from/in'), '')
-  const archive = create({ cwd: join(root, 'from'), sync: true, portable: true }, ['job', 'in']).read()
-  const asked: (string | undefined)[] = []
-  const server = createServer((request, response) => {
-    asked.push(request.headers.authorization)
-    if (asked.length === 1) response.end(archive?.subarray(0, 100_000))
-    else response.end(archive)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  try {
-    const address = server.address()
-    const port = typeof address === 'object' ? (address?.port ?? 0) : 0
-    const { ended } = start(
-      stageInText({ limitMs: waitMs, fetchFrom: `http://127.0.0.1:${port}/a?b=c&d` }, places),
-    )
-    expect(await ended).toBe(0)
-    expect(asked).toEqual(['Bearer secret', 'Bearer secret'])
-    expect(readFileSync(join(places.job, 'work/data'), 'utf8')).toBe('x'.repeat(300_000))
-  } finally {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  }
-})
-
 test('stage-out waits for the server', { timeout: waitMs }, async () => {
   mkdirSync(places.job)
-  const { ended } = start(stageOutText({ limitMs: waitMs, cleans: true }, places))
+  const { ended } = start(stageOutText(waitMs, places))
   writeFileSync(join(places.job, 'exit'), 'exited 0\n')
   writeFileSync(places.out, '')
   expect(await ended).toBe(0)
-  expect(existsSync(places.job)).toBe(false)
 })
 
 test(
@@ -112,7 +82,7 @@ test(
   { timeout: waitMs },
   async () => {
     mkdirSync(places.job)
-    const { ended } = start(stageOutText({ limitMs: 300, cleans: false }, places))
+    const { ended } = start(stageOutText(300, places))
     expect(
       await Promise.race([ended, new Promise((resolve) => setTimeout(() => resolve('waits'), 1000))]),
     ).toBe('waits')

@@ -9,51 +9,32 @@ import { podPlaces, type Places } from './places.ts'
 /** How often the waiting containers look. */
 const tickSeconds = 0.2
 
-/** Holds the token that `fetchText` shows to the server. */
-export const tokenVariable = 'MOLEHILL_TOKEN'
-
 /**
  * Shell text of the container `stage-in`: it leaves its own busybox for the job, waits until all files are there, and
  * lets every user change them, since the job may run as another one. Whoever brings them writes the file `in` last. It
  * fails with a word about it after `limitMs`.
  */
-export function stageInText(
-  { limitMs, fetchFrom }: { readonly limitMs: number; readonly fetchFrom?: string | undefined },
-  places: Places = podPlaces,
-): string {
+export function stageInText(limitMs: number, places: Places = podPlaces): string {
   const { root, busybox, job } = places
   return `${prelude(places)}umask 0
 molehill_busybox=$(command -v busybox)
 # A shell that knows it as a command of its own tells no path: then all its commands are busybox.
 case $molehill_busybox in /*) ;; *) molehill_busybox=/proc/self/exe ;; esac
 mkdir -p ${words(`${root}/bin`, `${job}/work`)} && cp "$molehill_busybox" ${shellWord(`${busybox}.new`)} && chmod 0755 ${shellWord(`${busybox}.new`)} && mv ${words(`${busybox}.new`, busybox)} || molehill_fail "The staging image holds no busybox that can be copied."
-${fetchFrom === undefined ? '' : fetchText(fetchFrom, places)}${waitText(places.in, limitMs, 'molehill_fail "The files did not come in time."')}
+${waitText(places.in, limitMs, 'molehill_fail "The files did not come in time."')}
 chmod -R a+rwX ${shellWord(job)} || molehill_fail "The files could not be opened to all users."
 `
 }
 
 /**
- * Fetches the archive from the server itself, again and again until its last entry, the file `in`, is there: what was
- * cut short or refused may work a little later. The token is seen in the container's own processes only.
- */
-function fetchText(url: string, { root, in: whole }: Places): string {
-  return `{ until [ -e ${shellWord(whole)} ]; do wget -q -O - --header "Authorization: Bearer $${tokenVariable}" ${shellWord(url)} | tar xf - -C ${shellWord(root)}; [ -e ${shellWord(whole)} ] || sleep 2; done; } &
-`
-}
-
-/**
  * Shell text of the container `stage-out`: it waits until nothing is needed any more, but after the job has ended no
- * longer than `limitMs`. It ends with 0: how a pod ended is for the job to say. It empties a volume that outlives it.
+ * longer than `limitMs`. It ends with 0: how a pod ended is for the job to say.
  */
-export function stageOutText(
-  { limitMs, cleans }: { readonly limitMs: number; readonly cleans: boolean },
-  places: Places = podPlaces,
-): string {
-  const { root, job, out } = places
-  const clean = cleans ? `rm -rf ${words(`${root}/bin`, job, places.in, out, places.start)}\n` : ''
+export function stageOutText(limitMs: number, places: Places = podPlaces): string {
+  const { job, out } = places
   return `${prelude(places)}until [ -e ${shellWord(out)} ] || [ -s ${shellWord(`${job}/exit`)} ]; do sleep ${tickSeconds}; done
 ${waitText(out, limitMs, 'break')}
-${clean}exit 0
+exit 0
 `
 }
 
