@@ -1,6 +1,7 @@
 import type { Observation, StopCause } from '../../src/environment/environment.ts'
 import { readEnd } from '../../src/environment/job-files/job-script.ts'
 import { cancelledAnnotation } from './names.ts'
+import { signalName } from '../../src/environment/signal-name.ts'
 import { endingMs } from './start-script.ts'
 import { mainContainer } from './template.ts'
 import { isOverWaiting, queuedOrStuck, timeOf, waitingOf, wordsOf } from './waiting.ts'
@@ -163,6 +164,7 @@ function ended(pod: WirePod, { reason, message, exitCode }: Terminated): Observa
     return stopped('node-failure', `Its node lost sight of it.${wordsOf(message)}`)
   const told = readEnd(`${(message ?? '').trimEnd()}\n`)
   if (told?.kind === 'timeout') return stopped('timeout', 'It ran longer than its wall time.')
+  if (told?.kind === 'signalled') return stopped('signal', `It was ended by ${signalName(told.signal)}.`)
   if (told?.kind === 'failed') return stopped('unknown', told.message)
   if (told?.kind === 'abandoned') return stopped('node-failure', told.message)
   return { kind: 'exited', exitCode: told?.kind === 'exited' ? told.exitCode : exitCode, ...hostOf(pod) }

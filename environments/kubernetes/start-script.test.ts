@@ -186,10 +186,22 @@ describe.each(shells)('the start script in $name', ({ install }) => {
     expect(await run({ command: ['./text'] })).toMatchObject({ code: 126 })
   })
 
-  test('a program that a signal ends has exited with 128 and more', async () => {
-    expect(await run({ command: ['sh', '-c', 'kill -KILL $$'] })).toMatchObject({
-      code: 137,
-      end: { kind: 'exited', exitCode: 137 },
+  test.each([
+    ['KILL', 9],
+    ['TERM', 15],
+    ['SEGV', 11],
+    ['USR1', 10],
+  ])('a program that SIG%s ends has not exited', async (name, signal) => {
+    expect(await run({ command: ['sh', '-c', `kill -${name} $$`] })).toMatchObject({
+      code: 128 + signal,
+      end: { kind: 'signalled', signal },
+    })
+  })
+
+  test('ash says nothing of SIGPIPE, which looks like an exit code', async () => {
+    expect(await run({ command: ['sh', '-c', 'kill -PIPE $$'] })).toMatchObject({
+      code: 141,
+      end: { kind: 'exited', exitCode: 141 },
     })
   })
 
@@ -219,8 +231,9 @@ describe.each(shells)('the start script in $name', ({ install }) => {
   })
 
   test('a job that ends before its wall time leaves nothing running', async () => {
-    expect(await run({ command: ['true'], wallTimeMs: 987_654_000 })).toMatchObject({ code: 0 })
-    await until('that no sleep is left', () => !isRunning('sleep 987654'))
+    const seconds = 10_000_000 + process.pid
+    expect(await run({ command: ['true'], wallTimeMs: seconds * 1000 })).toMatchObject({ code: 0 })
+    await until('that no sleep is left', () => !isRunning(`sleep ${seconds}`))
   })
 
   test.each(['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)(
@@ -260,7 +273,7 @@ describe.each(shells)('the start script in $name', ({ install }) => {
     await until('the job ready', () => existsSync(join(root, 'job/stdout')) && file('stdout') === 'ready\n')
     child.kill('SIGTERM')
     expect(await ended).toBe(137)
-    expect(readEnd(file('exit'))).toEqual({ kind: 'exited', exitCode: 137 })
+    expect(readEnd(file('exit'))).toEqual({ kind: 'signalled', signal: 9 })
   })
 
   test('processes that a job leaves behind do not keep it from ending', { timeout: waitMs }, async () => {

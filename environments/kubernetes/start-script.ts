@@ -17,8 +17,9 @@ export const exitCodes = { timeout: 124, notRun: 125 } as const
  * time or when the script gets one, and SIGKILL `stopGraceMs` later. Its two streams go to files; another process
  * copies what comes into them to the container's own, which is the pod's log: at most 16 MiB a second of each, so that
  * a flood neither slows the job nor keeps it from ending. The shell that waits for the program does nothing else, and
- * no signal interrupts it: ash that is interrupted while it waits may lose how its child ended. An exit code above 128
- * may be a signal's or the program's own. SIGINT and SIGQUIT are ignored in the job: shells without a terminal do that
+ * no signal interrupts it: ash that is interrupted while it waits may lose how its child ended. It says
+ * which signal ended the program, on the standard error that `note` is, of all but SIGINT and SIGPIPE: those look like
+ * the exit codes 130 and 141. SIGINT and SIGQUIT are ignored in the job: shells without a terminal do that
  * to what they start beside themselves.
  */
 export function startScript(
@@ -76,6 +77,7 @@ molehill_keep() {
   ( exec "$molehill_busybox" setsid "$molehill_busybox" sh -c ${shellWord(leaderText)} sh "$molehill_busybox" "$molehill_directory" </dev/null >>"$molehill_directory/stdout" 2>>"$molehill_directory/stderr" )
   molehill_code=$?
   if [ -e "$molehill_directory/late" ]; then molehill_end timeout
+  elif [ "$molehill_code" -gt 128 ] && [ -s "$molehill_directory/note" ]; then molehill_end "signal $((molehill_code - 128))"
   else molehill_end "exited $molehill_code"; fi
 }
 molehill_watcher= molehill_killer=
@@ -83,7 +85,7 @@ if true >>"$molehill_directory/stdout" && true >>"$molehill_directory/stderr"; t
   ${wallTimeMs === undefined ? '' : `molehill_watch ${wallTimeMs / 1000} >/dev/null 5>&- & molehill_watcher=$!`}
   trap molehill_stop TERM INT QUIT HUP
   molehill_follow 3<"$molehill_directory/stdout" 4<"$molehill_directory/stderr" & molehill_follower=$!
-  molehill_keep 5>&- & molehill_keeper=$!
+  molehill_keep 5>&- 2>"$molehill_directory/note" & molehill_keeper=$!
   while kill -0 "$molehill_keeper"; do wait "$molehill_keeper"; done
   molehill_signal KILL
   [ -s "$molehill_directory/exit" ] || molehill_end "abandoned What waited for the job was killed."
@@ -96,6 +98,7 @@ molehill_word= molehill_code=
 read -r molehill_word molehill_code <"$molehill_directory/exit"
 case $molehill_word in
   exited) exit "$molehill_code" ;;
+  signal) exit "$((molehill_code + 128))" ;;
   timeout) exit ${exitCodes.timeout} ;;
 esac
 exit ${exitCodes.notRun}

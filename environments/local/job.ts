@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs'
-import { constants } from 'node:os'
 import { basename, join } from 'node:path'
 import type { JobHandle, JobRequest, Observation, StopCause } from '../../src/environment/environment.ts'
 import { showBytes } from './show-bytes.ts'
 import type { Launcher, LauncherEnding } from './launcher.ts'
+import { signalName } from '../../src/environment/signal-name.ts'
 import type { DirectoryReader } from '../../src/environment/view.ts'
 
 /** Why we end a job that still runs. */
@@ -138,9 +138,4 @@ export class LocalJob {
     if (ending.kind === 'exited') return { kind: 'exited', exitCode: ending.exitCode }
     return { kind: 'stopped', cause: 'signal', message: `It was ended by ${signalName(ending.signal)}.` }
   }
-}
-
-function signalName(number: number): string {
-  const found = Object.entries(constants.signals).find(([, value]) => value === number)
-  return found === undefined ? `signal ${number}` : `${found[0]} (signal ${number})`
 }

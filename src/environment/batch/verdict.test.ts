@@ -85,7 +85,7 @@ describe('a signal is explained by the scheduler', () => {
     expect(late.observation).toEqual({
       kind: 'stopped',
       cause: 'signal',
-      message: 'It was ended by SIGKILL.',
+      message: 'It was ended by SIGKILL (signal 9).',
     })
   })
 

@@ -1,6 +1,6 @@
-import { constants } from 'node:os'
 import type { Observation, StopCause } from '../environment.ts'
 import type { JobMark } from '../job-files/job-files.ts'
+import { signalName } from '../signal-name.ts'
 import type { Listing } from './scheduler.ts'
 
 /** All that is known of a job when it is judged. */
@@ -127,9 +127,4 @@ function isCause(cause: StopCause): boolean {
 /** What the scheduler says of a job that is over. */
 function wordOf({ listing, accounted }: Evidence): Listing | undefined {
   return listing?.kind === 'queued' || listing?.kind === 'running' ? accounted : (listing ?? accounted)
-}
-
-function signalName(signal: number): string {
-  const name = Object.entries(constants.signals).find(([, number]) => number === signal)?.[0]
-  return name === undefined ? `signal ${signal}` : name
 }

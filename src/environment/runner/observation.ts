@@ -1,7 +1,7 @@
-import { constants } from 'node:os'
 import type { Observation } from '../environment.ts'
 import type { JobMark } from '../job-files/job-files.ts'
 import type { JobEnd } from '../job-files/job-script.ts'
+import { signalName } from '../signal-name.ts'
 
 export const cancelled: Observation = { kind: 'stopped', cause: 'cancelled', message: 'It was cancelled.' }
 
@@ -34,9 +34,4 @@ export function observationOfEnd(end: JobEnd, isCancelled: boolean, host?: strin
     case 'abandoned':
       return { kind: 'stopped', cause: 'node-failure', message: end.message }
   }
-}
-
-function signalName(number: number): string {
-  const found = Object.entries(constants.signals).find(([, value]) => value === number)
-  return found === undefined ? `signal ${number}` : `${found[0]} (signal ${number})`
 }
