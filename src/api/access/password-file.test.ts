@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { readPasswordFile } from './password-file.ts'
+import { readPasswordFile, readSecretFile } from './password-file.ts'
 
 let directory: string
 let path: string
@@ -39,6 +39,19 @@ test.each([
 test('a file that only its owner can read is taken, whether or not it can be written', async () => {
   await keep('sesame', 0o400)
   expect(await readPasswordFile(path)).toBe('sesame')
+})
+
+test('a secret is the whole file without the line ends at its end, and may be long', async () => {
+  await keep('apiVersion: v1\nkind: Config\n\n')
+  expect(await readSecretFile(path)).toBe('apiVersion: v1\nkind: Config')
+  await keep('x'.repeat(200_000))
+  expect(await readSecretFile(path)).toHaveLength(200_000)
+  await keep('x'.repeat(300_000))
+  await expect(readSecretFile(path)).rejects.toThrow(`The file ${path} is 300000 bytes long`)
+  await keep('\n')
+  await expect(readSecretFile(path)).rejects.toThrow('is empty')
+  await keep('sesame', 0o644)
+  await expect(readSecretFile(path)).rejects.toThrow('is open to other users')
 })
 
 test.each([0o640, 0o604, 0o660, 0o620])('a file of mode %i is refused with the cure', async (mode) => {

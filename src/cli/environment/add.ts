@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { readPasswordFile } from '../../api/access/password-file.ts'
+import { readSecretFile } from '../../api/access/password-file.ts'
 import { terminalPrompt, type Prompt } from '../../api/access/prompt.ts'
 import { Problem } from '../../problem.ts'
 import { addExamples, type CommonOptions } from '../command.ts'
@@ -21,12 +21,12 @@ export function define(command: Command, terminal: Terminal): void {
     .summary('keep an environment under a name')
     .description('Keep an environment under a name, for scripts to refer to: .on(NAME).')
     .argument('<name>', 'the name')
-    .argument('<kind>', 'its kind: local, ssh, slurm ...')
+    .argument('<kind>', 'its kind: local, ssh, slurm, sge, condor, pbs, kubernetes')
     .option('--option <key=value>', 'an option of its kind; may be repeated', collect, [])
     .option('--secret <key>', 'a secret option: asks for it; may be repeated', collect, [])
     .option(
       '--secret-file <key=file>',
-      'a secret option in the first line of a file of mode 0600',
+      'a secret option in a file of mode 0600; may be repeated',
       collect,
       [],
     )
@@ -35,6 +35,7 @@ export function define(command: Command, terminal: Terminal): void {
   addExamples(command, [
     'molehill environment add hub ssh --option host=hub.example --option slots=8 --secret password',
     'molehill environment add hub ssh --option host=hub.example --secret-file password=~/.hub --replace',
+    'molehill environment add cluster kubernetes --option image=python:3.13-slim --option namespace=simulations',
   ])
   command.addHelpText(
     'after',
@@ -78,7 +79,7 @@ async function readSecrets(
   const secrets: [string, string][] = []
   for (const text of secretFile) {
     const [key, path] = split(text, '--secret-file password=FILE')
-    secrets.push([key, await readPasswordFile(path)])
+    secrets.push([key, await readSecretFile(path)])
   }
   for (const key of secret) {
     // What stands behind the `=` is not repeated: it may be the secret.
