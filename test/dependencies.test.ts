@@ -28,6 +28,10 @@ const minimums: Readonly<Record<string, string>> = {
   ssh2: '1.15.0',
   // Through what it needs: CVE-2024-21534, CVE-2023-28155, -26136.
   '@kubernetes/client-node': '1.0.0',
+  // CVE-2024-37890: many headers at once.
+  ws: '8.17.1',
+  // CVE-2025-64718: prototypes through merge keys.
+  'js-yaml': '4.1.1',
   // CVE-2026-25896, -26278, -33036, -33349.
   'fast-xml-parser': '5.5.7',
   // CVE-2022-24434. `@fastify/busboy` is the fork that is kept up.
@@ -36,8 +40,8 @@ const minimums: Readonly<Record<string, string>> = {
   'isolated-vm': '7.0.1',
 }
 
-/** The Kubernetes client brings 61 of them, bree 27, selfsigned 23, pino-pretty 15. More is a reason to think again. */
-const mostInProduction = 180
+/** Bree brings 27 of them, selfsigned 23, pino-pretty 15. More is a reason to think again. */
+const mostInProduction = 115
 
 /** Runtime of the server: npm has no other way to bring it. */
 const mayRunScripts = new Set(['node'])
