@@ -1,8 +1,8 @@
 import type { Readable, Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { ApiError } from './api-errors.ts'
 import { backOffMs, type Clock } from './clock.ts'
 import type { Cluster } from './cluster.ts'
+import { orAborted } from './limited.ts'
 import { LogLines } from './log-lines.ts'
 
 export interface LogChoice {
@@ -30,8 +30,10 @@ export async function readPodLog(
   output: Writable,
   signal: AbortSignal,
 ): Promise<number> {
-  const body = await openLog(cluster, choice, {}, readSilenceMs, signal)
-  return pour(body, output, (chunk) => chunk, cluster, signal)
+  return listened(output, async () => {
+    const body = await openLog(cluster, choice, {}, readSilenceMs, signal)
+    return pour(body, output, (chunk) => chunk, cluster, signal)
+  })
 }
 
 export interface FollowOptions {
@@ -54,13 +56,7 @@ export async function followPodLog(
   { clock, isOver, failed }: FollowOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  // Between two connections nobody else may listen.
-  output.on('error', ignore)
-  try {
-    await follow()
-  } finally {
-    output.off('error', ignore)
-  }
+  return listened(output, follow)
 
   async function follow(): Promise<void> {
     const lines = new LogLines()
@@ -68,7 +64,7 @@ export async function followPodLog(
     for (;;) {
       // Asked before the log is: what it says then is all there is.
       const wasOver = await isOver(signal)
-      if (output.errored !== null) throw output.errored
+      requireGood(output)
       try {
         lines.again()
         const choice = { pod, container, sinceTime: lines.sinceTime }
@@ -103,7 +99,7 @@ async function openLog(
 
 /**
  * Writes what comes of the body, no faster than it is taken. Gives how many bytes were written. A body that fails leaves
- * the output as it is, so that another one can follow.
+ * the output as it is, so that another one can follow. (Node's pipeline leaves listeners at an output that stays open.)
  */
 async function pour(
   body: Readable,
@@ -113,28 +109,47 @@ async function pour(
   signal: AbortSignal,
 ): Promise<number> {
   let bytes = 0
-  let failure: unknown
-  async function* changed(): AsyncGenerator<Buffer> {
-    try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        const text = change(chunk)
-        bytes += text.length
-        if (text.length > 0) yield text
-      }
-    } catch (error) {
-      failure = error ?? new Error('the log ended without a word')
-    }
-  }
+  const chunks = (body as AsyncIterable<Buffer>)[Symbol.asyncIterator]()
   try {
-    await pipeline(changed, output, { end: false, signal })
-  } catch (error) {
-    signal.throwIfAborted()
-    throw error
+    for (;;) {
+      const next = await chunks.next().catch((error: unknown) => {
+        throw connection.explain(error, signal)
+      })
+      signal.throwIfAborted()
+      if (next.done === true) return bytes
+      const text = change(next.value)
+      bytes += text.length
+      if (text.length > 0 && !output.write(text)) await drained(output, signal)
+      requireGood(output)
+    }
   } finally {
     body.destroy()
   }
-  if (failure !== undefined || signal.aborted) throw connection.explain(failure, signal)
-  return bytes
+}
+
+async function drained(output: Writable, signal: AbortSignal): Promise<void> {
+  if (!output.writableNeedDrain || output.destroyed) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const events = ['drain', 'close', 'error'] as const
+  for (const event of events) output.on(event, resolve)
+  try {
+    await orAborted(promise, signal)
+  } finally {
+    for (const event of events) output.off(event, resolve)
+  }
+}
+
+function requireGood(output: Writable): void {
+  if (output.errored !== null) throw output.errored
+  if (output.destroyed) throw new Error('the output of a log was closed before the log ended')
+}
+
+/** An output that fails is told by the write after. The listener stays where it has failed: its event may come later. */
+async function listened<T>(output: Writable, use: () => Promise<T>): Promise<T> {
+  output.on('error', ignore)
+  const result = await use()
+  output.off('error', ignore)
+  return result
 }
 
 function ignore(): void {}
