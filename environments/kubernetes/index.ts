@@ -8,13 +8,19 @@ import { openCluster } from './cluster.ts'
 import { credentialsFrom, type CredentialSource } from './credentials.ts'
 import { KubernetesEnvironment } from './environment.ts'
 import { KeptRequests } from './kept-requests.ts'
-import { kubernetesOptions, kubernetesSecrets, type KubernetesOptions } from './options.ts'
+import {
+  kubernetesOperatorOnly,
+  kubernetesOptions,
+  kubernetesSecrets,
+  type KubernetesOptions,
+} from './options.ts'
 
 /** A namespace of a Kubernetes cluster: each attempt is a Job, which goes on while the server is away. */
 export const plugin: EnvironmentPlugin<KubernetesOptions> = {
   kind: 'kubernetes',
   options: kubernetesOptions,
   secrets: kubernetesSecrets,
+  operatorOnly: kubernetesOperatorOnly,
   async create(name, options, context) {
     const { directory, now, warn } = context
     mkdirSync(directory, { recursive: true, mode: 0o700 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { kubernetes, type KubernetesReferenceOptions } from './language.ts'
-import { kubernetesOptions, kubernetesSecrets } from './options.ts'
+import { kubernetesOperatorOnly, kubernetesOptions, kubernetesSecrets } from './options.ts'
 
 /** Every option that a script can say. */
 const all: Required<Omit<KubernetesReferenceOptions, 'inCluster'>> = {
@@ -9,8 +9,6 @@ const all: Required<Omit<KubernetesReferenceOptions, 'inCluster'>> = {
   image: 'python:3.13-slim',
   kubeconfig: '~/.kube/config',
   context: 'prod',
-  allowExec: true,
-  allowInsecureTls: true,
   serviceAccount: 'runner',
   nodeSelector: { zone: 'a' },
   tolerations: [{ key: 'gpu', operator: 'Equal', value: 'x', effect: 'NoExecute', tolerationSeconds: 5 }],
@@ -45,11 +43,12 @@ test('all that a script can say is understood', () => {
   expect(kubernetesOptions.safeParse(kubernetes({ image: 'x', inCluster: true }).options).success).toBe(true)
 })
 
-test('a script can say all options but those that go with secrets', () => {
+test('a script can say all options but those of operators and those that go with secrets', () => {
   const words = new Set([
     ...Object.keys(all),
     'inCluster',
     ...kubernetesSecrets,
+    ...kubernetesOperatorOnly,
     'url',
     'certificateAuthority',
   ])

@@ -13,10 +13,6 @@ export interface KubernetesReferenceOptions {
   readonly kubeconfig?: string
   /** Which context of the kubeconfig; its current one without it. */
   readonly context?: string
-  /** Whether the kubeconfig may name a program that the server runs to get a token. */
-  readonly allowExec?: boolean
-  /** Whether the kubeconfig may switch the check of the API server's certificate off. */
-  readonly allowInsecureTls?: boolean
   /** Uses the service account of the pod that the server runs in. */
   readonly inCluster?: boolean
 

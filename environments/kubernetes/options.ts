@@ -160,3 +160,6 @@ export type KubernetesOptions = z.output<typeof kubernetesOptions>
 
 /** Names of the options that are secret. */
 export const kubernetesSecrets: readonly string[] = ['token', 'kubeconfigText']
+
+/** Names of the options that weaken what protects the server and its credentials. */
+export const kubernetesOperatorOnly: readonly string[] = ['allowExec', 'allowInsecureTls']

@@ -14,6 +14,11 @@ export interface EnvironmentPlugin<Options = unknown> {
    * encrypted, and never shown.
    */
   readonly secrets?: readonly string[]
+  /**
+   * Names of options that are taken from named environments only, since they let whoever says them do what is the
+   * operator's, such as running programs on the server.
+   */
+  readonly operatorOnly?: readonly string[]
   create(name: string, options: Options, context: PluginContext): Promise<Environment>
 }
 

@@ -41,12 +41,14 @@ const options = z.strictObject({
   slots: z.int(),
   broken: z.boolean().default(false),
   password: z.string().min(8).optional(),
+  runsPrograms: z.boolean().optional(),
 })
 let created: z.output<typeof options>[]
 const fake: EnvironmentPlugin<z.output<typeof options>> = {
   kind: 'fake',
   options,
   secrets: ['password'],
+  operatorOnly: ['runsPrograms'],
   async create(name, options, context) {
     contexts.push(context)
     created.push(options)
@@ -159,6 +161,17 @@ test('no script may hold a secret, and the refusal does not tell it', () => {
   const reference = { kind: 'fake', options: { password: 'open sesame' } }
   expect(() => registry.validate(reference)).toThrow('The option password of the environment fake is secret')
   expect(() => registry.validate(reference)).not.toThrow('sesame')
+})
+
+test('no script may say what is for operators, but a named environment may hold it', async () => {
+  const options = { slots: 1, runsPrograms: true }
+  expect(() => registry.validate({ kind: 'fake', options })).toThrow(
+    'The option runsPrograms of the environment fake is for operators and cannot be part of a script.',
+  )
+  definitions = [{ name: 'hub', kind: 'fake', options, secrets: [] }]
+  registry.validate(onHub)
+  await registry.get(onHub)
+  expect(created).toEqual([{ ...options, broken: false }])
 })
 
 test('a forgotten one is closed, and made anew from what its name means then', async () => {

@@ -121,6 +121,15 @@ export class EnvironmentRegistry {
             hint: `Keep it in a named environment: molehill environment add NAME ${kind} --secret ${secret}`,
           },
         )
+      const reserved = this.#plugin(kind).operatorOnly?.find((option) => options[option] !== undefined)
+      if (reserved !== undefined)
+        throw new Problem(
+          'workflow-invalid',
+          `The option ${reserved} of the environment ${kind} is for operators and cannot be part of a script.`,
+          {
+            hint: `An operator may keep it in a named environment: molehill environment add NAME ${kind} --option ${reserved}=...`,
+          },
+        )
     }
     this.#recipe(reference)
   }
