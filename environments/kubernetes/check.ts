@@ -70,7 +70,9 @@ function badFinding(error: unknown, signal: AbortSignal): CheckFinding {
   return {
     what: isRefused ? 'credentials' : 'cluster',
     isGood: false,
-    message: isRefused ? `The cluster refuses the credentials: ${error.message}` : error.message,
+    message: isRefused
+      ? `The cluster refuses the credentials: ${error.message.replace(/\.?$/, '.')}`
+      : error.message,
     ...(isRefused && { fix: 'Get a new token or kubeconfig, and keep it with molehill environment add.' }),
   }
 }

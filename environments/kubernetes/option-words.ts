@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { oneLine } from '../../src/environment/batch/option-shapes.ts'
 
 /*
  * Words of Kubernetes as it checks them itself (validation of apimachinery): what is refused here would be refused
@@ -40,10 +39,13 @@ export const labelText = z
     error: 'expected letters, digits and - _ . that begin and end with a letter or digit',
   })
 
+const noImage = 'expected the name of a container image, such as "python:3.13-slim"'
+
 /** Reference to a container image: `python:3.13-slim`, `registry.example.org:5000/team/model@sha256:...`. */
-export const imageName = oneLine.max(512).regex(/^[A-Za-z0-9][A-Za-z0-9._/:@-]*$/, {
-  error: 'expected the name of a container image, such as "python:3.13-slim"',
-})
+export const imageName = z
+  .string({ error: noImage })
+  .max(512, { error: noImage })
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/:@-]*$/, { error: noImage })
 
 export const absolutePath = z
   .string()

@@ -42,7 +42,8 @@ test.each([
   [{ namespace: 'Simulations' }, 'namespace: expected a name of lower-case letters'],
   [{ namespace: 'x'.repeat(64) }, 'namespace: expected a name of at most 63 characters'],
   [{ image: 'python 3' }, 'image: expected the name of a container image'],
-  [{ image: '' }, 'image: expected text'],
+  [{ image: '' }, 'image: expected the name of a container image'],
+  [{ image: undefined }, 'image: expected the name of a container image'],
   [{ kubeconfig: 'config' }, 'kubeconfig: expected an absolute path'],
   [
     { kubeconfig: '/a', inCluster: true },
