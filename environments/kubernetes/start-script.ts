@@ -15,12 +15,15 @@ export const exitCodes = { timeout: 124, notRun: 125 } as const
  *
  * The job's program leads a session of its own, so that all of it can be asked to end: it gets SIGTERM after the wall
  * time or when the script gets one, and SIGKILL `stopGraceMs` later. Its two streams go to files; another process
- * copies what comes into them to the container's own, which is the pod's log: at most 16 MiB a second of each, so that
- * a flood neither slows the job nor keeps it from ending. The shell that waits for the program does nothing else, and
- * no signal interrupts it: ash that is interrupted while it waits may lose how its child ended. It says
- * which signal ended the program, on the standard error that `note` is, of all but SIGINT and SIGPIPE: those look like
- * the exit codes 130 and 141. SIGINT and SIGQUIT are ignored in the job: shells without a terminal do that
- * to what they start beside themselves.
+ * copies what comes into them to the container's own, which is the pod's log: at most 16 MiB of each at a look, and the
+ * job's end waits for it some seconds at most. The shell that waits for the program does nothing else, and says which
+ * signal ended it, on the standard error that `note` is: of all but SIGINT and SIGPIPE, which look like the exit codes
+ * 130 and 141. SIGINT and SIGQUIT are ignored in the job: shells without a terminal do that to what they start beside
+ * themselves.
+ *
+ * No shell here uses `wait`: ash that gets signals while it does may lose how a child ended, or wait for ever (busybox
+ * 1.35). They look again and again instead, first ten times a second, after half a minute once. A clock is a `sleep`
+ * that is gone.
  */
 export function startScript(
   { wallTimeMs, stopGraceMs }: { readonly wallTimeMs?: number | undefined; readonly stopGraceMs: number },
@@ -36,39 +39,27 @@ molehill_end() {
   echo "$*" >"$molehill_message"
 }
 molehill_signal() { read -r molehill_group <"$molehill_directory/group" && kill "-$1" "-$molehill_group"; }
-molehill_pause() {
-  molehill_before=$!
-  trap '[ "$!" = "$molehill_before" ] || kill "$!"; exit 0' TERM
-  [ -s "$molehill_directory/exit" ] && exit 0
-  "$molehill_busybox" sleep "$1" &
-  wait "$!"
+molehill_looks=0
+molehill_look() {
+  molehill_looks=$((molehill_looks + 1))
+  if [ "$molehill_looks" -lt 10 ]; then "$molehill_busybox" sleep 0.1
+  elif [ "$molehill_looks" -lt 60 ]; then "$molehill_busybox" sleep 0.5
+  else "$molehill_busybox" sleep 1; fi
 }
-molehill_kill() { molehill_pause ${graceSeconds}; molehill_signal KILL; }
-molehill_watch() {
-  molehill_pause "$1"
-  true >"$molehill_directory/late"
-  molehill_signal TERM
-  molehill_kill
-}
-molehill_stop() {
-  trap '' TERM INT QUIT HUP
-  [ "$molehill_killer" ] && return
-  molehill_kill >/dev/null 5>&- & molehill_killer=$!
-  true >"$molehill_directory/stopping"
-  molehill_signal TERM
-}
-molehill_copy() { "$molehill_busybox" dd bs=65536 count=128; }
+molehill_copy() { "$molehill_busybox" dd bs=65536 count=256; }
 molehill_follow() {
-  molehill_before=$!
-  trap '[ "$!" = "$molehill_before" ] || kill "$!"' TERM
   until [ -s "$molehill_directory/exit" ]; do
     molehill_copy <&3
     molehill_copy <&4 >&5
-    "$molehill_busybox" sleep 0.5 >/dev/null 5>&- &
-    wait "$!"
+    molehill_look
   done
   molehill_copy <&3
   molehill_copy <&4 >&5
+}
+molehill_stop() {
+  true >"$molehill_directory/$1"
+  molehill_signal TERM
+  "$molehill_busybox" sleep ${graceSeconds} >/dev/null 5>&- & molehill_grace=$!
 }
 molehill_keep() {
   trap : TERM HUP USR1 USR2
@@ -80,17 +71,24 @@ molehill_keep() {
   elif [ "$molehill_code" -gt 128 ] && [ -s "$molehill_directory/note" ]; then molehill_end "signal $((molehill_code - 128))"
   else molehill_end "exited $molehill_code"; fi
 }
-molehill_watcher= molehill_killer=
+trap '[ -s "$molehill_directory/exit" ] || molehill_end "failed No process could be started in the container any more."' EXIT
+molehill_clock= molehill_grace= molehill_asked=
 if true >>"$molehill_directory/stdout" && true >>"$molehill_directory/stderr"; then
-  ${wallTimeMs === undefined ? '' : `molehill_watch ${wallTimeMs / 1000} >/dev/null 5>&- & molehill_watcher=$!`}
-  trap molehill_stop TERM INT QUIT HUP
+  trap molehill_asked=1 TERM INT QUIT HUP
+  ${wallTimeMs === undefined ? '' : `"$molehill_busybox" sleep ${wallTimeMs / 1000} >/dev/null 5>&- & molehill_clock=$!`}
   molehill_follow 3<"$molehill_directory/stdout" 4<"$molehill_directory/stderr" & molehill_follower=$!
   molehill_keep 5>&- 2>"$molehill_directory/note" & molehill_keeper=$!
-  while kill -0 "$molehill_keeper"; do wait "$molehill_keeper"; done
+  until [ -s "$molehill_directory/exit" ] || ! kill -0 "$molehill_keeper"; do
+    molehill_look
+    if [ "$molehill_grace" ]; then kill -0 "$molehill_grace" || molehill_signal KILL
+    elif [ "$molehill_clock" ] && ! kill -0 "$molehill_clock"; then molehill_looks=0; molehill_stop late
+    elif [ "$molehill_asked" ]; then molehill_looks=0; molehill_stop stopping; fi
+  done
   molehill_signal KILL
   [ -s "$molehill_directory/exit" ] || molehill_end "abandoned What waited for the job was killed."
-  for molehill_process in $molehill_watcher $molehill_killer $molehill_follower; do kill "$molehill_process"; done
-  while kill -0 "$molehill_follower"; do wait "$molehill_follower"; done
+  for molehill_process in $molehill_clock $molehill_grace; do kill -KILL "$molehill_process"; done
+  molehill_looks=0
+  while kill -0 "$molehill_follower" && [ "$molehill_looks" -lt 20 ]; do molehill_look; done
 else
   molehill_end "failed Its logs could not be made in $molehill_directory."
 fi
