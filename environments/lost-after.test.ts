@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { EnvironmentPlugin } from '../src/environment/plugin.ts'
 import { plugin as condor } from './condor/index.ts'
+import { plugin as kubernetes } from './kubernetes/index.ts'
 import { plugin as pbs } from './pbs/index.ts'
 import { plugin as sge } from './sge/index.ts'
 import { plugin as slurm } from './slurm/index.ts'
@@ -21,7 +22,7 @@ async function lostAfterOutageMs(
   plugin: EnvironmentPlugin,
   options: Readonly<Record<string, unknown>>,
 ): Promise<number | undefined> {
-  const parsed = plugin.options.parse({ host: 'login.example.org', ...options })
+  const parsed = plugin.options.parse(options)
   const context = { directory, variables: process.env, now: Date.now, warn: () => undefined }
   const environment = await plugin.create(plugin.kind, parsed, context)
   try {
@@ -31,18 +32,20 @@ async function lostAfterOutageMs(
   }
 }
 
-const pilots = { pilots: { count: 1, slots: 2, time: '1 h' } }
+const host = { host: 'login.example.org' }
+const pilots = { ...host, pilots: { count: 1, slots: 2, time: '1 h' } }
 
 test.each<[string, EnvironmentPlugin, Readonly<Record<string, unknown>>]>([
-  ['ssh', ssh, {}],
-  ['slurm', slurm, {}],
+  ['ssh', ssh, host],
+  ['slurm', slurm, host],
   ['slurm with pilots', slurm, pilots],
-  ['slurm through slurmrestd', slurm, { rest: { socket: '/run/slurmrestd', apiVersion: 'v0.0.40' } }],
-  ['sge', sge, {}],
+  ['slurm through slurmrestd', slurm, { ...host, rest: { socket: '/run/slurmrestd', apiVersion: 'v0.0.40' } }],
+  ['sge', sge, host],
   ['sge with pilots', sge, pilots],
-  ['condor', condor, {}],
+  ['condor', condor, host],
   ['condor with pilots', condor, pilots],
-  ['pbs', pbs, { flavour: 'torque' }],
+  ['pbs', pbs, { ...host, flavour: 'torque' }],
+  ['kubernetes', kubernetes, { image: 'python:3.13-slim' }],
   ['pbs with pilots', pbs, { flavour: 'pbspro', ...pilots }],
 ])('%s gives up jobs of a host that stays away for so long, and without a word never', async (...given) => {
   const [, plugin, options] = given

@@ -29,24 +29,24 @@ test('the rights and the rules say the same', () => {
 test('the manifest', () => {
   expect(rbacManifest({ namespace: 'simulations', account: 'molehill' })).toBe(`apiVersion: v1
 kind: ServiceAccount
-metadata: {name: molehill, namespace: simulations}
+metadata: { name: molehill, namespace: simulations }
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-metadata: {name: molehill, namespace: simulations}
+metadata: { name: molehill, namespace: simulations }
 rules:
-  - {apiGroups: [batch], resources: [jobs], verbs: [create, get, list, watch, patch, delete]}
-  - {apiGroups: [""], resources: [pods], verbs: [get, list, watch, patch, delete]}
-  - {apiGroups: [""], resources: [pods/log], verbs: [get]}
-  - {apiGroups: [""], resources: [events], verbs: [list]}
-  - {apiGroups: [""], resources: [pods/exec], verbs: [create, get]}
+  - { apiGroups: [batch], resources: [jobs], verbs: [create, get, list, watch, patch, delete] }
+  - { apiGroups: [''], resources: [pods], verbs: [get, list, watch, patch, delete] }
+  - { apiGroups: [''], resources: [pods/log], verbs: [get] }
+  - { apiGroups: [''], resources: [events], verbs: [list] }
+  - { apiGroups: [''], resources: [pods/exec], verbs: [create, get] }
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata: {name: molehill, namespace: simulations}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: molehill}
+metadata: { name: molehill, namespace: simulations }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: molehill }
 subjects:
-  - {kind: ServiceAccount, name: molehill, namespace: simulations}
+  - { kind: ServiceAccount, name: molehill, namespace: simulations }
 `)
 })
 

@@ -75,15 +75,15 @@ export function rbacManifest({
   readonly account: string
 }): string {
   const head = (apiVersion: string, kind: string) =>
-    `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: ${account}, namespace: ${namespace}}\n`
+    `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: { name: ${account}, namespace: ${namespace} }\n`
   const rules = roleRules.map(
     ({ apiGroups = [], resources = [], verbs }) =>
-      `  - {apiGroups: [${apiGroups.map((group) => (group === '' ? '""' : group)).join(', ')}], resources: [${resources.join(', ')}], verbs: [${verbs.join(', ')}]}\n`,
+      `  - { apiGroups: [${apiGroups.map((group) => (group === '' ? "''" : group)).join(', ')}], resources: [${resources.join(', ')}], verbs: [${verbs.join(', ')}] }\n`,
   )
   const role = `rules:\n${rules.join('')}`
   const binding =
-    `roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: ${account}}\n` +
-    `subjects:\n  - {kind: ServiceAccount, name: ${account}, namespace: ${namespace}}\n`
+    `roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: ${account} }\n` +
+    `subjects:\n  - { kind: ServiceAccount, name: ${account}, namespace: ${namespace} }\n`
   const rbac = 'rbac.authorization.k8s.io/v1'
   return [head('v1', 'ServiceAccount'), head(rbac, 'Role') + role, head(rbac, 'RoleBinding') + binding].join(
     '---\n',
