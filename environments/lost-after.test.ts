@@ -39,7 +39,11 @@ test.each<[string, EnvironmentPlugin, Readonly<Record<string, unknown>>]>([
   ['ssh', ssh, host],
   ['slurm', slurm, host],
   ['slurm with pilots', slurm, pilots],
-  ['slurm through slurmrestd', slurm, { ...host, rest: { socket: '/run/slurmrestd', apiVersion: 'v0.0.40' } }],
+  [
+    'slurm through slurmrestd',
+    slurm,
+    { ...host, rest: { socket: '/run/slurmrestd', apiVersion: 'v0.0.40' } },
+  ],
   ['sge', sge, host],
   ['sge with pilots', sge, pilots],
   ['condor', condor, host],
