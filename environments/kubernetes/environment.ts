@@ -35,7 +35,7 @@ import { ObservedObjects } from './observed-objects.ts'
 import type { KubernetesOptions } from './options.ts'
 import { isJobOf, meaningOf } from './outcome.ts'
 import { Stager } from './stager.ts'
-import { fetchOutputs } from './staging.ts'
+import { fetchOutputs, notPacked } from './staging.ts'
 import { stagingContainers } from './template.ts'
 import type { WireJob, WirePod } from './wire.ts'
 
@@ -83,7 +83,7 @@ export class KubernetesEnvironment implements Environment {
     }
     this.#stager = new Stager({ cluster, options, requests, trees: this.#trees, warn }, this.#stop.signal)
     this.#objects = new ObservedObjects(
-      { cluster, instance, options, now, warn },
+      { cluster, instance, options, servedPod: (id) => requests.servedPod(id), now, warn },
       (pods) => this.#stager.look(pods),
       (ids) => this.#tell(ids),
       this.#stop.signal,
@@ -112,7 +112,7 @@ export class KubernetesEnvironment implements Environment {
       if (reason === undefined) fit.push(request)
       else outcomes.set(request.id, { kind: 'rejected', reason })
     }
-    if (fit.length > 0) await this.#objects.begin(signal)
+    if (fit.length > 0) await this.#asked(() => this.#objects.begin(signal))
     await eachBounded(fit, mostCalls, async (request) => {
       outcomes.set(request.id, await this.#create(request, signal))
     })
@@ -139,7 +139,10 @@ export class KubernetesEnvironment implements Environment {
   async cancel(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.#mustBeOpen()
-    await this.#asked(() => eachBounded(handles, mostCalls, ({ id }) => this.#cancel(id, signal)))
+    await this.#asked(async () => {
+      await this.#objects.begin(signal)
+      await eachBounded(handles, mostCalls, ({ id }) => this.#cancel(id, signal))
+    })
   }
 
   async collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
@@ -152,17 +155,27 @@ export class KubernetesEnvironment implements Environment {
     return this.#asked(async () => {
       const pod = await this.#objects.podOf(handle.id, signal)
       const name = pod?.metadata?.name
-      if (pod !== undefined && name !== undefined && isKeeping(pod))
-        return fetchOutputs(cluster, name, { outputs }, { directory, logs }, newMark(), signal)
       const missing = outputs.filter(({ optional }) => optional !== true).map(({ path }) => path)
-      return { files: [], missing, ...(await fetchLogs(cluster, name, logs, signal)) }
+      if (pod === undefined || name === undefined || !isKeeping(pod))
+        return { files: [], missing, ...(await fetchLogs(cluster, name, logs, signal)) }
+      try {
+        return await fetchOutputs(cluster, name, { outputs }, { directory, logs }, newMark(), signal)
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.reason !== notPacked) throw error
+        // It would go wrong again: the job has ended, and nothing in its pod changes.
+        const kept = await fetchLogs(cluster, name, logs, signal)
+        return { files: [], missing, ...kept, remark: error.message }
+      }
     })
   }
 
   async release(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.#mustBeOpen()
-    await this.#asked(() => eachBounded(handles, mostCalls, ({ id }) => this.#release(id, signal)))
+    await this.#asked(async () => {
+      await this.#objects.begin(signal)
+      await eachBounded(handles, mostCalls, ({ id }) => this.#release(id, signal))
+    })
   }
 
   async recover(ids: readonly JobId[], signal: AbortSignal): Promise<readonly JobHandle[]> {
@@ -190,6 +203,7 @@ export class KubernetesEnvironment implements Environment {
     const { cluster, instance, requests } = this.#parts
     const labelSelector = executionSelector(instance, keyOf(workDirectory))
     await this.#asked(async () => {
+      await this.#objects.begin(signal)
       const { items } = await cluster.jobs.list({ labelSelector }, signal)
       const ids = items.flatMap((job) => jobIdOf(job, instance) ?? [])
       await eachBounded(ids, mostCalls, (id) => this.#release(id, signal))
@@ -239,34 +253,42 @@ export class KubernetesEnvironment implements Environment {
   }
 
   #accept(id: JobId, job: WireJob): SubmitOutcome {
-    this.#objects.made(id)
+    // The pod of an earlier try may wait for files already.
+    this.#stager.look(this.#objects.podsOf(id).map((pod) => ({ id, pod, isGone: false })))
     return { kind: 'accepted', handle: handleOf(id, job) }
   }
 
   async #cancel(id: JobId, signal: AbortSignal): Promise<void> {
     const { cluster, now } = this.#parts
     const annotations = { [cancelledAnnotation]: new Date(now()).toISOString() }
-    const pod = await this.#objects.podOf(id, signal)
-    const name = pod?.metadata?.name
+    const pods = this.#objects.podsOf(id)
     this.#stager.forget(id)
-    if (pod === undefined || name === undefined || pod.spec?.nodeName === undefined) {
+    // Without a pod that keeps a log or may run, the Job need make none.
+    if (!pods.some(({ spec }) => spec?.nodeName !== undefined)) {
       await cluster.jobs.patch(jobName(id), { metadata: { annotations }, spec: { parallelism: 0 } }, signal)
       return
     }
-    if (isKeeping(pod) || pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return
-    // The deadline can only be lowered, and deleting would take the log along.
-    await cluster.pods.patch(name, { metadata: { annotations }, spec: { activeDeadlineSeconds: 1 } }, signal)
+    for (const pod of pods) {
+      const name = pod.metadata?.name
+      if (name === undefined || isKeeping(pod) || hasEnded(pod) || isCancelled(pod)) continue
+      // The deadline can only be lowered, and deleting would take the log along.
+      await cluster.pods.patch(
+        name,
+        { metadata: { annotations }, spec: { activeDeadlineSeconds: 1 } },
+        signal,
+      )
+    }
   }
 
   async #release(id: JobId, signal: AbortSignal): Promise<void> {
     const { cluster, requests } = this.#parts
     this.#stager.forget(id)
     await cluster.jobs.delete(jobName(id), { propagationPolicy: 'Background' }, signal)
-    for (const pod of await this.#objects.podsOf(id, signal))
+    // Soon, and not after the grace that jobs have when they are asked to end.
+    for (const pod of this.#objects.podsOf(id))
       if (pod.metadata?.name !== undefined)
         await cluster.pods.delete(pod.metadata.name, { gracePeriodSeconds: 1 }, signal)
     requests.forget([id])
-    this.#objects.forget(id)
     await this.#stager.removeLogs(this.#logsOf(id))
   }
 
@@ -283,7 +305,7 @@ export class KubernetesEnvironment implements Environment {
     try {
       return await ask()
     } catch (error) {
-      if (error instanceof ApiError) throw new EnvironmentError(error.message, { cause: error })
+      if (error instanceof ApiError) throw new EnvironmentError(sentenceOf(error), { cause: error })
       throw error
     }
   }
@@ -291,6 +313,20 @@ export class KubernetesEnvironment implements Environment {
   #mustBeOpen(): void {
     if (this.#stop.signal.aborted) throw new EnvironmentError(`The environment ${this.name} is closed.`)
   }
+}
+
+/** Kubernetes says no more than `Unauthorized`. */
+function sentenceOf({ status, message }: ApiError): string {
+  return status === 401 ? `The cluster refuses the credentials: ${message}` : message
+}
+
+/** Its time of asking must stay: what ended before it ended by itself. */
+function isCancelled({ metadata }: WirePod): boolean {
+  return metadata?.annotations?.[cancelledAnnotation] !== undefined
+}
+
+function hasEnded({ status }: WirePod): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed'
 }
 
 /** Whether the job has ended by itself and its outputs can be fetched. */

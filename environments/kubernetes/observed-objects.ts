@@ -1,10 +1,18 @@
-import { EnvironmentError, type JobHandle, type JobId, type Observation } from '../../src/environment/environment.ts'
+import {
+  EnvironmentError,
+  type JobHandle,
+  type JobId,
+  type Observation,
+} from '../../src/environment/environment.ts'
 import { ApiError } from './api-errors.ts'
 import { clockOf } from './clock.ts'
 import type { Cluster } from './cluster.ts'
+import { eachBounded } from './each-bounded.ts'
 import { instanceSelector, jobIdOf, jobName, labelKeys, labelValue } from './names.ts'
 import { observationOf } from './observe.ts'
 import type { KubernetesOptions } from './options.ts'
+import { OwnedObjects } from './owned-objects.ts'
+import type { OwnedPod } from './stager.ts'
 import { watchObjects, type Watched } from './watch.ts'
 import type { WireEvent, WireJob, WirePod } from './wire.ts'
 
@@ -12,17 +20,20 @@ export interface ObservedObjectsParts {
   readonly cluster: Cluster
   readonly instance: string
   readonly options: KubernetesOptions
+  /** UID of the one pod that may run the job; undefined where none has got its files yet. */
+  readonly servedPod: (id: JobId) => string | undefined
   readonly now: () => number
   readonly warn: (message: string) => void
 }
 
-export interface OwnedPod {
-  readonly id: JobId
-  readonly pod: WirePod
-}
+type EventsByJob = ReadonlyMap<string, readonly WireEvent[]>
 
 /** A Job has no pod for a moment after it was made; then somebody must say why. */
 const podlessMs = 5000
+/** What somebody says is asked for so often, since there may be many events. */
+const eventsFreshMs = 10_000
+/** Calls under way at one time. */
+const mostCalls = 8
 
 /** A copy of an environment's Jobs and pods, kept by one watch for each kind, and what it says of jobs. */
 export class ObservedObjects {
@@ -30,12 +41,14 @@ export class ObservedObjects {
   readonly #signal: AbortSignal
   readonly #seen: (pods: readonly OwnedPod[]) => void
   readonly #changed: (ids: readonly JobId[]) => void
-  #jobs: Watched<WireJob> | undefined
-  #pods: Watched<WirePod> | undefined
-  /** Made by us, and perhaps not in the copy yet. */
-  readonly #made = new Set<JobId>()
+  readonly #jobs: OwnedObjects<WireJob>
+  readonly #pods: OwnedObjects<WirePod>
+  #watchedJobs: Watched<WireJob> | undefined
+  #watchedPods: Watched<WirePod> | undefined
+  #events: { readonly atMs: number; readonly byJob: EventsByJob } | undefined
+  #hasToldOfEvents = false
 
-  /** `seen` gets pods that are new or have changed, `changed` the ids of their jobs. */
+  /** `seen` gets pods that are new, have changed or are gone, `changed` the ids of their jobs. */
   constructor(
     parts: ObservedObjectsParts,
     seen: (pods: readonly OwnedPod[]) => void,
@@ -46,6 +59,8 @@ export class ObservedObjects {
     this.#seen = seen
     this.#changed = changed
     this.#signal = signal
+    this.#jobs = new OwnedObjects(parts.instance)
+    this.#pods = new OwnedObjects(parts.instance)
   }
 
   /** Begins to watch, once. Throws ApiError where the cluster cannot be asked now. */
@@ -53,23 +68,15 @@ export class ObservedObjects {
     const { cluster, instance, warn, now } = this.#parts
     const selector = { labelSelector: instanceSelector(instance) }
     const common = { selector, warn, clock: clockOf(now) }
-    this.#jobs ??= watchObjects(
-      { ...common, collection: cluster.jobs, changed: (jobs) => this.#tell(jobs) },
+    this.#watchedJobs ??= watchObjects(
+      { ...common, collection: cluster.jobs, changed: (jobs) => this.#takeJobs(jobs) },
       this.#signal,
     )
-    this.#pods ??= watchObjects(
-      { ...common, collection: cluster.pods, changed: (pods) => this.#take(pods) },
+    this.#watchedPods ??= watchObjects(
+      { ...common, collection: cluster.pods, changed: (pods) => this.#takePods(pods) },
       this.#signal,
     )
-    for (const watched of [this.#jobs, this.#pods]) await this.#untilListed(watched, signal)
-  }
-
-  made(id: JobId): void {
-    this.#made.add(id)
-  }
-
-  forget(id: JobId): void {
-    this.#made.delete(id)
+    for (const watched of [this.#watchedJobs, this.#watchedPods]) await this.#untilListed(watched, signal)
   }
 
   /** Throws ApiError while the copy may be old and the cluster cannot be asked. */
@@ -78,47 +85,70 @@ export class ObservedObjects {
     signal: AbortSignal,
   ): Promise<ReadonlyMap<JobId, Observation>> {
     await this.begin(signal)
-    for (const watched of [this.#jobs, this.#pods]) {
+    for (const watched of [this.#watchedJobs, this.#watchedPods]) {
       const { error } = watched?.health() ?? {}
       if (error !== undefined) throw error
     }
-    const jobs = new Map(this.#owned(this.#jobs).map(({ id, object }) => [id, object]))
-    const pods = Map.groupBy(this.#owned(this.#pods), ({ id }) => id)
-    const events = await this.#eventsOfPodless(handles, jobs, pods, signal)
-    const { pendingLimit, stopGraceMs } = this.#parts.options
-    const limits = { pendingLimitMs: pendingLimit, stopGraceMs }
-    const observations = new Map<JobId, Observation>()
+    const jobs = new Map<JobId, WireJob>()
+    const unseen: JobId[] = []
     for (const { id } of handles) {
-      const ownPods = (pods.get(id) ?? []).map(({ object }) => object)
-      let job = jobs.get(id)
-      // The copy may be a moment behind, and lost is for ever.
-      if (job === undefined) job = await this.#find(id, signal)
-      else this.#made.delete(id)
-      // Pods of a Job that is gone are on their way too.
-      const facts = { job, pods: job === undefined ? [] : ownPods, events: events.get(jobName(id)) ?? [] }
-      observations.set(id, observationOf(facts, limits, this.#parts.now()))
+      const [job] = this.#jobs.of(id)
+      if (job === undefined) unseen.push(id)
+      else jobs.set(id, job)
     }
-    return observations
+    // The copy may be a moment behind, and lost is for ever.
+    await eachBounded(unseen, mostCalls, async (id) => {
+      const job = await this.#find(id, signal)
+      if (job !== undefined) jobs.set(id, job)
+    })
+    const events = await this.#eventsOfPodless(jobs, signal)
+    return new Map(
+      handles.map(({ id }) => [id, this.#observationOf(id, jobs.get(id), events.get(jobName(id)) ?? [])]),
+    )
   }
 
-  /** The newest pod of a job. */
+  /** The pod that may run the job, else the newest. */
   async podOf(id: JobId, signal: AbortSignal): Promise<WirePod | undefined> {
-    const pods = await this.podsOf(id, signal)
-    return pods.toSorted((one, other) => madeAt(other) - madeAt(one))[0]
+    await this.begin(signal)
+    const known = this.podsOf(id)
+    const pods = known.length > 0 ? known : await this.#listPods(id, signal)
+    const served = this.#parts.servedPod(id)
+    return (
+      pods.find(({ metadata }) => metadata?.uid === served) ??
+      pods.toSorted((one, other) => madeAt(other) - madeAt(one))[0]
+    )
   }
 
-  async podsOf(id: JobId, signal: AbortSignal): Promise<readonly WirePod[]> {
-    await this.begin(signal)
-    const known = this.#owned(this.#pods).flatMap((each) => (each.id === id ? [each.object] : []))
-    if (known.length > 0) return known
-    const { cluster, instance } = this.#parts
-    const { items } = await cluster.pods.list({ labelSelector: `${instanceSelector(instance)},${labelKeys.attempt}=${labelValue(id)}` }, signal)
-    return items
+  /** Those that have been seen. */
+  podsOf(id: JobId): readonly WirePod[] {
+    return this.#pods.of(id)
   }
 
   async ended(): Promise<void> {
-    await this.#jobs?.ended
-    await this.#pods?.ended
+    await this.#watchedJobs?.ended
+    await this.#watchedPods?.ended
+  }
+
+  #observationOf(id: JobId, job: WireJob | undefined, events: readonly WireEvent[]): Observation {
+    const { options, servedPod, now } = this.#parts
+    const { pendingLimit, stopGraceMs } = options
+    // Pods of a Job that is gone are on their way too.
+    const pods = job === undefined ? [] : this.#pods.of(id)
+    const startedPod = servedPod(id)
+    const limits = { pendingLimitMs: pendingLimit, stopGraceMs }
+    const observation = observationOf({ job, pods, events, startedPod }, limits, now())
+    if (startedPod === undefined || pods.length > 0 || observation.kind !== 'queued') return observation
+    return {
+      kind: 'stopped',
+      cause: 'preempted',
+      message: 'Its pod is gone: it was deleted from outside, or with its node.',
+    }
+  }
+
+  async #listPods(id: JobId, signal: AbortSignal): Promise<readonly WirePod[]> {
+    const { cluster, instance } = this.#parts
+    const labelSelector = `${instanceSelector(instance)},${labelKeys.attempt}=${labelValue(id)}`
+    return (await cluster.pods.list({ labelSelector }, signal)).items
   }
 
   async #find(id: JobId, signal: AbortSignal): Promise<WireJob | undefined> {
@@ -127,20 +157,29 @@ export class ObservedObjects {
   }
 
   /** Why no pod can be made: a quota, or what the namespace does not let in. */
-  async #eventsOfPodless(
-    handles: readonly JobHandle[],
-    jobs: ReadonlyMap<JobId, WireJob>,
-    pods: ReadonlyMap<JobId, unknown>,
-    signal: AbortSignal,
-  ): Promise<ReadonlyMap<string, WireEvent[]>> {
-    const isPodless = ({ id }: JobHandle): boolean => {
-      const job = jobs.get(id)
-      return job !== undefined && !pods.has(id) && this.#parts.now() - madeAt(job) > podlessMs
-    }
-    if (!handles.some(isPodless)) return new Map()
+  async #eventsOfPodless(jobs: ReadonlyMap<JobId, WireJob>, signal: AbortSignal): Promise<EventsByJob> {
+    const now = this.#parts.now()
+    const isPodless = ([id, job]: [JobId, WireJob]): boolean =>
+      now - madeAt(job) > podlessMs && this.#pods.of(id).length === 0
+    if (![...jobs].some(isPodless)) return new Map()
+    if (this.#events === undefined || now - this.#events.atMs >= eventsFreshMs)
+      this.#events = { atMs: now, byJob: await this.#askForEvents(signal) }
+    return this.#events.byJob
+  }
+
+  /** Reasons are good to have, but no more: none where they may not be seen. */
+  async #askForEvents(signal: AbortSignal): Promise<EventsByJob> {
+    const { cluster, warn } = this.#parts
     const fieldSelector = 'involvedObject.kind=Job,reason=FailedCreate'
-    const { items } = await this.#parts.cluster.events.list({ fieldSelector }, signal)
-    return Map.groupBy(items, ({ involvedObject }) => involvedObject.name ?? '')
+    try {
+      const { items } = await cluster.events.list({ fieldSelector }, signal)
+      return Map.groupBy(items, ({ involvedObject }) => involvedObject.name ?? '')
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 403) throw error
+      if (!this.#hasToldOfEvents) warn(`Nobody can tell why jobs have no pods yet: ${error.message}`)
+      this.#hasToldOfEvents = true
+      return new Map()
+    }
   }
 
   async #untilListed(watched: Watched<unknown>, signal: AbortSignal): Promise<void> {
@@ -155,27 +194,15 @@ export class ObservedObjects {
     }
   }
 
-  #take(pods: readonly WirePod[]): void {
-    const { instance } = this.#parts
-    const owned = pods.flatMap((pod) => {
-      const id = jobIdOf(pod, instance)
-      return id === undefined ? [] : [{ id, pod }]
-    })
-    this.#seen(owned)
-    this.#changed([...new Set(owned.map(({ id }) => id))])
+  #takePods(changed: readonly WirePod[]): void {
+    const pods = this.#pods.take(changed, this.#watchedPods?.objects ?? new Map())
+    this.#seen(pods.map(({ id, object, isGone }) => ({ id, pod: object, isGone })))
+    this.#changed([...new Set(pods.map(({ id }) => id))])
   }
 
-  #tell(jobs: readonly WireJob[]): void {
-    this.#changed([...new Set(jobs.flatMap((job) => jobIdOf(job, this.#parts.instance) ?? []))])
-  }
-
-  #owned<T extends WireJob | WirePod>(
-    watched: Watched<T> | undefined,
-  ): readonly { readonly id: JobId; readonly object: T }[] {
-    return [...(watched?.objects.values() ?? [])].flatMap((object) => {
-      const id = jobIdOf(object, this.#parts.instance)
-      return id === undefined ? [] : [{ id, object }]
-    })
+  #takeJobs(changed: readonly WireJob[]): void {
+    const jobs = this.#jobs.take(changed, this.#watchedJobs?.objects ?? new Map())
+    this.#changed([...new Set(jobs.map(({ id }) => id))])
   }
 }
 

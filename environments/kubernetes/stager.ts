@@ -1,15 +1,15 @@
 import { rm } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { JobId, JobRequest } from '../../src/environment/environment.ts'
-import { FileChangedError } from '../../src/environment/job-files/tar-stream.ts'
+import { EnvironmentError, type JobId, type JobRequest } from '../../src/environment/environment.ts'
 import type { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { ApiError } from './api-errors.ts'
 import { archiveOf } from './archive.ts'
 import { backOffMs } from './clock.ts'
 import type { Cluster } from './cluster.ts'
 import type { KeptRequests } from './kept-requests.ts'
+import { cancelledAnnotation } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
-import { bringFiles } from './staging.ts'
+import { bringFiles, notUnpacked } from './staging.ts'
 import { stagingContainers } from './template.ts'
 import type { WirePod } from './wire.ts'
 
@@ -21,19 +21,40 @@ export interface StagerParts {
   readonly warn: (message: string) => void
 }
 
+/** A pod as the cluster has it now, or had it before it was gone. */
+export interface OwnedPod {
+  readonly id: JobId
+  readonly pod: WirePod
+  readonly isGone: boolean
+}
+
+interface Staging {
+  readonly id: JobId
+  readonly pod: string
+  readonly uid: string
+  /** Aborts when the pod waits no more. */
+  readonly stop: AbortController
+  failures: number
+}
+
+/** Files that cannot be read, or an archive that the pod cannot unpack. */
+class HopelessError extends Error {}
+
 /** Archives under way at one time: all bytes pass the API server. */
 const mostAtOnce = 4
+/** How often files are sent that change while they are read, or for which the pod has no room. */
+const mostTries = 5
 
 /** Brings files to pods that wait for them, as soon as they are seen to wait, until it is done or they wait no more. */
 export class Stager {
   readonly #parts: StagerParts
   readonly #signal: AbortSignal
-  /** By pod, so that another pod of the same job gets its own. */
-  readonly #known = new Map<string, JobId>()
-  readonly #queue: { readonly id: JobId; readonly pod: string; readonly uid: string }[] = []
+  /** Jobs whose pods wait, those that have got all or never will included. */
+  readonly #stagings = new Map<JobId, Staging>()
+  readonly #queue: Staging[] = []
   readonly #running = new Set<Promise<void>>()
+  readonly #pauses = new Set<Promise<void>>()
   readonly #failures = new Map<JobId, string>()
-  readonly #waiting = new Set<string>()
 
   constructor(parts: StagerParts, signal: AbortSignal) {
     this.#parts = parts
@@ -41,18 +62,18 @@ export class Stager {
   }
 
   /** Looks which of these pods wait for files. */
-  look(pods: Iterable<{ readonly id: JobId; readonly pod: WirePod }>): void {
-    for (const { id, pod } of pods) {
+  look(pods: Iterable<OwnedPod>): void {
+    for (const { id, pod, isGone } of pods) {
       const { name, uid } = pod.metadata ?? {}
       if (name === undefined || uid === undefined) continue
-      if (!isWaiting(pod)) {
-        this.#waiting.delete(uid)
-        continue
+      const staging = this.#stagings.get(id)
+      if (isGone || !isWaiting(pod)) {
+        if (staging?.uid === uid) this.#end(staging)
+      } else if (staging === undefined && (this.#parts.requests.servedPod(id) ?? uid) === uid) {
+        const begun = { id, pod: name, uid, stop: new AbortController(), failures: 0 }
+        this.#stagings.set(id, begun)
+        this.#queue.push(begun)
       }
-      this.#waiting.add(uid)
-      if (this.#known.has(uid)) continue
-      this.#known.set(uid, id)
-      this.#queue.push({ id, pod: name, uid })
     }
     this.#work()
   }
@@ -65,11 +86,8 @@ export class Stager {
   /** The job needs nothing any more. */
   forget(id: JobId): void {
     this.#failures.delete(id)
-    for (const [uid, owner] of this.#known)
-      if (owner === id) {
-        this.#known.delete(uid)
-        this.#waiting.delete(uid)
-      }
+    const staging = this.#stagings.get(id)
+    if (staging !== undefined) this.#end(staging)
   }
 
   removeLogs(directory: string): Promise<void> {
@@ -78,18 +96,21 @@ export class Stager {
 
   async ended(): Promise<void> {
     this.#queue.length = 0
-    await Promise.all(this.#running)
+    await Promise.all([...this.#running, ...this.#pauses])
+  }
+
+  #end(staging: Staging): void {
+    this.#stagings.delete(staging.id)
+    staging.stop.abort(new EnvironmentError(`The pod ${staging.pod} waits for no files any more.`))
   }
 
   #work(): void {
     while (this.#running.size < mostAtOnce && !this.#signal.aborted) {
       const next = this.#queue.shift()
       if (next === undefined) return
-      const { id, pod, uid } = next
-      const work = this.#bring(id, pod, uid)
-        .catch((error: unknown) => {
-          if (!this.#signal.aborted) this.#failures.set(id, `Its files cannot be read: ${messageOf(error)}`)
-        })
+      if (next.stop.signal.aborted) continue
+      const work = this.#bring(next)
+        .catch((error: unknown) => this.#failed(next, error))
         .finally(() => {
           this.#running.delete(work)
           this.#work()
@@ -98,36 +119,79 @@ export class Stager {
     }
   }
 
-  /** Throws where the files cannot be read; whatever the cluster does is tried again. */
-  async #bring(id: JobId, pod: string, uid: string): Promise<void> {
-    const { cluster, requests, warn } = this.#parts
+  async #bring(staging: Staging): Promise<void> {
+    const { cluster, requests, trees } = this.#parts
+    const { id, pod, uid, stop } = staging
     const request = requests.read(id)
-    if (request === undefined) return
-    for (let failures = 1; this.#waiting.has(uid); failures += 1) {
-      try {
-        await bringFiles(cluster, pod, await this.#archive(request), this.#signal)
-        return
-      } catch (error) {
-        this.#signal.throwIfAborted()
-        if (error instanceof FileChangedError) this.#parts.trees.forgetAll()
-        else if (!(error instanceof ApiError)) throw error
-        else if (failures === 1) warn(`The files of ${id} did not come to the pod ${pod}: ${error.message}`)
-        await pause(backOffMs(failures), undefined, { signal: this.#signal })
-      }
+    if (request === undefined) {
+      // Its submit may be under way once more: then we are told to look again.
+      this.#end(staging)
+      return
+    }
+    const either = AbortSignal.any([this.#signal, stop.signal])
+    // Not the job's own signal: what is read here serves other jobs too.
+    const entries = await this.#archive(request).catch((error: unknown) => {
+      throw new HopelessError(`Its files cannot be read: ${messageOf(error)}`, { cause: error })
+    })
+    if (stop.signal.aborted) return
+    await requests.serve(id, uid)
+    try {
+      await bringFiles(cluster, pod, entries, either)
+    } catch (error) {
+      // A file is not what it was when the directory was read.
+      if (!isOfCluster(error)) trees.forgetAll()
+      throw error
     }
   }
 
-  #archive(request: JobRequest) {
+  /** Whatever the cluster does is tried again as long as the pod waits; meanwhile others have their turn. */
+  #failed(staging: Staging, error: unknown): void {
+    const { id, pod, stop } = staging
+    if (this.#signal.aborted || stop.signal.aborted) return
+    staging.failures += 1
+    const isOurs = !isOfCluster(error) || (error instanceof ApiError && error.reason === notUnpacked)
+    if (error instanceof HopelessError || (isOurs && staging.failures >= mostTries)) {
+      this.#failures.set(id, error instanceof HopelessError ? error.message : hopeless(error))
+      return
+    }
+    if (staging.failures === 1)
+      this.#parts.warn(`The files of ${id} did not come to the pod ${pod}: ${messageOf(error)}`)
+    const again = this.#queueLater(staging).finally(() => this.#pauses.delete(again))
+    this.#pauses.add(again)
+  }
+
+  async #queueLater(staging: Staging): Promise<void> {
+    const signal = AbortSignal.any([this.#signal, staging.stop.signal])
+    const isDue = await pause(backOffMs(staging.failures), true, { signal }).catch(() => false)
+    if (!isDue) return
+    this.#queue.push(staging)
+    this.#work()
+  }
+
+  #archive(request: JobRequest): Promise<readonly TarEntry[]> {
     const { trees, options } = this.#parts
     const { wallTimeMs } = request.resources
-    const { variables, stopGraceMs } = options
-    return archiveOf(request, trees, { variables, stopGraceMs, wallTimeMs }, this.#signal)
+    const { variables, stopGraceMs, hasRuntime } = options
+    return archiveOf(request, trees, { variables, stopGraceMs, wallTimeMs, hasRuntime }, this.#signal)
   }
 }
 
 function isWaiting({ metadata, status }: WirePod): boolean {
   const stageIn = status?.initContainerStatuses?.find(({ name }) => name === stagingContainers.in)
-  return stageIn?.state?.running !== undefined && metadata?.deletionTimestamp === undefined
+  return (
+    stageIn?.state?.running !== undefined &&
+    metadata?.deletionTimestamp === undefined &&
+    metadata?.annotations?.[cancelledAnnotation] === undefined
+  )
+}
+
+/** Not of our files. */
+function isOfCluster(error: unknown): boolean {
+  return error instanceof ApiError || error instanceof EnvironmentError
+}
+
+function hopeless(error: unknown): string {
+  return `Its files could not be brought in ${mostTries} tries: ${messageOf(error)}`
 }
 
 function messageOf(error: unknown): string {

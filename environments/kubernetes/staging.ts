@@ -12,9 +12,23 @@ import { execInPod } from './exec.ts'
 import { podPlaces } from './places.ts'
 import { stagingContainers } from './template.ts'
 
-/** Unpacks as many bytes as `$1` says, since standard input has no end; the last file says that all is there. */
+/**
+ * Unpacks as many bytes as `$1` says, since standard input has no end; the last file says that all is there. A cut may
+ * look like an end to tar, but then `start` is missing, which comes last. What has been brought already is left as it
+ * is: the job may have begun. All input is read, also by a failure: else nobody would be told of that.
+ */
 const unpackText = `umask 0
-cd ${podPlaces.root} && head -c "$1" | tar -x -f - && chmod -R a+rX shared start && : >in`
+head -c "$1" | {
+  cd ${podPlaces.root} && { [ -e in ] || { tar -x -f - && chmod -R a+rX shared start && : >in; }; }
+  code=$?
+  cat >/dev/null
+  exit "$code"
+}`
+
+/** The pod cannot unpack what was brought, such as for want of room. */
+export const notUnpacked = 'NotUnpacked'
+/** The outputs cannot be packed, such as where they cannot be read. */
+export const notPacked = 'NotPacked'
 
 /** Packs those of the given paths that are there, with what links lead to. */
 const packText = `cd ${podPlaces.job} || exit 1
@@ -48,7 +62,7 @@ export async function bringFiles(
   if (exitCode !== 0)
     throw new ApiError({
       status: 0,
-      reason: 'NotUnpacked',
+      reason: notUnpacked,
       message: `The files of the job could not be unpacked in the pod ${pod}: ${stderr.trim() || `exit code ${exitCode}`}`,
     })
 }
@@ -101,7 +115,7 @@ export async function fetchOutputs(
   if (exitCode !== 0)
     throw new ApiError({
       status: 0,
-      reason: 'NotPacked',
+      reason: notPacked,
       message: `The outputs of the job could not be packed in the pod ${pod}: ${stderr.trim() || `exit code ${exitCode}`}`,
     })
   await whole
