@@ -18,6 +18,7 @@ import { refusalOf } from '../../src/environment/refusal.ts'
 import { ApiError } from './api-errors.ts'
 import { inspectCluster } from './check.ts'
 import type { Cluster } from './cluster.ts'
+import { warningOfDropped } from './dropped-fields.ts'
 import { fetchLogs } from './fetch-logs.ts'
 import { eachBounded } from './each-bounded.ts'
 import { jobBody } from './job-body.ts'
@@ -66,6 +67,8 @@ export class KubernetesEnvironment implements Environment {
   readonly #stager: Stager
   readonly #trees = new WorkTrees()
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
+
+  #hasCompared = false
 
   constructor(name: string, parts: KubernetesEnvironmentParts) {
     this.name = name
@@ -229,6 +232,7 @@ export class KubernetesEnvironment implements Environment {
       // There are no times in it, which the client's types would have as dates.
       const body = jobBody({ ...identity, resources }, options) as unknown as WireJob
       const job = await cluster.jobs.create(body, signal)
+      this.#tellOfDropped(body, job)
       return this.#accept(id, job)
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
@@ -236,6 +240,14 @@ export class KubernetesEnvironment implements Environment {
       if (outcome.kind !== 'accepted') requests.forget([id])
       return outcome
     }
+  }
+
+  /** Once: all Jobs of an environment have the same fields. */
+  #tellOfDropped(sent: WireJob, kept: WireJob): void {
+    if (this.#hasCompared) return
+    this.#hasCompared = true
+    const warning = warningOfDropped(sent, kept)
+    if (warning !== undefined) this.#parts.warn(warning)
   }
 
   async #outcomeOf(error: ApiError, identity: JobIdentity, signal: AbortSignal): Promise<SubmitOutcome> {

@@ -395,6 +395,13 @@ describeWith('kubernetes', 'when Kubernetes fails', () => {
     expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'lost' })
   })
 
+  test('a field of the template that the server does not know is told of once', async () => {
+    await use({ template: { spec: { schedulingGates: [{ name: 'example.org/gate' }] } } })
+    await trial.submitAll([job(), job()])
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toMatch(/leaves them out: spec\.template\.spec\.schedulingGates/)
+  })
+
   test('a Job of the same name that is not ours is left alone', async () => {
     await use()
     const request = job()
