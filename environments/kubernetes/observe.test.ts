@@ -130,8 +130,13 @@ const rows: readonly Row[] = [
   ],
   [
     'a pod deleted because its Job was cancelled',
-    { job: job({ annotations: cancelledAt(3) }), pods: [pod({ deleted: true })] },
+    { job: job({ annotations: cancelledAt(3) }), pods: [pod({ deleted: true })], seconds: 16 },
     runningNow,
+  ],
+  [
+    'a cancelled pod that stays, deleted, on a node that is lost',
+    { job: job({ annotations: cancelledAt(3) }), pods: [pod({ deleted: true })], seconds: 17 },
+    stopped('cancelled'),
   ],
 
   ['exit 0', { pods: [pod({ main: ends(0) })] }, exited(0)],

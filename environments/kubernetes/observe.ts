@@ -58,7 +58,11 @@ export function observationOf(seen: Seen, limits: ObserveLimits, now: number): O
     return stopped('preempted', 'Its pod is gone, and Kubernetes has begun another one.')
   if (pod.metadata?.deletionTimestamp !== undefined && cancelledAt === undefined)
     return stopped('preempted', `Its pod was deleted from outside.${wordsOf(pod.status?.message)}`)
-  return withPod(pod, cancelledAt, limits, now)
+  const observation = withPod(pod, cancelledAt, limits, now)
+  if (pod.metadata?.deletionTimestamp === undefined || cancelledAt === undefined) return observation
+  // On a node that is lost nothing ever ends, and what is being deleted there stays.
+  const isOpen = observation.kind === 'running' || observation.kind === 'queued'
+  return isOpen && now >= cancelledAt + limits.stopGraceMs + 2 * endingMs ? cancelled : observation
 }
 
 function withoutPod(
