@@ -77,6 +77,7 @@ function addCommonOptions(command: Command): void {
 }
 
 function describeOption({ description, defaultValue }: Option): string {
-  const hasDefault = defaultValue !== undefined && defaultValue !== false
+  const isNothing = Array.isArray(defaultValue) && defaultValue.length === 0
+  const hasDefault = defaultValue !== undefined && defaultValue !== false && !isNothing
   return hasDefault ? `${description} (else ${String(defaultValue)})` : description
 }
