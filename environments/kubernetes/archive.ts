@@ -9,11 +9,16 @@ import { commandText } from './command-text.ts'
 import { podPlaces } from './places.ts'
 import { startScript } from './start-script.ts'
 
+/** Where images hold what `molehill runtime` writes. */
+export const runtimeInImage = '/usr/share/molehill'
+
 export interface ArchiveOptions {
   /** Of every job. */
   readonly variables: Readonly<Record<string, string>>
   readonly stopGraceMs: number
   readonly wallTimeMs: number | undefined
+  /** Whether what many jobs share is in the image: then it need not travel. */
+  readonly hasRuntime: boolean
 }
 
 /**
@@ -29,7 +34,8 @@ export async function archiveOf(
   const tree = await trees.tree(request.workDirectory, request.linksWithin, signal)
   const shared = new Map<string, Content>()
   for (const { from } of request.shared ?? []) shared.set(from, await trees.shared(from, signal))
-  const contents = new Map([tree.content, ...shared.values()].map((content) => [content.hash, content]))
+  const brought = options.hasRuntime ? [] : shared.values()
+  const contents = new Map([tree.content, ...brought].map((content) => [content.hash, content]))
   const place = jobPath({ id: request.id, key: keyOf(request.workDirectory) })
   const base = podPlaces.root
   const own = jobEntries({ request, note: '' }, { base, tree, shared, prologue: [] })
@@ -37,11 +43,27 @@ export async function archiveOf(
     { kind: 'directory', path: 'shared' },
     ...[...contents.values()].flatMap((content) => contentEntries(content)),
     ...own.flatMap((entry) =>
-      entry.path === `${place}/command` ? [] : [{ ...entry, path: `job${entry.path.slice(place.length)}` }],
+      entry.path === `${place}/command`
+        ? []
+        : [placed(entry, place, options.hasRuntime ? shared : new Map())],
     ),
     { kind: 'text', path: 'job/command', text: commandText(request, variablesOf(request, options)) },
     { kind: 'text', path: 'start', text: startScript(options) },
   ]
+}
+
+/** The entry below `job`; a link to what the image has leads there. */
+function placed(entry: TarEntry, place: string, inImage: ReadonlyMap<string, Content>): TarEntry {
+  const path = `job${entry.path.slice(place.length)}`
+  if (entry.kind !== 'link') return { ...entry, path }
+  const content = [...inImage.values()].find(
+    (each) => entry.target === `${podPlaces.root}/${contentPath(each)}`,
+  )
+  return {
+    ...entry,
+    path,
+    target: content === undefined ? entry.target : `${runtimeInImage}/${contentPath(content)}`,
+  }
 }
 
 function contentEntries(content: Content): readonly TarEntry[] {

@@ -22,6 +22,7 @@ const all: Required<Omit<KubernetesReferenceOptions, 'inCluster'>> = {
   template: { metadata: { annotations: { a: 'b' } }, spec: { affinity: {} } },
   queue: 'team-a',
   stagingImage: 'busybox:1.37-musl',
+  hasRuntime: true,
   maxActiveJobs: 50,
   pendingLimit: '5 min',
   stagingLimit: 60_000,

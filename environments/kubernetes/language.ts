@@ -54,6 +54,12 @@ export interface KubernetesReferenceOptions {
   /** What brings files; an image with a busybox that needs no libraries. `busybox:1.36-musl` without it. */
   readonly stagingImage?: string
 
+  /**
+   * Whether the image holds what `molehill runtime` writes, in `/usr/share/molehill`: then Node and the language need not
+   * travel to each pod that calls functions.
+   */
+  readonly hasRuntime?: boolean
+
   /** Most jobs of this server that wait or run there; 1000 without it. */
   readonly maxActiveJobs?: number
   /** How long an image that cannot be pulled is waited for: `'5 min'`, or milliseconds. 2 minutes without it. */

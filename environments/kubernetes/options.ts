@@ -107,6 +107,9 @@ const shape = {
   /** What brings files. It must hold a busybox without libraries, since that runs in every other image too. */
   stagingImage: imageName.default('busybox:1.36-musl'),
 
+  /** Whether the image holds what `molehill runtime` writes, in /usr/share/molehill, so that functions need not bring it. */
+  hasRuntime: z.boolean().default(false),
+
   /** Most jobs of this server that wait or run there. */
   maxActiveJobs: z.int().min(1).max(100_000).default(1000),
   /** How long an image that cannot be pulled, or a pod that may not be made, is waited for. */

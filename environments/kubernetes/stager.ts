@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { EnvironmentError, type JobId, type JobRequest } from '../../src/environment/environment.ts'
+import type { TarEntry } from '../../src/environment/job-files/tar-stream.ts'
 import type { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { ApiError } from './api-errors.ts'
 import { archiveOf } from './archive.ts'

@@ -45,6 +45,11 @@ export const commands: readonly CommandEntry[] = [
     summary: 'add, list and remove users of a server, and their keys',
     load: () => import('./user.ts'),
   },
+  {
+    name: 'runtime',
+    summary: 'put what function tasks need into a directory, for images',
+    load: () => import('./runtime.ts'),
+  },
   { name: 'doctor', summary: 'check what a server needs to run well', load: () => import('./doctor.ts') },
   { name: 'config', summary: 'show the options of the server in effect', load: () => import('./config.ts') },
 ]

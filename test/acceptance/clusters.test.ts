@@ -9,6 +9,8 @@ import { createSecrets } from '../../src/store/secrets.ts'
 import { sshAccount } from '../conformance/ssh-account.ts'
 import { startCondor } from '../daemons/condor.ts'
 import type { DaemonKind } from '../daemons/absence.ts'
+import { nodeTimeoutMs, startKubernetes } from '../daemons/kubernetes.ts'
+import { importFunctionImage } from '../daemons/kubernetes-function-image.ts'
 import { describeWith } from '../daemons/present.ts'
 import { startSge } from '../daemons/sge.ts'
 import { startSlurm } from '../daemons/slurm.ts'
@@ -108,6 +110,19 @@ const ways: readonly Way[] = [
       return { kind: 'condor', options: { ...batch, ...options } }
     },
   },
+  {
+    name: 'Kubernetes',
+    needs: ['kubernetes-node'],
+    async start(defer) {
+      const kubernetes = await startKubernetes({ node: true })
+      defer(() => kubernetes.stop())
+      const { kubeconfig, image: stagingImage } = kubernetes
+      const image = await importFunctionImage(kubernetes)
+      // One processor each: the node has two, and would take a hundred pods at once.
+      const options = { kubeconfig, image, stagingImage, hasRuntime: true, cpus: 1 }
+      return { kind: 'kubernetes', options }
+    },
+  },
 ]
 
 describe('ready workflows run unchanged', () => {
@@ -124,7 +139,7 @@ describe('ready workflows run unchanged', () => {
         const variables = { ...process.env, ...place.variables }
         engine = await startTestEngine({ named: await keep(directory, place), variables })
         afterwards.push(() => engine[Symbol.asyncDispose]())
-      }, 120_000)
+      }, nodeTimeoutMs)
       afterAll(async () => {
         for (const after of afterwards.toReversed()) await after()
       }, 60_000)
