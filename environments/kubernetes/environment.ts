@@ -9,34 +9,25 @@ import {
   type JobId,
   type JobRequest,
   type Observation,
-  type Resources,
   type SubmitOutcome,
 } from '../../src/environment/environment.ts'
 import { keyOf } from '../../src/environment/job-files/places.ts'
 import { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { refusalOf } from '../../src/environment/refusal.ts'
 import { ApiError } from './api-errors.ts'
+import { askCluster } from './ask-cluster.ts'
 import { inspectCluster } from './check.ts'
 import type { Cluster } from './cluster.ts'
 import { warningOfDropped } from './dropped-fields.ts'
 import { fetchLogs } from './fetch-logs.ts'
 import { eachBounded } from './each-bounded.ts'
-import { jobBody } from './job-body.ts'
 import type { KeptRequests } from './kept-requests.ts'
-import {
-  cancelledAnnotation,
-  executionSelector,
-  instanceSelector,
-  jobIdOf,
-  jobName,
-  labelsOf,
-  type JobIdentity,
-} from './names.ts'
+import { cancelledAnnotation, executionSelector, instanceSelector, jobIdOf, jobName } from './names.ts'
 import { ObservedObjects } from './observed-objects.ts'
 import type { KubernetesOptions } from './options.ts'
-import { isJobOf, meaningOf } from './outcome.ts'
 import { Stager } from './stager.ts'
 import { fetchOutputs, notPacked } from './staging.ts'
+import { handleOf, submitJob } from './submit-job.ts'
 import { stagingContainers } from './template.ts'
 import type { WireJob, WirePod } from './wire.ts'
 
@@ -115,7 +106,7 @@ export class KubernetesEnvironment implements Environment {
       if (reason === undefined) fit.push(request)
       else outcomes.set(request.id, { kind: 'rejected', reason })
     }
-    if (fit.length > 0) await this.#asked(() => this.#objects.begin(signal))
+    if (fit.length > 0) await askCluster(() => this.#objects.begin(signal))
     await eachBounded(fit, mostCalls, async (request) => {
       outcomes.set(request.id, await this.#create(request, signal))
     })
@@ -128,7 +119,7 @@ export class KubernetesEnvironment implements Environment {
   ): Promise<ReadonlyMap<JobId, Observation>> {
     signal.throwIfAborted()
     this.#mustBeOpen()
-    const observations = await this.#asked(() => this.#objects.observe(handles, signal))
+    const observations = await askCluster(() => this.#objects.observe(handles, signal))
     const stopped = new Map<JobId, Observation>()
     for (const { id } of handles) {
       const failure = this.#stager.failureOf(id)
@@ -142,7 +133,7 @@ export class KubernetesEnvironment implements Environment {
   async cancel(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.#mustBeOpen()
-    await this.#asked(async () => {
+    await askCluster(async () => {
       await this.#objects.begin(signal)
       await eachBounded(handles, mostCalls, ({ id }) => this.#cancel(id, signal))
     })
@@ -155,7 +146,7 @@ export class KubernetesEnvironment implements Environment {
     const request = requests.read(handle.id)
     const outputs = request?.outputs ?? []
     const logs = this.#logsOf(handle.id)
-    return this.#asked(async () => {
+    return askCluster(async () => {
       const pod = await this.#objects.podOf(handle.id, signal)
       const name = pod?.metadata?.name
       const missing = outputs.filter(({ optional }) => optional !== true).map(({ path }) => path)
@@ -175,7 +166,7 @@ export class KubernetesEnvironment implements Environment {
   async release(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.#mustBeOpen()
-    await this.#asked(async () => {
+    await askCluster(async () => {
       await this.#objects.begin(signal)
       await eachBounded(handles, mostCalls, ({ id }) => this.#release(id, signal))
     })
@@ -185,7 +176,7 @@ export class KubernetesEnvironment implements Environment {
     this.#mustBeOpen()
     const { cluster, instance } = this.#parts
     const wanted = new Set(ids)
-    return this.#asked(async () => {
+    return askCluster(async () => {
       await this.#objects.begin(signal)
       const { items } = await cluster.jobs.list({ labelSelector: instanceSelector(instance) }, signal)
       return items.flatMap((job) => {
@@ -205,7 +196,7 @@ export class KubernetesEnvironment implements Environment {
     this.#mustBeOpen()
     const { cluster, instance, requests } = this.#parts
     const labelSelector = executionSelector(instance, keyOf(workDirectory))
-    await this.#asked(async () => {
+    await askCluster(async () => {
       await this.#objects.begin(signal)
       const { items } = await cluster.jobs.list({ labelSelector }, signal)
       const ids = items.flatMap((job) => jobIdOf(job, instance) ?? [])
@@ -224,22 +215,13 @@ export class KubernetesEnvironment implements Environment {
 
   async #create(request: JobRequest, signal: AbortSignal): Promise<SubmitOutcome> {
     const { cluster, options, instance, requests } = this.#parts
-    const { id, workDirectory } = request
-    const resources = withDefaults(request.resources, options)
-    const identity = { id, instance, execution: keyOf(workDirectory) }
-    await requests.keep({ ...request, resources })
-    try {
-      // There are no times in it, which the client's types would have as dates.
-      const body = jobBody({ ...identity, resources }, options) as unknown as WireJob
-      const job = await cluster.jobs.create(body, signal)
-      this.#tellOfDropped(body, job)
-      return this.#accept(id, job)
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      const outcome = await this.#outcomeOf(error, identity, signal)
-      if (outcome.kind !== 'accepted') requests.forget([id])
-      return outcome
-    }
+    const made = (sent: WireJob, kept: WireJob) => this.#tellOfDropped(sent, kept)
+    const outcome = await submitJob({ cluster, options, instance, requests, made }, request, signal)
+    // The pod of an earlier try may wait for files already.
+    const { id } = request
+    if (outcome.kind === 'accepted')
+      this.#stager.look(this.#objects.podsOf(id).map((pod) => ({ id, pod, isGone: false })))
+    return outcome
   }
 
   /** Once: all Jobs of an environment have the same fields. */
@@ -248,26 +230,6 @@ export class KubernetesEnvironment implements Environment {
     this.#hasCompared = true
     const warning = warningOfDropped(sent, kept)
     if (warning !== undefined) this.#parts.warn(warning)
-  }
-
-  async #outcomeOf(error: ApiError, identity: JobIdentity, signal: AbortSignal): Promise<SubmitOutcome> {
-    const { cluster } = this.#parts
-    const meaning = meaningOf(error, await cluster.namespace(signal))
-    if (meaning.kind === 'outcome') return meaning.outcome
-    if (meaning.kind === 'environment') throw new EnvironmentError(meaning.message, { cause: error })
-    const found = await this.#asked(() => cluster.jobs.find(jobName(identity.id), signal))
-    if (found === undefined) return { kind: 'deferred', reason: error.message }
-    if (isJobOf(found, labelsOf(identity))) return this.#accept(identity.id, found)
-    return {
-      kind: 'rejected',
-      reason: `There is a Job ${jobName(identity.id)} already that is not Molehill's.`,
-    }
-  }
-
-  #accept(id: JobId, job: WireJob): SubmitOutcome {
-    // The pod of an earlier try may wait for files already.
-    this.#stager.look(this.#objects.podsOf(id).map((pod) => ({ id, pod, isGone: false })))
-    return { kind: 'accepted', handle: handleOf(id, job) }
   }
 
   async #cancel(id: JobId, signal: AbortSignal): Promise<void> {
@@ -312,24 +274,9 @@ export class KubernetesEnvironment implements Environment {
     if (ids.length > 0) for (const watcher of this.#watchers) watcher(ids)
   }
 
-  /** What goes wrong on the way to the cluster is an error of the environment. */
-  async #asked<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-    try {
-      return await ask()
-    } catch (error) {
-      if (error instanceof ApiError) throw new EnvironmentError(sentenceOf(error), { cause: error })
-      throw error
-    }
-  }
-
   #mustBeOpen(): void {
     if (this.#stop.signal.aborted) throw new EnvironmentError(`The environment ${this.name} is closed.`)
   }
-}
-
-/** Kubernetes says no more than `Unauthorized`. */
-function sentenceOf({ status, message }: ApiError): string {
-  return status === 401 ? `The cluster refuses the credentials: ${message}` : message
 }
 
 /** Its time of asking must stay: what ended before it ended by itself. */
@@ -345,18 +292,4 @@ function hasEnded({ status }: WirePod): boolean {
 function isKeeping({ status }: WirePod): boolean {
   const stateOf = (name: string) => status?.containerStatuses?.find((each) => each.name === name)?.state
   return stateOf('main')?.terminated !== undefined && stateOf(stagingContainers.out)?.running !== undefined
-}
-
-function handleOf(id: JobId, { metadata }: WireJob): JobHandle {
-  return { id, nativeId: metadata?.uid ?? '', state: { version: 1, name: jobName(id) } }
-}
-
-function withDefaults(resources: Resources, { cpus, memory, gpus, time }: KubernetesOptions): Resources {
-  return {
-    ...(cpus !== undefined && { cpus }),
-    ...(memory !== undefined && { memoryBytes: memory }),
-    ...(gpus !== undefined && { gpus }),
-    ...(time !== undefined && { wallTimeMs: time }),
-    ...resources,
-  }
 }
