@@ -29,13 +29,15 @@ async function lookAtServer(cluster: Cluster, signal: AbortSignal): Promise<Chec
 
 async function lookAtRights(cluster: Cluster, signal: AbortSignal): Promise<CheckFinding> {
   const namespace = await cluster.namespace(signal)
-  const missing: Right[] = []
+  const refused = new Set<Right>()
   await eachBounded(neededRights, mostCalls, async (right) => {
     const { group, resource, subresource, verb } = right
     const asked = { group, resource, verb, ...(subresource !== undefined && { subresource }) }
     const { allowed } = await cluster.mayI(asked, signal)
-    if (!allowed) missing.push(right)
+    if (!allowed) refused.add(right)
   })
+  // In one order, whichever answer came first.
+  const missing = neededRights.filter((right) => refused.has(right))
   if (missing.length === 0)
     return { what: 'rights', isGood: true, message: `The account may do all that is needed in ${namespace}.` }
   return {
