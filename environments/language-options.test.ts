@@ -5,6 +5,7 @@ import { condor, pbs, sge, slurm } from './language.ts'
 import { plugin as pbsPlugin } from './pbs/index.ts'
 import { plugin as sgePlugin } from './sge/index.ts'
 import { plugin as slurmPlugin } from './slurm/index.ts'
+import { plugin as sshPlugin } from './ssh/index.ts'
 
 /** Every option that all of them have, so that none can be said that is then refused. */
 const shared: Required<Omit<BatchReferenceOptions, 'extraDirectives' | 'pilots'>> = {
@@ -16,7 +17,6 @@ const shared: Required<Omit<BatchReferenceOptions, 'extraDirectives' | 'pilots'>
   jump: 'gate',
   knownHostsFile: '/etc/known',
   acceptNew: true,
-  configFile: '/etc/config',
   connectTimeoutMs: 5000,
   keepAliveMs: 5000,
   loginProfile: false,
@@ -117,3 +117,8 @@ test.each([
   const { error } = slurmPlugin.options.safeParse(options)
   expect(error?.issues.map((issue) => issue.message).join(' ')).toContain(message)
 })
+
+test.each([sshPlugin, slurmPlugin, pbsPlugin, sgePlugin, condorPlugin])(
+  'scripts cannot give $kind a configuration of ssh, which may name programs that the server would run',
+  ({ operatorOnly }) => expect(operatorOnly).toContain('configFile'),
+)

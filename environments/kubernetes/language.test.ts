@@ -7,7 +7,6 @@ const all: Required<Omit<KubernetesReferenceOptions, 'inCluster'>> = {
   name: 'cluster',
   namespace: 'simulations',
   image: 'python:3.13-slim',
-  kubeconfig: '~/.kube/config',
   context: 'prod',
   serviceAccount: 'runner',
   nodeSelector: { zone: 'a' },

@@ -9,9 +9,7 @@ export interface KubernetesReferenceOptions {
   /** What jobs run in: `'python:3.13-slim'`. It needs nothing of Molehill's, not even a shell. */
   readonly image: string
 
-  /** Path on the server of a kubeconfig; `~/.kube/config` without it. Tokens belong to named environments. */
-  readonly kubeconfig?: string
-  /** Which context of the kubeconfig; its current one without it. */
+  /** Which context of the kubeconfig, `~/.kube/config` of the server's user; its current one without it. */
   readonly context?: string
   /** Uses the service account of the pod that the server runs in. */
   readonly inCluster?: boolean

@@ -165,5 +165,5 @@ export type KubernetesOptions = z.output<typeof kubernetesOptions>
 /** Names of the options that are secret. */
 export const kubernetesSecrets: readonly string[] = ['token', 'kubeconfigText']
 
-/** Names of the options that weaken what protects the server and its credentials. */
-export const kubernetesOperatorOnly: readonly string[] = ['allowExec', 'allowInsecureTls']
+/** Names of the options that would let scripts read files of the server, run programs on it or lay its credentials open. */
+export const kubernetesOperatorOnly: readonly string[] = ['kubeconfig', 'allowExec', 'allowInsecureTls']

@@ -5,6 +5,7 @@ import {
   refuseOptionsInVain,
 } from '../../src/environment/batch/batch-options.ts'
 import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
+import { sshOperatorOnly } from '../../src/environment/ssh/options.ts'
 import { oneLine } from '../../src/environment/batch/option-shapes.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
 import { directiveShape } from './options.ts'
@@ -53,6 +54,7 @@ export const plugin: EnvironmentPlugin<SlurmOptions> = {
   kind: 'slurm',
   options,
   secrets: [...batchSecrets, 'token'],
+  operatorOnly: sshOperatorOnly,
   async create(name, options, context) {
     const { rest, token } = options
     const scheduler = slurmScheduler(options)

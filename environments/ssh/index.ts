@@ -7,7 +7,7 @@ import { openJobFiles } from '../../src/environment/job-files/open-job-files.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
 import { Runner } from '../../src/environment/runner/runner.ts'
 import { RunnerEnvironment } from '../../src/environment/runner/runner-environment.ts'
-import { sshOptionsShape, sshSecrets } from '../../src/environment/ssh/options.ts'
+import { sshOperatorOnly, sshOptionsShape, sshSecrets } from '../../src/environment/ssh/options.ts'
 import { openSshHost } from '../../src/environment/ssh/ssh-hosts.ts'
 
 const options = z.strictObject({
@@ -41,6 +41,7 @@ export const plugin: EnvironmentPlugin<SshEnvironmentOptions> = {
   kind: 'ssh',
   options,
   secrets: sshSecrets,
+  operatorOnly: sshOperatorOnly,
   async create(name, options, context) {
     const { sharesFiles, slots, stopGraceMs, idleMs, lostAfter, prologue } = options
     mkdirSync(context.directory, { recursive: true, mode: 0o700 })

@@ -1,5 +1,6 @@
 import type { EnvironmentPlugin } from '../plugin.ts'
 import { batchSecrets, type BatchOptions } from './batch-options.ts'
+import { sshOperatorOnly } from '../ssh/options.ts'
 import { openBatchEnvironment } from './open-batch-environment.ts'
 import type { Scheduler } from './scheduler.ts'
 
@@ -13,6 +14,7 @@ export function batchPlugin<Options extends BatchOptions>(
     kind,
     options,
     secrets: batchSecrets,
+    operatorOnly: sshOperatorOnly,
     create: async (name, given, context) => openBatchEnvironment(name, schedulerOf(given), given, context),
   }
 }

@@ -11,8 +11,6 @@ export interface SshLoginOptions {
   readonly knownHostsFile?: string
   /** Takes the key of a host that is not known yet, and remembers it. A changed key is always refused. */
   readonly acceptNew?: boolean
-  /** Instead of `~/.ssh/config`. */
-  readonly configFile?: string
   readonly connectTimeoutMs?: number
   /** After three of these without an answer the connection counts as lost. */
   readonly keepAliveMs?: number

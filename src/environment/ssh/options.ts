@@ -44,6 +44,9 @@ export const sshOptionsShape = {
 /** Names of the options that are secret. */
 export const sshSecrets = ['password', 'passphrase'] as const
 
+/** Names of the options that scripts must not have: a configuration of ssh may name programs that the server would run. */
+export const sshOperatorOnly = ['configFile'] as const
+
 const shape = z.object(sshOptionsShape)
 
 /** How a host is reached. */
