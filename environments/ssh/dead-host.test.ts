@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { until } from '../../test/conformance/until.ts'
 import { describeWith } from '../../test/daemons/present.ts'
@@ -8,7 +5,6 @@ import { startSshHosts, type SshHost, type SshHosts } from '../../test/daemons/s
 import { startTestEngine, type TestEngine } from '../../test/helpers/engine.ts'
 
 const patienceMs = 100_000
-let directory: string
 let started: SshHosts
 let engine: TestEngine
 
@@ -44,7 +40,7 @@ async function openGates(): Promise<void> {
 
 function workflow(more: Record<string, unknown>): string {
   const environments = started.hosts.map(({ alias, host, user, port, identityFile, knownHostsFile }) => {
-    const account = { host, user, port, identityFile, knownHostsFile, configFile: join(directory, 'config') }
+    const account = { host, user, port, identityFile, knownHostsFile }
     const times = { keepAliveMs: 1000, connectTimeoutMs: 3000, idleMs: 20_000 }
     return JSON.stringify({ name: alias, ...account, ...times, slots: 1, ...more })
   })
@@ -61,15 +57,12 @@ function workflow(more: Record<string, unknown>): string {
 }
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'molehill-test-dead-host-'))
-  writeFileSync(join(directory, 'config'), '')
   started = await startSshHosts(2)
   engine = await startTestEngine()
 })
 afterEach(async () => {
   await engine[Symbol.asyncDispose]()
   await started.stop()
-  rmSync(directory, { recursive: true, force: true })
 })
 
 describeWith('ssh-hosts', 'a host that dies with a running job', () => {
