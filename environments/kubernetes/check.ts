@@ -2,7 +2,7 @@ import { EnvironmentError, type CheckFinding } from '../../src/environment/envir
 import { ApiError } from './api-errors.ts'
 import type { Cluster } from './cluster.ts'
 import { eachBounded } from './each-bounded.ts'
-import { missingRights, neededRights, type Right } from './rights.ts'
+import { missingRights, neededRights, type NeededRight } from './rights.ts'
 
 const mostCalls = 8
 
@@ -29,10 +29,9 @@ async function lookAtServer(cluster: Cluster, signal: AbortSignal): Promise<Chec
 
 async function lookAtRights(cluster: Cluster, signal: AbortSignal): Promise<CheckFinding> {
   const namespace = await cluster.namespace(signal)
-  const refused = new Set<Right>()
+  const refused = new Set<NeededRight>()
   await eachBounded(neededRights, mostCalls, async (right) => {
-    const { group, resource, subresource, verb } = right
-    const asked = { group, resource, verb, ...(subresource !== undefined && { subresource }) }
+    const { purpose: _, ...asked } = right
     const { allowed } = await cluster.mayI(asked, signal)
     if (!allowed) refused.add(right)
   })

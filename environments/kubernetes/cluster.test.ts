@@ -3,6 +3,7 @@ import { until } from '../../test/conformance/until.ts'
 import { startKubernetes, type Kubernetes } from '../../test/daemons/kubernetes.ts'
 import { describeWith } from '../../test/daemons/present.ts'
 import { openCluster, type Cluster } from './cluster.ts'
+import { configMapsOf } from './config-maps.fixtures.ts'
 import { clockOf } from './clock.ts'
 import { credentialsFrom } from './credentials.ts'
 import { watchObjects } from './watch.ts'
@@ -117,8 +118,8 @@ describeWith('kubernetes', 'a cluster', () => {
 
   it('makes and deletes secrets and configuration maps, and lists events', async () => {
     const metadata = { name: 'given' }
-    await cluster.configMaps.create({ metadata, data: { a: 'b' } }, signal)
-    expect(await cluster.configMaps.delete('given', {}, signal)).toBe(true)
+    await configMapsOf(cluster).create({ metadata, data: { a: 'b' } }, signal)
+    expect(await configMapsOf(cluster).delete('given', {}, signal)).toBe(true)
     expect(
       (await cluster.events.list({ fieldSelector: 'involvedObject.name=nothing' }, signal)).items,
     ).toEqual([])
@@ -131,12 +132,12 @@ describeWith('kubernetes', 'a cluster', () => {
       Array.from({ length: 8 }, async () => {
         for (const name of waiting) {
           const data = { a: name }
-          await cluster.configMaps.create({ metadata: { name, labels: { many: 'yes' } }, data }, signal)
+          await configMapsOf(cluster).create({ metadata: { name, labels: { many: 'yes' } }, data }, signal)
         }
       }),
     )
-    const { list } = cluster.configMaps
-    const { items, resourceVersion } = await list({ labelSelector: 'many=yes' }, signal)
+    const configMaps = configMapsOf(cluster)
+    const { items, resourceVersion } = await configMaps.list({ labelSelector: 'many=yes' }, signal)
     expect(new Set(items.map(({ metadata }) => metadata?.name))).toEqual(new Set(names))
     expect(Number(resourceVersion)).toBeGreaterThan(0)
     expect(items[0]?.metadata).not.toHaveProperty('managedFields')

@@ -1,4 +1,4 @@
-import type { V1ConfigMap, V1Job } from '@kubernetes/client-node'
+import type { V1Job } from '@kubernetes/client-node'
 import { z } from 'zod'
 import { ApiError } from './api-errors.ts'
 import { collection, type Collection, type ResourcePath } from './collection.ts'
@@ -21,10 +21,6 @@ export interface Cluster {
   readonly jobs: Collection<WireJob, Wire<V1Job>>
   readonly pods: Collection<WirePod, never>
   readonly events: Pick<Collection<WireEvent, never>, 'list'>
-  readonly configMaps: Pick<
-    Collection<Wire<V1ConfigMap>, Wire<V1ConfigMap>>,
-    'create' | 'list' | 'watch' | 'delete'
-  >
   /** The one that was given, else that of the credentials, else `default`. */
   namespace(signal: AbortSignal): Promise<string>
   version(signal: AbortSignal): Promise<WireVersion>
@@ -61,7 +57,6 @@ export function openCluster(
     jobs: collection(connection, inNamespace('/apis/batch/v1', 'jobs')),
     pods: collection(connection, inNamespace('/api/v1', 'pods')),
     events: collection(connection, inNamespace('/api/v1', 'events')),
-    configMaps: collection(connection, inNamespace('/api/v1', 'configmaps')),
     namespace,
     async version(signal) {
       const answer = await connection.ask({ method: 'GET', path: '/version' }, signal)

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   EnvironmentError,
@@ -58,7 +59,6 @@ export class KubernetesEnvironment implements Environment {
   readonly #stager: Stager
   readonly #trees = new WorkTrees()
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
-
   #hasCompared = false
 
   constructor(name: string, parts: KubernetesEnvironmentParts) {
@@ -263,7 +263,7 @@ export class KubernetesEnvironment implements Environment {
       if (pod.metadata?.name !== undefined)
         await cluster.pods.delete(pod.metadata.name, { gracePeriodSeconds: 1 }, signal)
     requests.forget([id])
-    await this.#stager.removeLogs(this.#logsOf(id))
+    await rm(this.#logsOf(id), { recursive: true, force: true })
   }
 
   #logsOf(id: JobId): string {

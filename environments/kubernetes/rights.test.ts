@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { accessReview, missingRights, neededRights, rbacManifest, roleRules } from './rights.ts'
+import { missingRights, neededRights, rbacManifest, roleRules } from './rights.ts'
 
 test('the rules of a Role', () => {
   expect(roleRules).toEqual([
@@ -48,23 +48,6 @@ roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: molehill }
 subjects:
   - { kind: ServiceAccount, name: molehill, namespace: simulations }
 `)
-})
-
-test('the question to the API server', () => {
-  const exec = neededRights.find(({ subresource }) => subresource === 'exec')!
-  expect(accessReview(exec, 'simulations')).toEqual({
-    apiVersion: 'authorization.k8s.io/v1',
-    kind: 'SelfSubjectAccessReview',
-    spec: {
-      resourceAttributes: {
-        namespace: 'simulations',
-        group: '',
-        resource: 'pods',
-        subresource: 'exec',
-        verb: 'create',
-      },
-    },
-  })
 })
 
 test('missing rights are named, with what they are for', () => {

@@ -1,12 +1,8 @@
-import type { V1PolicyRule, V1SelfSubjectAccessReview } from '@kubernetes/client-node'
+import type { V1PolicyRule } from '@kubernetes/client-node'
+import type { Right } from './cluster.ts'
 
 /** One thing that must be allowed in the namespace. */
-export interface Right {
-  /** '' for the core group. */
-  readonly group: string
-  readonly resource: string
-  readonly subresource?: string
-  readonly verb: string
+export interface NeededRight extends Right {
   /** The rest of a sentence: what cannot be done without it. */
   readonly purpose: string
 }
@@ -55,7 +51,7 @@ const resources: readonly RightsOfResource[] = [
 ]
 
 /** All that the account needs in the namespace. */
-export const neededRights: readonly Right[] = resources.flatMap(({ verbs, ...resource }) =>
+export const neededRights: readonly NeededRight[] = resources.flatMap(({ verbs, ...resource }) =>
   Object.entries(verbs).map(([verb, purpose]) => ({ ...resource, verb, purpose })),
 )
 
@@ -90,28 +86,8 @@ export function rbacManifest({
   )
 }
 
-/** Asks the API server whether we have the right: `status.allowed` of the answer. */
-export function accessReview(
-  { group, resource, subresource, verb }: Right,
-  namespace: string,
-): V1SelfSubjectAccessReview {
-  return {
-    apiVersion: 'authorization.k8s.io/v1',
-    kind: 'SelfSubjectAccessReview',
-    spec: {
-      resourceAttributes: {
-        namespace,
-        group,
-        resource,
-        verb,
-        ...(subresource !== undefined && { subresource }),
-      },
-    },
-  }
-}
-
 /** What to say of rights that are missing, each named. */
-export function missingRights(missing: readonly Right[], namespace: string): string {
+export function missingRights(missing: readonly NeededRight[], namespace: string): string {
   const verbs = new Map<string, string[]>()
   for (const right of missing) {
     const resource = resourceText(right)

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { EnvironmentError, type JobId, type JobRequest } from '../../src/environment/environment.ts'
 import type { TarEntry } from '../../src/environment/job-files/tar-stream.ts'
@@ -89,10 +88,6 @@ export class Stager {
     this.#failures.delete(id)
     const staging = this.#stagings.get(id)
     if (staging !== undefined) this.#end(staging)
-  }
-
-  removeLogs(directory: string): Promise<void> {
-    return rm(directory, { recursive: true, force: true })
   }
 
   async ended(): Promise<void> {

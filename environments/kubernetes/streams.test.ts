@@ -8,6 +8,7 @@ import { describeWith } from '../../test/daemons/present.ts'
 import { ApiError } from './api-errors.ts'
 import type { Clock } from './clock.ts'
 import { openCluster, type Cluster } from './cluster.ts'
+import { configMapsOf } from './config-maps.fixtures.ts'
 import { credentialsFrom } from './credentials.ts'
 import { execInPod } from './exec.ts'
 import { followPodLog, readPodLog, type FollowOptions } from './pod-log.ts'
@@ -243,7 +244,7 @@ describeWith('kubernetes-node', 'a stream of a cluster', () => {
     const stop = new AbortController()
     const watched = watchObjects(
       {
-        collection: throughProxy.configMaps,
+        collection: configMapsOf(throughProxy),
         selector: { labelSelector: `cut=${mark}` },
         changed: () => undefined,
         warn: (message) => expect.unreachable(message),
@@ -282,10 +283,13 @@ describeWith('kubernetes-node', 'a stream of a cluster', () => {
     const names = Array.from({ length: 40 }, (_, index) => `cut-${mark}-${index}`)
     for (const name of names) {
       const labels = { cut: mark }
-      await cluster.configMaps.create({ metadata: { name, labels }, data: { text: 'z'.repeat(2000) } }, never)
+      await configMapsOf(cluster).create(
+        { metadata: { name, labels }, data: { text: 'z'.repeat(2000) } },
+        never,
+      )
       await pause(20)
     }
-    await cluster.configMaps.delete(`cut-${mark}-0`, {}, never)
+    await configMapsOf(cluster).delete(`cut-${mark}-0`, {}, never)
     await Promise.all(execs)
     expect(outcomes.whole + outcomes.cut).toBe(60)
     expect(outcomes.cut).toBeGreaterThan(20)
