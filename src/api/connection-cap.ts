@@ -7,18 +7,21 @@ export interface ConnectionCap {
   readonly remark: string | undefined
 }
 
+/** Of what it may open, connections have at most so much. */
+const shareOfConnections = 0.6
+
 /** More than these never wait for their refusal at the same time: each takes a moment only. */
 const mostRefused = 1000
 
 /**
- * How many connections a server takes. At least half of what it may open is kept for files, journals and processes:
+ * How many connections a server takes. Two fifths of what it may open are kept for files, journals and processes:
  * idle clients must not keep it from writing what it has promised.
  *
  * @param wished the option `max-connections`
  * @param openFiles how many descriptors this process may have; undefined where nothing limits them
  */
 export function capConnections(wished: number, openFiles: number | undefined): ConnectionCap {
-  const most = openFiles === undefined ? Infinity : Math.max(1, Math.floor(openFiles / 2))
+  const most = openFiles === undefined ? Infinity : Math.max(1, Math.floor(openFiles * shareOfConnections))
   const maxConnections = Math.min(wished, most)
   const refusedConnections = Math.min(mostRefused, maxConnections, most - maxConnections)
   if (maxConnections === wished) return { maxConnections, refusedConnections, remark: undefined }
@@ -27,6 +30,6 @@ export function capConnections(wished: number, openFiles: number | undefined): C
     refusedConnections,
     remark:
       `Takes at most ${most} connections instead of ${wished}: only ${openFiles} files may be open (ulimit -n), ` +
-      'and half of them are kept for files and processes.',
+      'and two fifths of them are kept for files and processes.',
   }
 }

@@ -28,10 +28,10 @@ import { untilTrue } from './until.ts'
 const idleConnections = 10_000
 /** A few are for the others. */
 const spareConnections = 50
-/** A server takes no more than half of what it may open. */
+/** A server takes no more than three fifths of what it may open. */
 const heldConnections = Math.min(
   idleConnections,
-  Math.floor((readOpenFilesLimit() ?? Infinity) / 2) - spareConnections,
+  Math.floor((readOpenFilesLimit() ?? Infinity) * 0.6) - spareConnections,
 )
 const concurrentStates = 1000
 const roundsOfStates = 3

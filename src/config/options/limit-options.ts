@@ -38,7 +38,7 @@ export const limitOptions = {
     name: 'max-connections',
     kind: number({ minimum: 1, maximum: 1_000_000 }),
     description:
-      'How many connections are served at the same time; more are told to come again (503), and cut where they are very many. Never more than half of the files that may be open.',
+      'How many connections are served at the same time; more are told to come again (503), and cut where they are very many. Never more than three fifths of the files that may be open.',
     fallback: () => 1000,
   }),
   requestsPerSecond: option<number>({
