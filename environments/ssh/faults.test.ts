@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -113,6 +114,16 @@ async function insist<T>(work: () => Promise<T>): Promise<T> {
 const runs = async (server: SshHost, mark: string) =>
   (await server.run(['cat', mark])).stdout.split('\n').filter(Boolean).length
 
+/** Bytes that came over the network since the host stands. */
+async function received(server: SshHost): Promise<number> {
+  const { stdout } = await server.run(['cat', '/proc/net/dev'])
+  const counts = stdout.matchAll(/^\s*(\w+):\s*(\d+)/gm)
+  return Array.from(counts, ([, name, bytes]) => (name === 'lo' ? 0 : Number(bytes))).reduce(
+    (a, b) => a + b,
+    0,
+  )
+}
+
 describeWith('ssh-hosts', 'jobs behind SSH when things break', () => {
   test('a host that cannot be reached for a while: its jobs go on, and each ran once', async () => {
     const [server] = await start(1)
@@ -155,6 +166,31 @@ describeWith('ssh-hosts', 'jobs behind SSH when things break', () => {
     const collected = await environment.collect(handles[0]!, join(directory, 'out'), noSignal)
     expect(readFileSync(collected.stdout, 'utf8').trim()).toBe('8000000')
     expect(await runs(server!, mark)).toBe(3)
+  }, 150_000)
+
+  test('a large file that was cut off goes on where it stopped', async () => {
+    const [server] = await start(1)
+    const environment = await open(server!)
+    await environment.check(noSignal)
+    const size = 16_000_000
+    writeFileSync(join(directory, 'work', 'large'), randomBytes(size))
+    await server!.narrow('16mbit')
+    const failing = environment.submit([shell('wc -c < large')], noSignal).catch((error: unknown) => error)
+    const script = `cat ${server!.home}/.molehill/shared/tree.*/part.* | wc -c`
+    const arrived = async () => Number((await server!.run(['sh', '-c', script])).stdout)
+    const isHalf = async () => ((await arrived()) > size / 2 ? true : undefined)
+    await until('half of it is there', isHalf, undefined, patienceMs)
+    await server!.revive()
+    expect(String(await failing)).toMatch(/EnvironmentError/)
+    const isGone = async () => ((await server!.processes('tee')).length === 0 ? true : undefined)
+    await until('nobody receives it any more', isGone, undefined, patienceMs)
+    await server!.heal()
+    const before = await received(server!)
+    const [handle] = await insist(() => submit(environment, [shell('wc -c < large')]))
+    expect((await received(server!)) - before).toBeLessThan(0.8 * size)
+    expect(await end(environment, handle!)).toMatchObject({ exitCode: 0 })
+    const collected = await environment.collect(handle!, join(directory, 'out'), noSignal)
+    expect(readFileSync(collected.stdout, 'utf8').trim()).toBe(String(size))
   }, 150_000)
 
   test('cut off while outputs come: collecting again brings them whole', async () => {

@@ -13,6 +13,7 @@ import { runCommand } from '../daemons/run-command.ts'
 import { startSshd, type Sshd } from '../daemons/sshd.ts'
 
 const { values } = parseArgs({ options: { jobs: { type: 'string', default: '1000' } } })
+/** None leaves the part with jobs out. */
 const jobCount = Number(values.jobs)
 const connectionCount = 30
 const slots = 2
@@ -30,7 +31,7 @@ interface Row {
 }
 
 try {
-  const rows = [...(await jobs()), ...(await files())]
+  const rows = [...(jobCount > 0 ? await jobs() : []), ...(await files())]
   const text = rows.map(({ what, ms, beside, besideMs, wanted }) =>
     [
       what.padEnd(44),
@@ -136,17 +137,21 @@ async function files(): Promise<readonly Row[]> {
     console.log(`${what}: first submit ${seconds(ms)}, second ${seconds(again)}`)
     await environment.discard?.(tree, noSignal)
     await environment.close()
-    const besideMs = await time(() =>
-      runCommand(
-        [
-          'bash',
-          '-c',
-          `set -o pipefail; tar -c -C '${tree}' . | ssh -F '${server.configFile}' ${server.alias} 'mkdir -p t && tar -x -C t'`,
-        ],
-        { timeoutMs: 120_000 },
-      ),
-    )
+    const plain = (words: string) =>
+      time(() =>
+        runCommand(
+          [
+            'bash',
+            '-c',
+            `set -o pipefail; tar -c -C '${tree}' . | ssh ${words} -F '${server.configFile}' ${server.alias} 'mkdir -p t && tar -x -C t'`,
+          ],
+          { timeoutMs: 120_000 },
+        ),
+      )
+    const besideMs = await plain('')
     rows.push({ what: `${what}, first submit`, ms, beside: 'tar | ssh tar', besideMs, wanted: 'at most 1.3' })
+    const besideAesMs = await plain('-c aes128-gcm@openssh.com')
+    rows.push({ what: '', ms, beside: 'tar | ssh -c aes128-gcm tar', besideMs: besideAesMs, wanted: '-' })
   }
   return rows
 }

@@ -30,6 +30,8 @@ let work: string
 let commands: HostCommand[]
 /** After so many commands, the host cannot be reached. */
 let commandsAtMost: number
+/** What the host finds programs by. */
+let path: string
 beforeEach(() => {
   directory = realpathSync(mkdtempSync(join(tmpdir(), 'molehill-files-')))
   work = join(directory, 'work')
@@ -38,6 +40,7 @@ beforeEach(() => {
   writeFileSync(join(work, 'model.sh'), '#!/bin/sh\necho model', { mode: 0o755 })
   commands = []
   commandsAtMost = Infinity
+  path = process.env['PATH'] ?? ''
 })
 afterEach(() => {
   spawnSync('chmod', ['-R', 'u+rwX', directory])
@@ -47,7 +50,7 @@ afterEach(() => {
 /** A login that talks: its words come before every answer. */
 function talkingHost(sharesFiles: boolean): Host {
   const host = new LocalHost({
-    variables: { PATH: process.env['PATH'] ?? '', LANG: 'tr_TR.UTF-8' },
+    variables: { PATH: path, LANG: 'tr_TR.UTF-8' },
     sharesFiles,
   })
   return {
@@ -290,32 +293,43 @@ describe('what travels', () => {
     expect(statSync(tree).mode & 0o222).toBe(0)
   })
 
-  test('a large file goes on where it was broken off, and a wrong part is sent anew', async () => {
-    const node = join(directory, 'node')
-    const bytes = Buffer.alloc(9 * 1024 ** 2, 'molehill')
-    writeFileSync(node, bytes, { mode: 0o755 })
-    const shared = [{ from: node, to: 'node' }]
-    const files = open(false)
-    const base = await files.base(noSignal)
-    await prepare(files, [request('one', 'exit 0', { shared })])
-    const hash = readdirSync(join(base, 'shared')).find((name) =>
-      statSync(join(base, 'shared', name, 'content')).isFile(),
-    )
-    const content = join(base, 'shared', hash!, 'content')
-    expect(readFileSync(content).equals(bytes)).toBe(true)
-    for (const damage of [(part: string) => truncateSync(part, 5_000_000), damageEnd]) {
-      const part = join(base, 'shared', `tree.${hash!}`, 'part.0.1')
-      mkdirSync(dirname(part))
-      writeFileSync(part, bytes)
-      damage(part)
-      chmodSync(content, 0o700)
-      rmSync(join(base, 'shared', hash!), { recursive: true })
-      await prepare(files, [request('two', 'exit 0', { shared })])
+  test.each([
+    ['openssl', true],
+    ['sha256sum where openssl does not work', false],
+  ])(
+    'a large file goes on where it was broken off, and a wrong part is sent anew: %s',
+    async (_, isThere) => {
+      if (!isThere) {
+        mkdirSync(join(directory, 'bin'))
+        writeFileSync(join(directory, 'bin', 'openssl'), '#!/bin/sh\nexit 127', { mode: 0o755 })
+        path = `${join(directory, 'bin')}:${path}`
+      }
+      const node = join(directory, 'node')
+      const bytes = Buffer.alloc(9 * 1024 ** 2, 'molehill')
+      writeFileSync(node, bytes, { mode: 0o755 })
+      const shared = [{ from: node, to: 'node' }]
+      const files = open(false)
+      const base = await files.base(noSignal)
+      await prepare(files, [request('one', 'exit 0', { shared })])
+      const hash = readdirSync(join(base, 'shared')).find((name) =>
+        statSync(join(base, 'shared', name, 'content')).isFile(),
+      )
+      const content = join(base, 'shared', hash!, 'content')
       expect(readFileSync(content).equals(bytes)).toBe(true)
-      expect(statSync(content).mode & 0o777).toBe(0o500)
-      expect(existsSync(dirname(part))).toBe(false)
-    }
-  })
+      for (const damage of [(part: string) => truncateSync(part, 5_000_000), damageEnd, lengthen]) {
+        const part = join(base, 'shared', `tree.${hash!}`, 'part.0.1')
+        mkdirSync(dirname(part))
+        writeFileSync(part, bytes)
+        damage(part)
+        chmodSync(content, 0o700)
+        rmSync(join(base, 'shared', hash!), { recursive: true })
+        await prepare(files, [request('two', 'exit 0', { shared })])
+        expect(readFileSync(content).equals(bytes)).toBe(true)
+        expect(statSync(content).mode & 0o777).toBe(0o500)
+        expect(existsSync(dirname(part))).toBe(false)
+      }
+    },
+  )
 
   test('a work directory goes on where it was broken off: what has arrived is not sent again', async () => {
     const large = Buffer.alloc(9 * 1024 ** 2, 'molehill')
@@ -343,6 +357,10 @@ describe('what travels', () => {
 
   function damageEnd(part: string): void {
     writeFileSync(part, 'x', { flag: 'r+' })
+  }
+
+  function lengthen(part: string): void {
+    writeFileSync(part, 'x', { flag: 'a' })
   }
 
   test('the outputs of many jobs come in one stream, their exit files in one answer', async () => {

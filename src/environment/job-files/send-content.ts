@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { EnvironmentError } from '../environment.ts'
@@ -116,6 +117,11 @@ async function lookAtBegun({ ask }: Sending, count: number) {
   return { done, partBytes }
 }
 
+function restOf({ from }: FileEntry, start: number, watch: TransferWatch): Readable {
+  const rest = createReadStream(from, { start, highWaterMark: 256 * 1024 })
+  return Readable.from(watched(rest, watch), { objectMode: false, highWaterMark: 4 })
+}
+
 /** Whether it has arrived as it is here. A part that is too long or turns out to be wrong is deleted, and all is sent. */
 async function sendFile(
   { ask, watch }: Sending,
@@ -123,19 +129,17 @@ async function sendFile(
   mark: string,
   partBytes: number,
 ): Promise<boolean> {
-  const words = [mark, file.path, file.mode.toString(8), file.sha256 ?? '']
+  const words = [mark, file.path, file.mode.toString(8), file.sha256 ?? '', String(file.sizeBytes)]
   for (const start of partBytes <= file.sizeBytes ? [partBytes, 0] : [0]) {
-    const rest = createReadStream(file.from, { start, highWaterMark: 256 * 1024 })
-    const input =
-      start === file.sizeBytes
-        ? ''
-        : Readable.from(watched(rest, watch), { objectMode: false, highWaterMark: 4 })
+    const input = start === file.sizeBytes ? '' : restOf(file, start, watch)
     const how = start === 0 ? 'anew' : 'on'
     const verdict = await ask('receiving a large file', appendText, [...words, how], input)
     if (verdict.trim() === 'whole') return true
   }
   return false
 }
+
+const sumOfNothing = createHash('sha256').digest('hex')
 
 const publish = `publish() {
   mkdir "$1/users" || exit 1
@@ -165,14 +169,22 @@ const unpackPieceText = `cd -- "$1" || exit 1
 umask 077
 tar -x -P -f - --no-same-owner -C "shared/tree.$2" && : >"shared/tree.$2/done/$3"`
 
-/** Adds to the part `$3`, which becomes the file `$4` when its SHA-256 is `$6`. */
+/**
+ * Adds to the part `$3`, which becomes the file `$4` when it has `$7` bytes whose SHA-256 is `$6`. The sum is made while
+ * the bytes come, by openssl where it works: the sha256sum of some systems takes four times as long. A part that is too
+ * short was cut off, and stays.
+ */
 const appendText = `cd -- "$1/shared/tree.$2" || exit 1
 umask 077
-part=part.$3
-if [[ $7 == anew ]]; then : >"$part" || exit 1; fi
-cat >>"$part" || exit 1
-read -r sum rest < <(sha256sum "$part")
-if [[ $sum != "$6" ]]; then rm -f -- "$part"; echo damaged
+set -o pipefail
+part=part.$3 sum=(sha256sum) tee=(tee)
+if [[ $8 == anew ]]; then : >"$part" || exit 1; fi
+[[ $(openssl dgst -sha256 -r </dev/null 2>/dev/null) == ${sumOfNothing}* ]] && sum=(openssl dgst -sha256 -r)
+# A full disk is to be told at once.
+"\${tee[@]}" --output-error=exit </dev/null 2>/dev/null && tee+=(--output-error=exit)
+digest=$({ cat "$part" && "\${tee[@]}" -a "$part"; } | "\${sum[@]}") && bytes=$(wc -c <"$part") || exit 1
+if (( bytes < $7 )); then echo short
+elif (( bytes > $7 )) || [[ \${digest%% *} != "$6" ]]; then rm -f -- "$part"; echo damaged
 else chmod "$5" "$part" && mv -fT -- "$part" "$4" && : >"done/$3" && echo whole
 fi`
 
