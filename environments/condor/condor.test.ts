@@ -1,34 +1,55 @@
-import { afterAll, beforeAll } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, vi } from 'vitest'
+import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
 import { describeEnvironment } from '../../test/conformance/environment.ts'
+import { prefixedHost } from '../../test/conformance/prefixed-host.ts'
 import { sshAccount, type SshAccount } from '../../test/conformance/ssh-account.ts'
 import { startCondor, type Condor } from '../../test/daemons/condor.ts'
 import { describeWith } from '../../test/daemons/present.ts'
 import { plugin } from './index.ts'
+import { condorScheduler } from './scheduler.ts'
 
 const how = { submissionsPerMinute: 60_000, stopGraceMs: 2000 }
 
 describeWith('condor', 'HTCondor', () => {
   let condor: Condor
   let account: SshAccount
+  let lent: string
   beforeAll(async () => {
     condor = await startCondor()
     account = sshAccount(condor.login)
-  }, 60_000)
+    lent = mkdtempSync(join(tmpdir(), 'molehill-test-condor-'))
+    await condor.lend(lent)
+    // Where trials have their files.
+    vi.stubEnv('TMPDIR', lent)
+  }, 120_000)
   afterAll(async () => {
+    vi.unstubAllEnvs()
     account.remove()
     await condor.stop()
+    rmSync(lent, { recursive: true, force: true })
+  })
+
+  const contextIn = (directory: string) => ({
+    directory,
+    variables: process.env,
+    now: Date.now,
+    warn: () => undefined,
+  })
+
+  describeEnvironment('condor', async (directory) => {
+    const options = plugin.options.parse(how)
+    const host = prefixedHost(condor.prefix)
+    return openBatchEnvironment('condor', condorScheduler(options), options, contextIn(directory), { host })
   })
 
   describeEnvironment('condor over ssh', (directory) =>
     plugin.create(
       'condor',
       plugin.options.parse({ ...how, ...account.options, workDirectory: account.workDirectory(directory) }),
-      {
-        directory,
-        variables: process.env,
-        now: Date.now,
-        warn: () => undefined,
-      },
+      contextIn(directory),
     ),
   )
 })

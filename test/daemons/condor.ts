@@ -16,6 +16,15 @@ export interface Condor extends AsyncDisposable {
   readonly faults: WireFaults
   /** The user's home, and the files of the root that changed. */
   readonly directory: string
+  /**
+   * In the pool, files of a directory out here are the account's where they are root's here, and the other way round: as
+   * if the tests, which root runs, were run by the one who submits.
+   */
+  lend(directory: string): Promise<void>
+  /** Adds lines to the pool's configuration; the last one that sets a name counts. */
+  configure(lines: readonly string[]): Promise<void>
+  /** Kills the daemon that keeps the queue; the master starts it again after some seconds. */
+  killSchedd(): Promise<void>
   /** Kills all daemons of the pool at once; what a job runs may live on without them. */
   kill(): Promise<void>
   /** Starts the pool again; it reads its queue from disk. */
@@ -51,6 +60,17 @@ export async function startCondor(options: SshServerOptions = {}): Promise<Condo
       login: daemon.server,
       faults,
       directory: enclosure.directory,
+      lend: async (directory) => {
+        const swapped = [`u:0:${account.userId}:1`, `u:${account.userId}:0:1`]
+        const groups = [`g:0:${account.groupId}:1`, `g:${account.groupId}:0:1`]
+        const how = `bind,X-mount.idmap=${[...swapped, ...groups].join(' ')}`
+        await enclosure.run(['mount', '-o', how, directory, directory])
+      },
+      configure: async (lines) => {
+        const script = 'cat >>/etc/condor/config.d/99-test && condor_reconfig'
+        await enclosure.run(['sh', '-c', script], { input: `${lines.join('\n')}\n` })
+      },
+      killSchedd: () => enclosure.kill('condor_schedd'),
       kill: () => kill(enclosure),
       restart: async () => {
         await kill(enclosure)
@@ -83,13 +103,13 @@ async function takeRoot(enclosure: Enclosure): Promise<void> {
 }
 
 async function kill(enclosure: Enclosure): Promise<void> {
-  // the master first, or it starts the others again
+  // the master first, or it starts the others again; then who would kill the jobs of a starter that is gone
   const names = [
     'master',
+    'startd',
     'shadow',
     'starter',
     'schedd',
-    'startd',
     'negotiator',
     'collector',
     'procd',
