@@ -17,7 +17,7 @@ const exited = (exitCode: number, isCancelled = false): JobMark => ({
   host: 'n1',
   end: { kind: 'exited', exitCode },
 })
-const noMemory: Listing = { kind: 'stopped', cause: 'out-of-memory', message: 'too much' }
+const noMemory = { kind: 'stopped', cause: 'out-of-memory', message: 'too much' } as const
 const failed: Listing = { kind: 'stopped', cause: 'unknown', message: 'failed' }
 
 function judged(mark: JobMark, more: Partial<Evidence> = {}) {
@@ -51,6 +51,14 @@ describe('the exit file of a job counts', () => {
   test('but exit code 137 of a job without memory is the lack of memory', () => {
     expect(judged(exited(137), { listing: noMemory }).observation).toEqual(noMemory)
     expect(judged(exited(137)).observation).toMatchObject({ kind: 'exited', exitCode: 137 })
+  })
+
+  test('a job that the scheduler held and ended has ended for that, and must be cancelled to leave the list', () => {
+    const held: Listing = { kind: 'stuck', stopped: noMemory }
+    expect(judged(killed, { listing: held })).toMatchObject({ observation: noMemory, isStuck: true })
+    expect(judged(exited(143), { listing: held })).toMatchObject({ observation: noMemory, isStuck: true })
+    const verdict = judged(exited(3), { listing: held })
+    expect(verdict).toMatchObject({ observation: { kind: 'exited', exitCode: 3 }, isStuck: true })
   })
 
   test('and 143 of a job that the scheduler ended in time is the end of its time', () => {

@@ -30,7 +30,7 @@ export interface Verdict {
   readonly observation: Observation
   /** Nothing explains the job so far: time counts until the next look. */
   readonly isMissing: boolean
-  /** It must be cancelled before it ends. */
+  /** It must be cancelled, or the scheduler keeps it for ever. */
   readonly isStuck?: boolean
   /** Nobody says why it ended: the log of its batch may. */
   readonly isSilent?: boolean
@@ -44,7 +44,10 @@ export function judge(evidence: Evidence): Verdict {
   const { mark } = evidence
   if (mark.kind === 'absent')
     return certain({ kind: 'lost', message: 'The directory of the job is not there (any more).' })
-  return mark.kind === 'ended' ? judgeEnded(evidence, mark) : judgeOpen(evidence, mark)
+  if (mark.kind !== 'ended') return judgeOpen(evidence, mark)
+  const verdict = judgeEnded(evidence, mark)
+  // HTCondor keeps jobs that it held and ended for ever.
+  return evidence.listing?.kind === 'stuck' ? { ...verdict, isStuck: true } : verdict
 }
 
 function judgeEnded(evidence: Evidence, mark: Extract<JobMark, { kind: 'ended' }>): Verdict {
@@ -126,5 +129,6 @@ function isCause(cause: StopCause): boolean {
 
 /** What the scheduler says of a job that is over. */
 function wordOf({ listing, accounted }: Evidence): Listing | undefined {
+  if (listing?.kind === 'stuck') return listing.stopped
   return listing?.kind === 'queued' || listing?.kind === 'running' ? accounted : (listing ?? accounted)
 }
