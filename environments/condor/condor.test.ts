@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, vi } from 'vitest'
 import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
 import { describeEnvironment } from '../../test/conformance/environment.ts'
+import { describePilots } from '../../test/conformance/pilots.ts'
 import { prefixedHost } from '../../test/conformance/prefixed-host.ts'
 import { sshAccount, type SshAccount } from '../../test/conformance/ssh-account.ts'
 import { startCondor, type Condor } from '../../test/daemons/condor.ts'
 import { describeWith } from '../../test/daemons/present.ts'
+import { runCommand } from '../../test/daemons/run-command.ts'
 import { plugin } from './index.ts'
 import { condorScheduler } from './scheduler.ts'
 
@@ -52,4 +54,18 @@ describeWith('condor', 'HTCondor', () => {
       contextIn(directory),
     ),
   )
+
+  describePilots('condor', {
+    make: async (directory, pilots, watched) => {
+      const options = plugin.options.parse({ ...how, pilots })
+      const host = watched(prefixedHost(condor.prefix))
+      return openBatchEnvironment('condor', condorScheduler(options), options, contextIn(directory), { host })
+    },
+    submits: 'condor_submit',
+    running: async () => {
+      const command = ['condor_q', '-constraint', 'JobStatus == 2', '-af', 'ClusterId']
+      return (await runCommand([...condor.prefix, ...command])).split('\n').filter(Boolean)
+    },
+    cancel: (nativeId) => runCommand([...condor.prefix, 'condor_rm', nativeId]),
+  })
 })

@@ -2,12 +2,17 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll } from 'vitest'
+import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
+import { LocalHost } from '../../src/environment/local-host.ts'
 import { describeEnvironment } from '../../test/conformance/environment.ts'
+import { describePilots } from '../../test/conformance/pilots.ts'
 import { sshAccount, type SshAccount } from '../../test/conformance/ssh-account.ts'
 import { describeWith } from '../../test/daemons/present.ts'
+import { runCommand } from '../../test/daemons/run-command.ts'
 import { startSshd, type Sshd } from '../../test/daemons/sshd.ts'
 import { startTorque, torqueTree } from '../../test/daemons/torque.ts'
 import { plugin } from './index.ts'
+import { pbsScheduler } from './scheduler.ts'
 
 /** What the wrappers lack: qselect, the option -t of qstat, and that qsub puts logs where the script says. */
 const shims = {
@@ -65,4 +70,19 @@ describeWith(['torque', 'sshd'], "Torque's commands over Slurm", () => {
     (directory) => make(directory, { ...account.options, workDirectory: account.workDirectory(directory) }),
     patienceMs,
   )
+
+  describePilots('pbs: wrappers over slurm', {
+    make: async (directory, pilots, watched) => {
+      const options = plugin.options.parse({ ...how, pilots })
+      const host = watched(new LocalHost({ variables }))
+      const context = { directory, variables: {}, now: Date.now, warn: () => undefined }
+      return openBatchEnvironment('pbs', pbsScheduler(options), options, context, { host })
+    },
+    submits: 'qsub',
+    running: async () => {
+      const list = await runCommand(['squeue', '-h', '-t', 'running', '-o', '%A'], { variables })
+      return list.split('\n').filter(Boolean)
+    },
+    cancel: (nativeId) => runCommand(['qdel', nativeId], { variables }),
+  })
 })

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll } from 'vitest'
 import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
 import { describeEnvironment } from '../../test/conformance/environment.ts'
+import { describePilots } from '../../test/conformance/pilots.ts'
 import { prefixedHost } from '../../test/conformance/prefixed-host.ts'
 import { sshAccount, type SshAccount } from '../../test/conformance/ssh-account.ts'
 import { describeWith } from '../../test/daemons/present.ts'
+import { runCommand } from '../../test/daemons/run-command.ts'
 import { startSge, type Sge } from '../../test/daemons/sge.ts'
 import { plugin } from './index.ts'
 import { sgeScheduler } from './scheduler.ts'
@@ -49,4 +51,18 @@ describeWith('sge', 'SGE', () => {
       contextIn(directory),
     ),
   )
+
+  describePilots('sge', {
+    make: async (directory, pilots, watched) => {
+      const options = plugin.options.parse({ ...how, pilots })
+      const host = watched(prefixedHost(sge.prefix))
+      return openBatchEnvironment('sge', sgeScheduler(options), options, contextIn(directory), { host })
+    },
+    submits: 'qsub',
+    running: async () => {
+      const list = await runCommand([...sge.prefix, 'qstat', '-u', '*', '-s', 'r'])
+      return Array.from(list.matchAll(/^ *(\d+) /gm), ([, id]) => id ?? '')
+    },
+    cancel: (nativeId) => runCommand([...sge.prefix, 'qdel', nativeId]),
+  })
 })
