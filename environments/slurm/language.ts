@@ -26,7 +26,7 @@ export interface SlurmReferenceOptions extends BatchReferenceOptions {
     readonly url?: string
     /** Absolute path of slurmrestd's unix socket on the server's own computer. */
     readonly socket?: string
-    /** `v0.0.36` to `v0.0.42`, as slurmrestd has it. */
+    /** `v0.0.36` to `v0.0.44`, as slurmrestd has it. */
     readonly apiVersion: string
     readonly user?: string
   }

@@ -17,7 +17,7 @@ import { nativeIdsOf } from './scheduler.ts'
 
 export interface RestQueueOptions {
   readonly address: RestAddress
-  /** `v0.0.36` to `v0.0.42`. */
+  /** `v0.0.36` to `v0.0.44`. */
   readonly apiVersion: string
   readonly directives: SlurmDirectiveOptions
 }
@@ -36,7 +36,7 @@ const failures = z.object({
     .optional(),
 })
 
-/** Slurm through slurmrestd, as slurmrestd(8) of Slurm 20.11 to 24.11 has it. */
+/** Slurm through slurmrestd, as slurmrestd(8) of Slurm 20.11 to 25.11 has it. */
 export function restQueue({ address, apiVersion, directives }: RestQueueOptions): BatchQueue {
   const base = `/slurm/${apiVersion}`
   const ask = (

@@ -16,7 +16,9 @@ const batch: Batch = {
   logPath: '/b/50%',
 }
 
-test.each(['v0.0.36', 'v0.0.38', 'v0.0.40', 'v0.0.42'])('a submission as %s takes it', async (version) => {
+const versions = ['v0.0.36', 'v0.0.38', 'v0.0.39', 'v0.0.40', 'v0.0.42', 'v0.0.44']
+
+test.each(versions)('a submission as %s takes it', async (version) => {
   const text = JSON.stringify(submission(version, '#!/bin/bash\n', batch, options), undefined, 2)
   await expect(`${text}\n`).toMatchFileSnapshot(`golden/submission-${version}.txt`)
 })
@@ -118,6 +120,58 @@ test('the old list tells each task of an array', () => {
     listing: { kind: 'ended', exitCode: 1 },
   })
   expect(listedJobs(old, 1000).get('14_0')?.listing).toMatchObject({ cause: 'signal' })
+})
+
+/** As Slurm 23.02 answers by v0.0.39: numbers that say whether they are set, but one state, and -127 for no exit code. */
+const between = [
+  {
+    job_id: 12,
+    array_job_id: set(11),
+    array_task_id: set(0),
+    array_task_string: '',
+    name: 'b-1',
+    job_state: 'RUNNING',
+    state_reason: 'None',
+    nodes: 'n1',
+    exit_code: { status: 'SUCCESS', return_code: 0 },
+  },
+  {
+    job_id: 13,
+    array_job_id: set(11),
+    array_task_id: set(1),
+    array_task_string: '',
+    name: 'b-1',
+    job_state: 'FAILED',
+    exit_code: { status: 'SIGNALED', return_code: -127, signal: { signal_id: 9, name: 'KILL' } },
+  },
+  {
+    job_id: 11,
+    array_job_id: set(11),
+    array_task_id: unset,
+    array_task_string: '2-3',
+    name: 'b-1',
+    job_state: 'PENDING',
+    exit_code: { status: 'PENDING', return_code: -127 },
+  },
+  {
+    job_id: 30,
+    array_job_id: set(0),
+    array_task_id: unset,
+    array_task_string: '',
+    name: 'b-one',
+    job_state: 'FAILED',
+    exit_code: { status: 'ERROR', return_code: 7 },
+  },
+]
+
+test('the list of v0.0.39 tells the same, between the two', () => {
+  expect(Object.fromEntries([...listedJobs(between, 1000)].map(([id, row]) => [id, row.listing]))).toEqual({
+    '11_0': { kind: 'running', host: 'n1' },
+    '11_1': expect.objectContaining({ kind: 'stopped', cause: 'signal' }),
+    '11_2': { kind: 'queued' },
+    '11_3': { kind: 'queued' },
+    30: { kind: 'ended', exitCode: 7 },
+  })
 })
 
 test('the new list tells the same in its own shape', () => {

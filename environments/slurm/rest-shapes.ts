@@ -3,7 +3,7 @@ import type { Batch, Listed, Listing } from '../../src/environment/batch/schedul
 import type { SlurmDirectiveOptions } from './options.ts'
 import { exitOfWaitStatus, listingOf, type SlurmJobState } from './states.ts'
 
-/** Whether the version's answers have lists of states, and numbers that say whether they are set: v0.0.39 and newer. */
+/** Whether the version has numbers that say whether they are set, and lists of variables: v0.0.39 and newer. */
 export function isNewShape(apiVersion: string): boolean {
   return numberOf(apiVersion) >= 39
 }
@@ -41,7 +41,7 @@ export function submission(
     partition: options.partition,
     account: options.account,
     qos: options.qos,
-    time_limit: wallTimeMs === undefined ? undefined : Math.ceil(wallTimeMs / 60_000),
+    time_limit: wallTimeMs === undefined ? undefined : optionalNumber(isNew, Math.ceil(wallTimeMs / 60_000)),
     memory_per_node:
       memoryBytes === undefined ? undefined : optionalNumber(isNew, Math.ceil(memoryBytes / 2 ** 20)),
     nodes: nodes === undefined ? undefined : isNew ? String(nodes) : [nodes, nodes],
@@ -67,7 +67,7 @@ const number = z
   .optional()
   .transform((value) => (typeof value === 'number' ? value : value?.set === true ? value.number : undefined))
 
-/** One state, or since v0.0.39 a state and its flags. */
+/** One state, or since v0.0.40 a state and its flags. */
 const state = z.union([z.string(), z.array(z.string())]).transform((value) => {
   const words = typeof value === 'string' ? [value] : value
   return words.includes('COMPLETING') ? 'COMPLETING' : (words[0] ?? '')
@@ -82,7 +82,8 @@ const exit = z
         signal: z.object({ id: number, signal_id: number }).optional(),
       })
       .transform(({ return_code, signal }) => ({
-        code: return_code ?? 0,
+        // v0.0.39 says -127 where there is none.
+        code: Math.max(0, return_code ?? 0),
         signal: signal?.id ?? signal?.signal_id ?? 0,
       })),
   ])

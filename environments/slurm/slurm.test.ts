@@ -1,7 +1,8 @@
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { PluginContext } from '../../src/environment/plugin.ts'
 import { describeEnvironment } from '../../test/conformance/environment.ts'
 import { sshAccount, type SshAccount } from '../../test/conformance/ssh-account.ts'
+import { noSignal, Trial } from '../../test/conformance/trial.ts'
 import { describeWith } from '../../test/daemons/present.ts'
 import { startSlurm, type Slurm } from '../../test/daemons/slurm.ts'
 import { startSshd, type Sshd } from '../../test/daemons/sshd.ts'
@@ -76,8 +77,35 @@ describeWith('slurmrestd', 'Slurm through slurmrestd', () => {
   }, 60_000)
   afterAll(() => slurm.stop())
 
-  describeEnvironment('slurm over slurmrestd', (directory) => {
-    const rest = { url: slurm.restUrl, apiVersion: 'v0.0.38', user: 'root' }
+  const make = (directory: string, apiVersion: string) => {
+    const rest = { url: slurm.restUrl, apiVersion, user: 'root' }
     return plugin.create('slurm', plugin.options.parse({ ...how, rest, token }), contextIn(directory, slurm))
-  })
+  }
+  describeEnvironment('slurm over slurmrestd', (directory) => make(directory, 'v0.0.38'))
+
+  // The others that this slurmrestd has.
+  test.each(['v0.0.36', 'v0.0.37'])(
+    'by %s: a check, exit codes, and the end of one of several jobs',
+    async (version) => {
+      const trial = new Trial((directory) => make(directory, version))
+      await trial.open()
+      try {
+        await trial.environment.check(noSignal)
+        const scripts = ['exit 0', 'exit 7', 'exec sleep 600', 'exec sleep 600']
+        const handles = await trial.submitAll(scripts.map((script) => trial.shell(script)))
+        await trial.waitForRunning(handles[2]!)
+        await trial.waitForRunning(handles[3]!)
+        await trial.environment.cancel([handles[2]!], noSignal)
+        expect(await trial.waitForAll(handles.slice(0, 3))).toMatchObject([
+          { kind: 'exited', exitCode: 0 },
+          { kind: 'exited', exitCode: 7 },
+          { kind: 'stopped', cause: 'cancelled' },
+        ])
+        expect(await trial.observe(handles[3]!)).toMatchObject({ kind: 'running' })
+      } finally {
+        await trial.close()
+      }
+    },
+    120_000,
+  )
 })
