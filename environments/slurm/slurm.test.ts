@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Environment } from '../../src/environment/environment.ts'
 import type { PluginContext } from '../../src/environment/plugin.ts'
 import { describeEnvironment } from '../../test/conformance/environment.ts'
 import { sshAccount, type SshAccount } from '../../test/conformance/ssh-account.ts'
 import { noSignal, Trial } from '../../test/conformance/trial.ts'
 import { describeWith } from '../../test/daemons/present.ts'
+import { startNewerSlurm, type NewerSlurm } from '../../test/daemons/newer-slurm.ts'
 import { startSlurm, type Slurm } from '../../test/daemons/slurm.ts'
 import { startSshd, type Sshd } from '../../test/daemons/sshd.ts'
 import { plugin } from './index.ts'
@@ -77,35 +79,67 @@ describeWith('slurmrestd', 'Slurm through slurmrestd', () => {
   }, 60_000)
   afterAll(() => slurm.stop())
 
-  const make = (directory: string, apiVersion: string) => {
-    const rest = { url: slurm.restUrl, apiVersion, user: 'root' }
-    return plugin.create('slurm', plugin.options.parse({ ...how, rest, token }), contextIn(directory, slurm))
-  }
+  const make = (directory: string, apiVersion: string) => makeByRest(directory, slurm, token, apiVersion)
   describeEnvironment('slurm over slurmrestd', (directory) => make(directory, 'v0.0.38'))
 
   // The others that this slurmrestd has.
   test.each(['v0.0.36', 'v0.0.37'])(
     'by %s: a check, exit codes, and the end of one of several jobs',
-    async (version) => {
-      const trial = new Trial((directory) => make(directory, version))
-      await trial.open()
-      try {
-        await trial.environment.check(noSignal)
-        const scripts = ['exit 0', 'exit 7', 'exec sleep 600', 'exec sleep 600']
-        const handles = await trial.submitAll(scripts.map((script) => trial.shell(script)))
-        await trial.waitForRunning(handles[2]!)
-        await trial.waitForRunning(handles[3]!)
-        await trial.environment.cancel([handles[2]!], noSignal)
-        expect(await trial.waitForAll(handles.slice(0, 3))).toMatchObject([
-          { kind: 'exited', exitCode: 0 },
-          { kind: 'exited', exitCode: 7 },
-          { kind: 'stopped', cause: 'cancelled' },
-        ])
-        expect(await trial.observe(handles[3]!)).toMatchObject({ kind: 'running' })
-      } finally {
-        await trial.close()
-      }
-    },
+    (version) => tryJobs((directory) => make(directory, version)),
     120_000,
   )
 })
+
+describeWith('newer-slurm', 'Slurm 24.11 through slurmrestd', () => {
+  let slurm: NewerSlurm
+  beforeAll(async () => {
+    slurm = await startNewerSlurm()
+  }, 180_000)
+  afterAll(() => slurm.stop())
+
+  test.each(['v0.0.40', 'v0.0.41', 'v0.0.42'])(
+    'by %s: a check, exit codes, and the end of one of several jobs',
+    (version) => tryJobs((directory) => makeByRest(directory, slurm, slurm.token, version)),
+    120_000,
+  )
+})
+
+function makeByRest(
+  directory: string,
+  { restUrl }: { readonly restUrl: string | undefined },
+  token: string,
+  apiVersion: string,
+): Promise<Environment> {
+  const rest = { url: restUrl, apiVersion, user: 'root' }
+  const context = { directory, variables: process.env, now: Date.now, warn: () => undefined }
+  return plugin.create('slurm', plugin.options.parse({ ...how, rest, token }), context)
+}
+
+/** The least that shows that a version's shapes are understood. */
+async function tryJobs(make: (directory: string) => Promise<Environment>): Promise<void> {
+  const trial = new Trial(make)
+  await trial.open()
+  try {
+    await trial.environment.check(noSignal)
+    const scripts = ['exit 0', 'exit 7', 'exec sleep 600', 'exec sleep 600']
+    const resources = { wallTimeMs: 600_000 }
+    const handles = await trial.submitAll(scripts.map((script) => trial.shell(script, { resources })))
+    await trial.waitForRunning(handles[2]!)
+    await trial.waitForRunning(handles[3]!)
+    await trial.environment.cancel([handles[2]!], noSignal)
+    expect(await trial.waitForAll(handles.slice(0, 3))).toMatchObject([
+      { kind: 'exited', exitCode: 0 },
+      { kind: 'exited', exitCode: 7 },
+      { kind: 'stopped', cause: 'cancelled' },
+    ])
+    expect(await trial.observe(handles[3]!)).toMatchObject({ kind: 'running' })
+    const refused = trial.shell('exit 0', { resources: { cpus: 4000 } })
+    const outcome = (await trial.environment.submit([refused], noSignal)).get(refused.id)
+    expect(outcome).toMatchObject({
+      kind: 'rejected',
+      reason: expect.stringMatching(/rocessors|node config/),
+    })
+  } finally {
+    await trial.close()
+  }
+}

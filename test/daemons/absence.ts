@@ -24,6 +24,7 @@ const needs = {
   ],
   cgroup: ['munged', 'slurmctld', 'slurmd', 'sbatch', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/freezer'],
   slurmrestd: ['munged', 'slurmctld', 'slurmd', 'sbatch', 'slurmrestd', 'slurm-wlm/auth_jwt.so'],
+  'newer-slurm': ['/var/cache/molehill/slurm-trixie/usr/sbin/slurmrestd'],
   torque: ['munged', 'slurmctld', 'slurmd', 'sbatch', '/var/cache/molehill/torque/usr/bin/qsub'],
   sge: ['sge_qmaster', 'sge_execd', 'qsub', 'ip', 'sshd', 'ssh-keygen', 'perl'],
   kubernetes: [kubernetesMarker, 'curl', 'openssl', 'setsid', 'pgrep'],
@@ -48,6 +49,7 @@ const unprivileged: ReadonlySet<DaemonKind> = new Set(['kubernetes'])
 /** Options of `scripts/install-services` without which some daemons are not installed. */
 const installOptions: Partial<Record<DaemonKind, string>> = {
   condor: ' --condor',
+  'newer-slurm': ' --newer-slurm',
   kubernetes: ' --kubernetes',
   'kubernetes-node': ' --kubernetes',
 }
