@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { Owner } from '../files/hand-over.ts'
 import type { Environment } from './environment.ts'
 import type { SshHosts } from './ssh/ssh-hosts.ts'
+import type { VolunteerProject } from './volunteers.ts'
 
 /** What a folder under `environments/` exports as `plugin`: the way to make environments of one kind. */
 export interface EnvironmentPlugin<Options = unknown> {
@@ -71,6 +72,8 @@ export interface PluginContext {
   readonly limits?: JobLimits
   /** Connections that environments share; each makes its own where this is absent. */
   readonly hosts?: SshHosts
+  /** Absent where the server takes no volunteers. */
+  readonly volunteers?: VolunteerProject
   readonly now: () => number
   /** For a person to read: what went wrong and what was done about it. */
   readonly warn: (message: string) => void
