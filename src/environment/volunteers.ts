@@ -21,6 +21,12 @@ export interface VolunteerProject {
   /** Calls `changed` with names of workunits soon after they changed, until the signal aborts. */
   watch(changed: (names: readonly string[]) => void, signal: AbortSignal): void
 
+  /**
+   * The project's signature of a program that hosts are to run. Throws, with what to do about it, where the signing key
+   * is kept elsewhere and the file has not been signed with it yet.
+   */
+  signatureOf(program: { readonly name: string; readonly md5: string }): Promise<string>
+
   /** Hosts that the project knows, the most recent first, for `environment show` and checks. */
   hosts(limit: number): Promise<readonly VolunteerHost[]>
 }
