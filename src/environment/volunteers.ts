@@ -57,6 +57,10 @@ export interface Workunit {
 export interface Application {
   /** `molehill` for commands; a name of its own for each set of signed bundles, such as `molehill_0123abcd`. */
   readonly name: string
+  /** For people. */
+  readonly title: string
+  /** Name in the working directory of the one file that its program leaves to be sent. */
+  readonly resultName: string
   /** Whole number, raised for every change of its files: clients never fetch files of a version again. */
   readonly version: number
   /** For each platform, its files. The first is the program that is started; the others stand beside it. */

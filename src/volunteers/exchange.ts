@@ -60,7 +60,8 @@ export interface SchedulerReply {
   readonly requestDelaySeconds: number
   /** The client comes by itself after so long. */
   readonly nextRequestSeconds: number
-  readonly messages: readonly { readonly priority: 'notice' | 'low'; readonly text: string }[]
+  /** `high` is what clients older than 6.12 show; later ones show `notice`. */
+  readonly messages: readonly { readonly priority: 'notice' | 'high' | 'low'; readonly text: string }[]
   /** Absent where the client was not recognised. */
   readonly volunteer?: {
     readonly id: number
@@ -71,7 +72,8 @@ export interface SchedulerReply {
   }
   /** Only when a host was made or changed. */
   readonly newHostId?: number
-  readonly sendsCodeSignKey: boolean
+  /** The code signing key that the client holds, as in its request: ours is sent where it is another. */
+  readonly heldCodeSignKey: string
   readonly acknowledged: readonly string[]
   readonly aborted: readonly string[]
   readonly abortedIfNotStarted: readonly string[]
