@@ -58,7 +58,7 @@ export interface ReportedResult {
 
 export interface SchedulerReply {
   readonly requestDelaySeconds: number
-  /** The client comes by itself after so long. */
+  /** The client comes by itself after so long; 0 where nothing is said about that. */
   readonly nextRequestSeconds: number
   /** `high` is what clients older than 6.12 show; later ones show `notice`. */
   readonly messages: readonly { readonly priority: 'notice' | 'high' | 'low'; readonly text: string }[]

@@ -21,7 +21,7 @@ const longestKey = 2000
  * no request or only the beginning of one.
  */
 export function readRequest(body: Uint8Array): SchedulerRequest {
-  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).latin1Slice()
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1')
   const first = text.slice(0, marginBytes).indexOf(begin)
   if (first === -1)
     throw new Problem('body-invalid', `Expected a request that begins with ${begin}, got something else.`)
