@@ -131,7 +131,7 @@ describe('a reply', () => {
   it('lets files stand beside the program, and keeps inputs for a while', () => {
     const { workunit } = assignment
     const [main] = workunit.application.platforms['x86_64-pc-linux-gnu'] ?? []
-    const beside = { ...main, name: 'node_1', openName: 'node' } as NonNullable<typeof main>
+    const beside = { ...main, name: 'node_1', md5: 'ab12', openName: 'node' } as NonNullable<typeof main>
     const written = write(
       {
         ...plainReply,
@@ -149,7 +149,7 @@ describe('a reply', () => {
           },
         ],
       },
-      { signatures: { node_1: 'made with the key in use\n' } },
+      { signatures: { ab12: 'made with the key in use\n' } },
     )
     expect(written).toContain(`    <file_ref>
         <file_name>node_1</file_name>

@@ -19,7 +19,7 @@ export interface ReplySettings {
   readonly successions: Readonly<Record<string, string>>
   /** Private half of the upload key, PEM. */
   readonly uploadKey: string
-  /** Signatures of programs by name, made with the key in use: they replace those that work was filed with. */
+  /** Signatures of programs by their MD5, made with the key in use: they replace those that work was filed with. */
   readonly signatures: Readonly<Record<string, string>>
 }
 

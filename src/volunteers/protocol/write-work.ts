@@ -18,7 +18,7 @@ export function writeApplicationFiles(
     <url>${escapeXml(downloadUrl + name)}</url>
     <executable/>
     <file_signature>
-${signatures[name] ?? signature}    </file_signature>
+${signatures[md5] ?? signature}    </file_signature>
     <md5_cksum>${md5}</md5_cksum>
     <nbytes>${bytes}</nbytes>
 </file_info>
