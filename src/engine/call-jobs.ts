@@ -81,6 +81,7 @@ export function packCalls(
       ],
       outputs: [
         { path: callPlaces.outcomes, optional: true },
+        { path: callPlaces.times, optional: true, varies: true },
         { path: callPlaces.results, optional: true },
       ],
       // What never waits can only be ended from outside.
@@ -89,8 +90,7 @@ export function packCalls(
     callMs: () => callMs,
     open: async (ending) => {
       const outcomes = await readOutcomes(join(directory, callPlaces.outcomes))
-      const all = [...outcomes.values()]
-      if (all.length > 0) callMs = all.reduce((sum, { ms }) => sum + ms, 0) / all.length
+      callMs = await readMeanTime(join(directory, callPlaces.times))
       const unknown = await describeUnknown(ending)
       const ends: JobEnd[] = []
       // Calls are made in order: the first without an outcome is the one that ended the process.
@@ -147,7 +147,12 @@ async function describeUnknown(ending: AttemptEnding): Promise<Omit<JobEnd, 'job
 interface OutcomeLine {
   readonly job: number
   readonly outcome: FunctionOutcome
-  readonly ms: number
+}
+
+async function readMeanTime(path: string): Promise<number | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => '')
+  const times = text.split('\n').slice(0, -1).map(Number)
+  return times.length === 0 ? undefined : times.reduce((sum, each) => sum + each, 0) / times.length
 }
 
 async function readOutcomes(path: string): Promise<ReadonlyMap<number, OutcomeLine>> {

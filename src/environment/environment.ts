@@ -156,6 +156,8 @@ export interface JobRequest {
    */
   readonly shared?: readonly FileTransfer[]
   readonly outputs: readonly OutputFile[]
+  /** Whether what it prints on standard output is a result of it, and no mere log. */
+  readonly returnsPrinted?: boolean
   readonly resources: Resources
 }
 
@@ -177,6 +179,8 @@ export interface FileTransfer {
 export interface OutputFile {
   readonly path: string
   readonly optional?: boolean
+  /** Differs each time, such as how long something took: not compared where several computers must agree. */
+  readonly varies?: boolean
 }
 
 export interface CollectedFiles {

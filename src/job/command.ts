@@ -41,6 +41,7 @@ export function makeRequest(
     ...(paths.linksWithin !== undefined && { linksWithin: paths.linksWithin }),
     inputs: placed.transfers,
     outputs: outputFiles(task),
+    ...(readsPrinted(task) && { returnsPrinted: true }),
     resources: capsule.timeoutMs === null ? {} : { wallTimeMs: capsule.timeoutMs },
   }
 }
@@ -113,6 +114,10 @@ function uniqueName(wanted: string, taken: Set<string>): string {
   for (let number = 2; taken.has(name); number += 1) name = `${number}-${wanted}`
   taken.add(name)
   return name
+}
+
+function readsPrinted({ outputs }: PlanCommandTask): boolean {
+  return outputs.some(({ reader }) => reader.kind === 'read-stdout' || reader.path === null)
 }
 
 function outputFiles(task: PlanCommandTask): OutputFile[] {

@@ -20,9 +20,15 @@ export function groupRequests(id: JobId, members: readonly JobRequest[]): JobReq
     inputs: members.flatMap(({ inputs }, index) =>
       inputs.map(({ from, to }) => ({ from, to: `${memberName(index)}/${to}` })),
     ),
-    outputs: members.flatMap(({ outputs }, index) => [
-      ...['out', 'err', 'exit'].map((what) => ({ path: `${memberName(index)}.${what}`, optional: true })),
-      ...outputs.map(({ path }) => ({ path: `${memberName(index)}/${path}`, optional: true })),
+    outputs: members.flatMap(({ outputs, returnsPrinted }, index) => [
+      { path: `${memberName(index)}.out`, optional: true, varies: returnsPrinted !== true },
+      { path: `${memberName(index)}.err`, optional: true, varies: true },
+      { path: `${memberName(index)}.exit`, optional: true },
+      ...outputs.map((output) => ({
+        ...output,
+        path: `${memberName(index)}/${output.path}`,
+        optional: true,
+      })),
     ]),
     resources: {
       ...first.resources,

@@ -7,6 +7,8 @@ export const callPlaces = {
   modules: '.molehill/modules',
   calls: '.molehill/calls.json',
   outcomes: '.molehill/outcomes',
+  /** How long each call took, which differs each time. */
+  times: '.molehill/times',
   /** A directory for each call, by the number of its job. */
   results: '.molehill/results',
   /** Files that other jobs have made, as below the execution's directory of files. */
