@@ -1,0 +1,13 @@
+import type { Rush } from './contact-delay.ts'
+
+/** What the answer to a host needs besides the tables. */
+export interface DeskSurroundings {
+  /** The account that an authenticator is the key of. */
+  readonly accountOf: (authenticator: string) => number | undefined
+  readonly now: number
+  /** 0 to 1. */
+  readonly random: () => number
+  /** 32 hex digits that nobody can guess. */
+  readonly secret: () => string
+  readonly rush: Rush
+}

@@ -1,0 +1,133 @@
+import type { DeskSurroundings } from './desk-surroundings.ts'
+import { chooseWork, slotsLeft, type HostRoom } from './choose-work.ts'
+import { bringConsequences } from './consequences.ts'
+import { copyNameOf, outputNameOf } from './copy-names.ts'
+import { quotaLeft } from './daily-quota.ts'
+import type { Assignment, SchedulerReply, SchedulerRequest } from './exchange.ts'
+import type { FoundHost } from './host-at-the-desk.ts'
+import { hostClassOf } from './host-identity.ts'
+import type { ProjectTables } from './project-tables.ts'
+import type { SentCopy, StoredWorkunit } from './work-table.ts'
+
+export interface GivenWork {
+  readonly assignments: readonly Assignment[]
+  /** How many of them were not sent before. */
+  readonly sentNew: number
+  readonly messages: SchedulerReply['messages']
+}
+
+/** A host that drops what it gets without a word would get it for ever. */
+const resendsAtMost = 3
+
+/** Gives a host what it has lost, and new work where it asks for some and may have it. */
+export function giveWork(
+  tables: ProjectTables,
+  surroundings: DeskSurroundings,
+  request: SchedulerRequest,
+  host: FoundHost,
+  whyNone: string | undefined,
+): GivenWork {
+  const { wanted } = request
+  if (wanted === undefined) return { assignments: [], sentNew: 0, messages: [] }
+  if (whyNone !== undefined) return { assignments: [], sentNew: 0, messages: [low(whyNone)] }
+  const resent = resendLost(tables, surroundings.now, request, host.row.id)
+  const fresh = sendNew(tables, surroundings, { ...request, wanted }, host)
+  const assignments = [...resent, ...fresh.assignments]
+  const messages = assignments.length > 0 ? [] : [low('No tasks sent'), ...fresh.why.map((why) => low(why))]
+  return { assignments, sentNew: fresh.assignments.length, messages }
+}
+
+function low(text: string): SchedulerReply['messages'][number] {
+  return { priority: 'low', text }
+}
+
+/** Copies that the host should have and does not name: an answer was lost, or the client was reset. */
+function resendLost(
+  tables: ProjectTables,
+  now: number,
+  request: SchedulerRequest,
+  host: number,
+): Assignment[] {
+  if (request.held === undefined) return []
+  const held = new Set(request.held)
+  const resent: Assignment[] = []
+  for (const { workunit: id, number, name } of tables.work.openOfHost(host)) {
+    if (held.has(copyNameOf({ workunit: name, number }))) continue
+    const workunit = tables.work.get(id)
+    const copy = workunit?.copies.find((copy) => copy.number === number)
+    if (workunit === undefined || copy === undefined) continue
+    if (workunit.state.kind === 'active' && copy.resends < resendsAtMost) {
+      const definition = tables.work.definition(id)
+      const deadline = now + definition.deadlineMs
+      tables.work.resend(workunit, copy, deadline)
+      resent.push(assign(tables, workunit, { ...copy, deadline }))
+    } else {
+      const changes = tables.work.apply(workunit, { kind: 'missed', number, how: 'lost', at: now })
+      bringConsequences(tables.hosts, changes ?? [], now)
+    }
+  }
+  return resent
+}
+
+function sendNew(
+  tables: ProjectTables,
+  { now, random, secret }: DeskSurroundings,
+  { host: facts, platforms, wanted }: SchedulerRequest & { wanted: NonNullable<SchedulerRequest['wanted']> },
+  host: FoundHost,
+): { assignments: Assignment[]; why: string[] } {
+  const { id, account } = host.row
+  const hostClass = hostClassOf(host.facts)
+  // Reports in this request may have changed it.
+  const quota = tables.hosts.get(id) ?? host.row
+  const room: HostRoom = {
+    cpus: Math.max(1, facts.cpus),
+    memoryBytes: facts.memoryBytes,
+    diskBytes: facts.projectDiskBytes > 0 ? facts.projectDiskBytes : facts.diskFreeBytes,
+    held: sumOf(tables.work.openOfHost(id)),
+    quotaLeft: quotaLeft(quota, facts.cpus, now),
+    wanted,
+  }
+  if (room.quotaLeft === 0) return { assignments: [], why: ['This computer has had its tasks for today.'] }
+  const slots = slotsLeft(room)
+  if (slots === 0) return { assignments: [], why: ['This computer has enough tasks.'] }
+  const seeker = { host: id, account, hostClass, platforms, ...room }
+  const chosen = chooseWork(room, tables.queue.candidates(seeker, slots, random()))
+  const assignments = chosen.flatMap(({ id: workunitId, platform }) => {
+    const workunit = tables.work.get(workunitId)
+    if (workunit === undefined) return []
+    const { deadlineMs } = tables.work.definition(workunitId)
+    const copyKey = { workunit: workunit.name, number: workunit.copies.length }
+    const outputName = outputNameOf(copyKey, secret())
+    const copy = { host: id, account, platform, sentAt: now, deadline: now + deadlineMs, outputName }
+    tables.work.send(workunit, copy, hostClass)
+    return [assign(tables, workunit, { ...copy, number: copyKey.number })]
+  })
+  return { assignments, why: [] }
+}
+
+function sumOf(open: readonly { estimatedMs: number; diskBytes: number }[]): HostRoom['held'] {
+  return {
+    count: open.length,
+    estimatedMs: open.reduce((sum, copy) => sum + copy.estimatedMs, 0),
+    diskBytes: open.reduce((sum, copy) => sum + copy.diskBytes, 0),
+  }
+}
+
+function assign(
+  { work, filing }: ProjectTables,
+  { id, name, application }: StoredWorkunit,
+  {
+    number,
+    platform,
+    deadline,
+    outputName,
+  }: Pick<SentCopy, 'number' | 'platform' | 'deadline' | 'outputName'>,
+): Assignment {
+  return {
+    name: copyNameOf({ workunit: name, number }),
+    workunit: { ...work.definition(id), application: filing.application(application) },
+    platform,
+    deadline,
+    outputName,
+  }
+}

@@ -1,0 +1,174 @@
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import {
+  fakeArchive,
+  fakeRequest,
+  understand,
+  type FakeVolunteer,
+} from '../../test/helpers/fake-volunteer.ts'
+import type { Workunit } from '../environment/volunteers.ts'
+import { openAccounts } from './accounts.ts'
+import type { Volunteers } from './contract.ts'
+import { openVolunteers } from './open-volunteers.ts'
+import { writeKeyText } from './protocol/key-text.ts'
+
+const accountSecret = randomBytes(32)
+const patience = { timeout: 30_000, interval: 20 }
+let directory: string
+let volunteers: Volunteers
+let warnings: string[]
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'molehill-volunteers-'))
+  warnings = []
+  volunteers = await open()
+})
+
+afterEach(async () => {
+  await volunteers.close()
+  await rm(directory, { recursive: true })
+})
+
+async function open(): Promise<Volunteers> {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  return openVolunteers({
+    directory,
+    accountSecret,
+    settings: {
+      projectName: 'Molehill',
+      masterUrl: 'http://molehill.example/boinc/',
+      downloadUrl: 'http://molehill.example/boinc/download/',
+      uploadUrl: 'http://molehill.example/boinc/file_upload_handler',
+      codeSignKey: writeKeyText(publicKey),
+      successions: {},
+      uploadKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      signatures: {},
+    },
+    signatureOf: () => Promise.resolve('signature'),
+    warn: (message) => warnings.push(message),
+  })
+}
+
+function addVolunteer(name: string): string {
+  using accounts = openAccounts(join(directory, 'project.db'), accountSecret, Date.now)
+  return accounts.authenticatorOf(accounts.add(name))
+}
+
+function workunit(name: string, changes: Partial<Workunit> = {}): Workunit {
+  return {
+    name,
+    environment: 'boinc',
+    application: {
+      name: 'molehill',
+      title: 'Molehill',
+      resultName: 'result.tar.gz',
+      version: 100,
+      platforms: {
+        'x86_64-pc-linux-gnu': [
+          {
+            name: 'launcher_100',
+            path: '/nowhere/launcher',
+            bytes: 5,
+            md5: '0'.repeat(32),
+            signature: 'f'.repeat(256),
+          },
+        ],
+      },
+    },
+    inputs: [{ name: 'in_0', openName: 'task.tar.gz', path: '/nowhere/in_0', bytes: 7, md5: '0'.repeat(32) }],
+    outputBytesAtMost: 1e6,
+    estimatedMs: 60_000,
+    wallTimeMs: 600_000,
+    memoryBytes: 1e8,
+    diskBytes: 1e8,
+    cpus: 1,
+    deadlineMs: 86_400_000,
+    replication: { target: 1, quorum: 1, errorsAtMost: 3, copiesAtMost: 3, isHomogeneous: false },
+    ...changes,
+  }
+}
+
+async function talk(host: FakeVolunteer) {
+  return understand(await volunteers.exchange(fakeRequest(host)))
+}
+
+/** Attaches a host and lets it ask for work. */
+async function attach(authenticator: string, name: string) {
+  const host = { authenticator, hostId: 0, sequenceNumber: 0, name, held: [], wantedSeconds: 1 }
+  const answer = await talk(host)
+  return { host: { ...host, hostId: answer.hostId ?? 0 }, tasks: answer.tasks, answer }
+}
+
+async function send(outputName: string, archive: Buffer): Promise<void> {
+  const file = await volunteers.uploadOf(outputName)
+  expect(file?.state).toBe('open')
+  await writeFile(file?.path ?? '', archive)
+  const md5 = createHash('md5').update(archive).digest('hex')
+  await volunteers.uploaded(outputName, { bytes: archive.length, md5 })
+}
+
+async function kindOf(name: string): Promise<string | undefined> {
+  return (await volunteers.progressOf([name])).get(name)?.kind
+}
+
+test('hands work to a host that asks, takes its result, and tells how far it is', async () => {
+  const changed: string[] = []
+  volunteers.watch((names) => changed.push(...names), new AbortController().signal)
+  await volunteers.file([workunit('wu_1'), workunit('wu_1')])
+  expect(await kindOf('wu_1')).toBe('queued')
+  expect(await volunteers.downloadOf('in_0')).toEqual({ path: '/nowhere/in_0', bytes: 7 })
+  expect(await volunteers.downloadOf('launcher_100')).toEqual({ path: '/nowhere/launcher', bytes: 5 })
+  expect(await volunteers.downloadOf('in_1')).toBeUndefined()
+
+  const { host, tasks, answer } = await attach(addVolunteer('alice'), 'box')
+  expect(answer.hostId).toBe(1)
+  const [task] = tasks
+  expect(task?.name).toBe('wu_1_0')
+  expect((await volunteers.progressOf(['wu_1'])).get('wu_1')).toEqual({
+    kind: 'queued',
+    reason: 'sent to box',
+  })
+  const later = await talk({ ...host, held: ['wu_1_0'] })
+  expect(later.hostId).toBeUndefined()
+  expect((await volunteers.progressOf(['wu_1'])).get('wu_1')).toEqual({ kind: 'running', host: 'box' })
+
+  await send(task?.outputName ?? '', fakeArchive('HELLO\n'))
+  const reported = await talk({
+    ...host,
+    sequenceNumber: 1,
+    results: [{ name: 'wu_1_0' }, { name: 'wu_1_0' }],
+  })
+  expect(reported.acknowledged).toEqual(['wu_1_0'])
+  await vi.waitFor(async () => expect(await kindOf('wu_1')).toBe('done'), patience)
+  const done = (await volunteers.progressOf(['wu_1'])).get('wu_1')
+  const archive = done?.kind === 'done' ? done.archive : ''
+  expect((await stat(archive)).size).toBeGreaterThan(0)
+  expect((await volunteers.uploadOf(task?.outputName ?? ''))?.state).toBe('closed')
+  expect(new Set(changed)).toEqual(new Set(['wu_1']))
+  const [listed] = await volunteers.hosts(10)
+  expect(listed).toMatchObject({ name: 'box', volunteer: 'alice', copiesInProgress: 0, copiesDone: 1 })
+  const { users, hosts } = await volunteers.statistics()
+  expect(users[0]).toMatchObject({ name: 'alice' })
+  expect(hosts[0]).toMatchObject({ userId: users[0]?.id, name: 'box', cpus: 2 })
+
+  await volunteers.remove(['wu_1', 'wu_1'])
+  expect(await kindOf('wu_1')).toBeUndefined()
+  await vi.waitFor(async () => expect(stat(archive)).rejects.toThrow('ENOENT'), patience)
+  expect((await talk({ ...host, sequenceNumber: 2, held: ['wu_1_0'] })).aborted).toEqual(['wu_1_0'])
+  expect(warnings).toEqual([])
+})
+
+test('goes on after a restart with all that was told, and reads results that were not read', async () => {
+  await volunteers.file([workunit('wu_1')])
+  const { host, tasks } = await attach(addVolunteer('alice'), 'box')
+  await send(tasks[0]?.outputName ?? '', fakeArchive('HELLO\n'))
+  // Answered, and perhaps not read yet.
+  await talk({ ...host, results: [{ name: 'wu_1_0' }] })
+  await volunteers.close()
+  volunteers = await open()
+  await vi.waitFor(async () => expect(await kindOf('wu_1')).toBe('done'), patience)
+  expect((await talk({ ...host, sequenceNumber: 1 })).hostId).toBeUndefined()
+})

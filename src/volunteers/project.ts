@@ -1,0 +1,272 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { join } from 'node:path'
+import { Problem, toProblem } from '../problem.ts'
+import { answerRequest } from './answer-request.ts'
+import { bringConsequences } from './consequences.ts'
+import type { Rush } from './contact-delay.ts'
+import type { UploadFile } from './contract.ts'
+import { parseOutputName } from './copy-names.ts'
+import type { SchedulerReply, SchedulerRequest } from './exchange.ts'
+import { progressOf } from './progress.ts'
+import type { CallOutcome, ProjectAnswer, ProjectCall } from './project-calls.ts'
+import { inTransaction } from './project-database.ts'
+import { openProjectTables, type ProjectTables } from './project-tables.ts'
+import { replyToUnreadable } from './protocol/refusals.ts'
+import { openStatistics } from './statistics.ts'
+import type { Judgement } from './transitions.ts'
+import { unread } from './work-table.ts'
+
+export interface ProjectSurroundings {
+  readonly database: DatabaseSync
+  /** Files of hosts lie below, in directories named by two digits of their secret. */
+  readonly uploadDirectory: string
+  readonly readRequest: (body: Uint8Array) => SchedulerRequest
+  readonly writeReply: (reply: SchedulerReply) => Uint8Array
+  /** The account that an authenticator is the key of. */
+  readonly accountOf: (authenticator: string) => number | undefined
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  /** 0 to 1. */
+  readonly random: () => number
+  /** 32 hex digits that nobody can guess. */
+  readonly secret: () => string
+}
+
+/** What follows from a batch that is on the disk. */
+export interface BatchResult {
+  readonly outcomes: readonly CallOutcome[]
+  /** Names of workunits whose progress changed. */
+  readonly changed: readonly string[]
+  /** Paths of files that nobody needs any more. */
+  readonly unneeded: readonly string[]
+}
+
+/** Workunits of which archives are to be read. */
+export interface Reading {
+  readonly workunit: number
+  readonly archives: readonly { readonly number: number; readonly path: string }[]
+}
+
+const activeCountedMs = 60_000
+
+/**
+ * The project: all that is done to its tables, in batches of which each is one transaction. Synchronous, and without
+ * memory of its own but caches.
+ */
+export class Project {
+  readonly #surroundings: ProjectSurroundings
+  readonly #tables: ProjectTables
+  readonly #statistics: ReturnType<typeof openStatistics>
+  #changed = new Set<string>()
+  #unneeded: string[] = []
+  #active: { readonly count: number; readonly at: number } | undefined
+  #workSeenAt: number
+
+  constructor(surroundings: ProjectSurroundings) {
+    this.#surroundings = surroundings
+    this.#tables = openProjectTables(surroundings.database, (name) => this.#changed.add(name))
+    this.#statistics = openStatistics(surroundings.database)
+    this.#workSeenAt = surroundings.now()
+  }
+
+  /** Does what is asked in one transaction; where one call fails unforeseen, each in a transaction of its own. */
+  run(calls: readonly ProjectCall[]): BatchResult {
+    const rush = this.#rush()
+    try {
+      const outcomes = this.#transaction(() => calls.map((call) => this.#answer(call, rush)))
+      return this.#result(outcomes)
+    } catch (error) {
+      if (calls.length === 1) return this.#result([refusal(error)])
+    }
+    const results = calls.map((call) => this.run([call]))
+    return {
+      outcomes: results.flatMap(({ outcomes }) => outcomes),
+      changed: results.flatMap(({ changed }) => changed),
+      unneeded: results.flatMap(({ unneeded }) => unneeded),
+    }
+  }
+
+  /** Gives up on copies whose deadline has passed, so many at once. */
+  sweep(limit: number): BatchResult & { readonly count: number } {
+    const now = this.#surroundings.now()
+    const count = this.#transaction(() => {
+      const overdue = this.#tables.work.overdue(now, limit)
+      for (const { workunit: id, number } of overdue) {
+        const workunit = this.#tables.work.get(id)
+        if (workunit === undefined) continue
+        const changes = this.#tables.work.apply(workunit, { kind: 'missed', number, how: 'overdue', at: now })
+        bringConsequences(this.#tables.hosts, changes ?? [], now)
+      }
+      return overdue.length
+    })
+    return { ...this.#result([]), count }
+  }
+
+  /** Workunits behind this one whose archives can be compared, in order of their ids. */
+  readings(
+    afterId: number,
+    limit: number,
+  ): { readonly readings: readonly Reading[]; readonly last: number | undefined } {
+    const ids = this.#tables.work.toJudge(afterId, limit)
+    const readings = ids.flatMap((id) => {
+      const workunit = this.#tables.work.get(id)
+      const copies = workunit === undefined ? [] : unread(workunit)
+      if (copies.length === 0) return []
+      const archives = copies.map(({ number, outputName }) => ({ number, path: this.#pathOf(outputName) }))
+      return [{ workunit: id, archives }]
+    })
+    return { readings, last: ids.at(-1) }
+  }
+
+  /** Takes down what was read. */
+  judge(
+    judged: readonly { readonly workunit: number; readonly judgements: readonly Judgement[] }[],
+  ): BatchResult {
+    const at = this.#surroundings.now()
+    this.#transaction(() => {
+      for (const { workunit: id, judgements } of judged) {
+        const workunit = this.#tables.work.get(id)
+        if (workunit === undefined) continue
+        const changes = this.#tables.work.apply(workunit, { kind: 'judged', judgements, at })
+        bringConsequences(this.#tables.hosts, changes ?? [], at)
+      }
+    })
+    return this.#result([])
+  }
+
+  #transaction<Result>(work: () => Result): Result {
+    try {
+      return inTransaction(this.#surroundings.database, work)
+    } catch (error) {
+      this.#changed.clear()
+      this.#unneeded = []
+      this.#tables.filing.clear()
+      throw error
+    }
+  }
+
+  #result(outcomes: readonly CallOutcome[]): BatchResult {
+    const result = { outcomes, changed: [...this.#changed], unneeded: this.#unneeded }
+    this.#changed.clear()
+    this.#unneeded = []
+    return result
+  }
+
+  #answer(call: ProjectCall, rush: Rush): CallOutcome {
+    return { kind: 'answered', answer: this.#handle(call, rush) }
+  }
+
+  #handle(call: ProjectCall, rush: Rush): ProjectAnswer {
+    const { filing } = this.#tables
+    switch (call.kind) {
+      case 'exchange':
+        return this.#exchange(call.body, rush)
+      case 'file':
+        for (const workunit of call.workunits) filing.file(workunit)
+        return undefined
+      case 'progress':
+        return this.#progress(call.names)
+      case 'cancel':
+        for (const name of call.names) this.#cancel(name)
+        return undefined
+      case 'remove':
+        for (const name of call.names) this.#remove(name)
+        return undefined
+      case 'download':
+        return filing.findFile(call.name)
+      case 'upload':
+        return this.#upload(call.name)
+      case 'uploaded':
+        this.#uploaded(call)
+        return undefined
+      case 'hosts':
+        return this.#statistics.recentHosts(call.limit)
+      case 'user-statistics':
+        return this.#statistics.users(call.after, call.limit)
+      case 'host-statistics':
+        return this.#statistics.hosts(call.after, call.limit)
+    }
+  }
+
+  #exchange(body: Uint8Array, rush: Rush): Uint8Array {
+    const { readRequest, writeReply, accountOf, now, random, secret } = this.#surroundings
+    let request: SchedulerRequest
+    try {
+      request = readRequest(body)
+    } catch (error) {
+      if (error instanceof Problem) return writeReply(replyToUnreadable(error.message))
+      throw error
+    }
+    return writeReply(answerRequest(this.#tables, { accountOf, now: now(), random, secret, rush }, request))
+  }
+
+  #progress(names: readonly string[]): ProjectAnswer {
+    const nameOf = (host: number): string => this.#tables.hosts.facts(host)?.name ?? `host ${host}`
+    return names.flatMap((name) => {
+      const workunit = this.#tables.work.find(name)
+      if (workunit === undefined) return []
+      return [[name, progressOf(workunit, nameOf, (output) => this.#pathOf(output))] as const]
+    })
+  }
+
+  #cancel(name: string): void {
+    const workunit = this.#tables.work.find(name)
+    if (workunit !== undefined) this.#tables.work.apply(workunit, { kind: 'cancelled' })
+  }
+
+  #remove(name: string): void {
+    const workunit = this.#tables.work.find(name)
+    if (workunit === undefined) return
+    this.#unneeded.push(...workunit.copies.map(({ outputName }) => this.#pathOf(outputName)))
+    this.#tables.work.forget(workunit.id)
+  }
+
+  #upload(name: string): UploadFile | undefined {
+    const found = this.#findOutput(name)
+    if (found === undefined) return undefined
+    const { workunit, copy } = found
+    const isAwaited =
+      copy.outputMd5 === undefined &&
+      (workunit.state.kind === 'active' || workunit.state.kind === 'accepted') &&
+      ['sent', 'overdue', 'detached', 'lost'].includes(copy.state)
+    const { outputBytesAtMost } = this.#tables.work.definition(workunit.id)
+    return {
+      path: this.#pathOf(name),
+      bytesAtMost: outputBytesAtMost,
+      state: isAwaited ? 'open' : 'closed',
+    }
+  }
+
+  #uploaded({ name, bytes, md5 }: ProjectCall & { kind: 'uploaded' }): void {
+    const found = this.#findOutput(name)
+    if (found !== undefined) this.#tables.work.keepUpload(found.workunit, found.copy, { bytes, md5 })
+  }
+
+  #findOutput(name: string) {
+    const parsed = parseOutputName(name)
+    const workunit = parsed && this.#tables.work.find(parsed.workunit)
+    const copy = workunit?.copies.find(
+      ({ number, outputName }) => number === parsed?.number && outputName === name,
+    )
+    return workunit === undefined || copy === undefined ? undefined : { workunit, copy }
+  }
+
+  #pathOf(outputName: string): string {
+    const secret = parseOutputName(outputName)?.secret ?? ''
+    return join(this.#surroundings.uploadDirectory, secret.slice(0, 2), outputName)
+  }
+
+  #rush(): Rush {
+    const now = this.#surroundings.now()
+    const isWorkWaiting = !this.#tables.queue.isEmpty()
+    if (isWorkWaiting) this.#workSeenAt = now
+    if (this.#active === undefined || now > this.#active.at + activeCountedMs)
+      this.#active = { count: this.#tables.hosts.countActive(now), at: now }
+    return { isWorkWaiting, idleMs: now - this.#workSeenAt, activeHosts: this.#active.count }
+  }
+}
+
+function refusal(error: unknown): CallOutcome {
+  const { code, message, hint } = toProblem(error)
+  return { kind: 'refused', code, message, ...(hint === undefined ? {} : { hint }) }
+}
