@@ -9,10 +9,10 @@ import {
   understand,
   type FakeVolunteer,
 } from '../../test/helpers/fake-volunteer.ts'
-import type { Workunit } from '../environment/volunteers.ts'
 import { openAccounts } from './accounts.ts'
 import type { Volunteers } from './contract.ts'
 import { openVolunteers } from './open-volunteers.ts'
+import { exampleWorkunit } from './project.fixtures.ts'
 import { writeKeyText } from './protocol/key-text.ts'
 
 const accountSecret = randomBytes(32)
@@ -57,40 +57,6 @@ function addVolunteer(name: string): string {
   return accounts.authenticatorOf(accounts.add(name))
 }
 
-function workunit(name: string, changes: Partial<Workunit> = {}): Workunit {
-  return {
-    name,
-    environment: 'boinc',
-    application: {
-      name: 'molehill',
-      title: 'Molehill',
-      resultName: 'result.tar.gz',
-      version: 100,
-      platforms: {
-        'x86_64-pc-linux-gnu': [
-          {
-            name: 'launcher_100',
-            path: '/nowhere/launcher',
-            bytes: 5,
-            md5: '0'.repeat(32),
-            signature: 'f'.repeat(256),
-          },
-        ],
-      },
-    },
-    inputs: [{ name: 'in_0', openName: 'task.tar.gz', path: '/nowhere/in_0', bytes: 7, md5: '0'.repeat(32) }],
-    outputBytesAtMost: 1e6,
-    estimatedMs: 60_000,
-    wallTimeMs: 600_000,
-    memoryBytes: 1e8,
-    diskBytes: 1e8,
-    cpus: 1,
-    deadlineMs: 86_400_000,
-    replication: { target: 1, quorum: 1, errorsAtMost: 3, copiesAtMost: 3, isHomogeneous: false },
-    ...changes,
-  }
-}
-
 async function talk(host: FakeVolunteer) {
   return understand(await volunteers.exchange(fakeRequest(host)))
 }
@@ -117,9 +83,9 @@ async function kindOf(name: string): Promise<string | undefined> {
 test('hands work to a host that asks, takes its result, and tells how far it is', async () => {
   const changed: string[] = []
   volunteers.watch((names) => changed.push(...names), new AbortController().signal)
-  await volunteers.file([workunit('wu_1'), workunit('wu_1')])
+  await volunteers.file([exampleWorkunit('wu_1'), exampleWorkunit('wu_1')])
   expect(await kindOf('wu_1')).toBe('queued')
-  expect(await volunteers.downloadOf('in_0')).toEqual({ path: '/nowhere/in_0', bytes: 7 })
+  expect(await volunteers.downloadOf('in_wu_1')).toEqual({ path: '/nowhere/in', bytes: 7 })
   expect(await volunteers.downloadOf('launcher_100')).toEqual({ path: '/nowhere/launcher', bytes: 5 })
   expect(await volunteers.downloadOf('in_1')).toBeUndefined()
 
@@ -162,7 +128,7 @@ test('hands work to a host that asks, takes its result, and tells how far it is'
 })
 
 test('goes on after a restart with all that was told, and reads results that were not read', async () => {
-  await volunteers.file([workunit('wu_1')])
+  await volunteers.file([exampleWorkunit('wu_1')])
   const { host, tasks } = await attach(addVolunteer('alice'), 'box')
   await send(tasks[0]?.outputName ?? '', fakeArchive('HELLO\n'))
   // Answered, and perhaps not read yet.

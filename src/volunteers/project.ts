@@ -48,6 +48,8 @@ export interface Reading {
 }
 
 const activeCountedMs = 60_000
+/** Of a file that has not come whole yet. */
+const partSuffix = '.part'
 
 /**
  * The project: all that is done to its tables, in batches of which each is one transaction. Synchronous, and without
@@ -217,7 +219,10 @@ export class Project {
   #remove(name: string): void {
     const workunit = this.#tables.work.find(name)
     if (workunit === undefined) return
-    this.#unneeded.push(...workunit.copies.map(({ outputName }) => this.#pathOf(outputName)))
+    for (const { outputName } of workunit.copies) {
+      const path = this.#pathOf(outputName)
+      this.#unneeded.push(path, `${path}${partSuffix}`)
+    }
     this.#tables.work.forget(workunit.id)
   }
 
