@@ -1,4 +1,5 @@
 // Written by scripts/list-environments: what scripts can say about environments.
+export * from './boinc/language.ts'
 export * from './condor/language.ts'
 export * from './kubernetes/language.ts'
 export * from './local/language.ts'

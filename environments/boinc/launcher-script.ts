@@ -35,7 +35,7 @@ case \${LD_LIBRARY_PATH:-} in
   ../../projects/*) unset LD_LIBRARY_PATH ;;
 esac
 [ ! -e boinc_finish_called ] || exit 0
-orders='' is_suspended='' silent=0 leader='' directory=. ended_seconds=0 job_seconds=0 done_jobs=0 jobs=1
+orders='' is_suspended='' silent=0 leader='' directory=. ended_seconds=0 job_seconds=0 done_jobs=0 jobs=1 grace=10
 ${processFunctions}
 ${channelFunctions}
 ${packingFunctions}
@@ -147,10 +147,21 @@ check_limits() {
   elif [ -n "$memory" ] && [ "$((job_pages * page_bytes))" -gt "$memory" ]; then why=memory
   elif [ -n "$disk" ] && [ "$((elapsed % 20))" = 0 ] && [ "$(du -sk jobs | sed 's/[^0-9].*//')" -gt "$disk" ]; then why=disk
   fi
-  [ -z "$why" ] || kill_job
+  case $why in
+    '') ;;
+    # It may still write down how far it is.
+    timeout)
+      if [ "$elapsed" -gt "$((wall + grace))" ]; then kill_job
+      elif [ -z "$is_asked" ]; then
+        is_asked=yes
+        signal_job TERM
+      fi
+      ;;
+    *) kill_job ;;
+  esac
 }
 run_job() {
-  leader='' why='' elapsed=0 job_seconds=0 looks=0
+  leader='' why='' is_asked='' elapsed=0 job_seconds=0 looks=0
   wall=$(limit_of wall) memory=$(limit_of memory) disk=$(limit_of disk)
   last=$(date +%s)
   keep_job 2>"$directory/note" &

@@ -39,12 +39,13 @@ const needs = {
     'ip',
     'ldd',
   ],
+  boinc: ['boinc', 'boinccmd'],
   condor: ['/var/cache/molehill/condor-trixie/usr/bin/condor_submit', 'ip', 'ssh-keygen', 'perl'],
 } as const satisfies Record<string, readonly string[]>
 
 export type DaemonKind = keyof typeof needs
 
-const unprivileged: ReadonlySet<DaemonKind> = new Set(['kubernetes'])
+const unprivileged: ReadonlySet<DaemonKind> = new Set(['kubernetes', 'boinc'])
 
 /** Options of `scripts/install-services` without which some daemons are not installed. */
 const installOptions: Partial<Record<DaemonKind, string>> = {
