@@ -10,7 +10,7 @@ const safeName = /^[A-Za-z0-9._-]{1,200}$/
 /** Work and programs as environments file them, and the files that hosts may fetch for them. */
 export function openFiling(database: DatabaseSync) {
   const addApplication = database.prepare(
-    'INSERT OR IGNORE INTO applications (name, version, definition) VALUES (?, ?, ?)',
+    'INSERT INTO applications (name, version, definition) VALUES (?, ?, ?)',
   )
   const findApplication = database.prepare('SELECT id FROM applications WHERE name = ? AND version = ?')
   const application = database.prepare('SELECT definition FROM applications WHERE id = ?')
@@ -24,14 +24,19 @@ export function openFiling(database: DatabaseSync) {
   )
   /** Never change, so that a cache of them is always right. */
   const applications = new Map<number, Application>()
+  const filedApplications = new Map<string, number>()
 
   function fileApplication(filed: Application): number {
-    const found = findApplication.get(filed.name, filed.version)?.['id']
+    const key = `${filed.name} ${filed.version}`
+    let id = filedApplications.get(key)
+    if (id !== undefined) return id
     // Files may lie elsewhere after a restart of the server; what clients have fetched does not change.
     for (const files of Object.values(filed.platforms))
       for (const { name, path, bytes } of files) addFile.run(name, 0, path, bytes)
-    if (found !== undefined) return Number(found)
-    return Number(addApplication.run(filed.name, filed.version, JSON.stringify(filed)).lastInsertRowid)
+    const found = findApplication.get(filed.name, filed.version)?.['id']
+    id = Number(found ?? addApplication.run(filed.name, filed.version, JSON.stringify(filed)).lastInsertRowid)
+    filedApplications.set(key, id)
+    return id
   }
 
   return {
@@ -68,6 +73,7 @@ export function openFiling(database: DatabaseSync) {
     /** Forgets what was read in a transaction that was given up. */
     clear(): void {
       applications.clear()
+      filedApplications.clear()
     },
 
     /** Where a file lies that hosts may fetch. */

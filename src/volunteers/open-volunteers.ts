@@ -15,6 +15,8 @@ export interface VolunteersSetup extends ThreadData {
 /** Names or workunits in one call: others wait while it is done. */
 const listedAtMost = 200
 const pageSize = 1000
+/** Calls that wait for an answer: more than connections may bring at once. */
+const waitingAtMost = 10_000
 
 /**
  * Opens the server's project of volunteers below `directory`, which is there: `project.db` and `uploads`. Throws Problem
@@ -106,6 +108,11 @@ class ProjectThread {
 
   async ask<Call extends ProjectCall>(call: Call): Promise<ProjectAnswers[Call['kind']]> {
     if (this.#isClosed) throw stopped()
+    if (this.#waiting.size >= waitingAtMost)
+      throw new Problem('server-busy', `${waitingAtMost} calls wait for the project of volunteers.`, {
+        hint: 'Try again in a minute.',
+        retryAfterSeconds: 60,
+      })
     const { promise, resolve } = Promise.withResolvers<CallOutcome>()
     if (this.#gathered.length === 0) setImmediate(() => this.#send())
     this.#gathered.push(call)

@@ -69,6 +69,8 @@ CREATE TABLE workunits (
   copies INTEGER NOT NULL DEFAULT 0,
   is_started INTEGER NOT NULL DEFAULT 0,
   was_running INTEGER NOT NULL DEFAULT 0,
+  -- Archives of its copies are to be read.
+  to_judge INTEGER NOT NULL DEFAULT 0,
   quorum INTEGER NOT NULL,
   cpus REAL NOT NULL,
   estimated_ms INTEGER NOT NULL,
@@ -79,6 +81,7 @@ CREATE TABLE workunits (
 ) STRICT;
 CREATE INDEX workunits_to_send ON workunits(application, is_started, id)
   WHERE to_send > 0;
+CREATE INDEX workunits_to_judge ON workunits(id) WHERE to_judge = 1;
 
 CREATE TABLE copies (
   workunit INTEGER NOT NULL,
@@ -105,7 +108,6 @@ CREATE TABLE copies (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX copies_of_host ON copies(host) WHERE state = 'sent';
 CREATE INDEX copies_by_deadline ON copies(deadline) WHERE state = 'sent';
-CREATE INDEX copies_to_judge ON copies(workunit) WHERE state = 'reported' AND digest IS NULL;
 
 -- Inputs and program files that hosts may fetch, for each that needs them.
 CREATE TABLE files (

@@ -78,8 +78,8 @@ export function openWorkTable(database: DatabaseSync, changed: (name: string) =>
   const copies = database.prepare(`SELECT ${copyColumns} FROM copies WHERE workunit = ?`)
   const definition = database.prepare('SELECT definition FROM workunits WHERE id = ?')
   const putWorkunit = database.prepare(
-    `UPDATE workunits SET kind = ?, cause = ?, message = ?, to_send = ?, copies = ?, is_started = ?, host_class = ?
-     WHERE id = ?`,
+    `UPDATE workunits SET kind = ?, cause = ?, message = ?, to_send = ?, copies = ?, is_started = ?, host_class = ?,
+       to_judge = ? WHERE id = ?`,
   )
   const putCopy = database.prepare(
     'UPDATE copies SET state = ?, cause = ?, message = ?, digest = ?, ended_at = ? WHERE workunit = ? AND number = ?',
@@ -107,8 +107,7 @@ export function openWorkTable(database: DatabaseSync, changed: (name: string) =>
     `SELECT workunit, number FROM copies WHERE state = 'sent' AND deadline < ? ORDER BY deadline LIMIT ?`,
   )
   const toJudge = database.prepare(
-    `SELECT DISTINCT workunit FROM copies WHERE state = 'reported' AND digest IS NULL AND workunit > ?
-     ORDER BY workunit LIMIT ?`,
+    'SELECT id FROM workunits WHERE to_judge = 1 AND id > ? ORDER BY id LIMIT ?',
   )
   const forget = ['copies', 'files'].map((table) =>
     database.prepare(`DELETE FROM ${table} WHERE workunit = ?`),
@@ -157,6 +156,7 @@ export function openWorkTable(database: DatabaseSync, changed: (name: string) =>
       state.copies.length,
       state.copies.length > 0 ? 1 : 0,
       isBound ? hostClass : '',
+      copiesToJudge(state).length > 0 ? 1 : 0,
       id,
     )
     changed(name)
@@ -240,9 +240,9 @@ export function openWorkTable(database: DatabaseSync, changed: (name: string) =>
       return overdue.all(now, limit) as unknown as { workunit: number; number: number }[]
     },
 
-    /** Workunits of which reported copies were not read, in order of their ids. */
+    /** Workunits of which archives are to be read, in order of their ids. */
     toJudge(afterId: number, limit: number): readonly number[] {
-      return toJudge.all(afterId, limit).map((row) => Number(row['workunit']))
+      return toJudge.all(afterId, limit).map((row) => Number(row['id']))
     },
 
     forget(id: number): void {
