@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import type { Problem, ProblemCode } from '../problem.ts'
 import type { KeptOfUsers } from '../users/contract.ts'
@@ -18,9 +19,9 @@ interface RouteBase<Parameters extends z.ZodObject> {
   /**
    * `form`, which it is without: the body is a form, of parameters and files. `text`: it goes to the handler as it is
    * (`Call.text`), whatever its media type says; parameters are then in the query string only. `either`: multipart is
-   * a form, anything else text.
+   * a form, anything else text. `stream`: the handler reads it (`Call.stream`), and sees to its length itself.
    */
-  readonly body?: 'form' | 'text' | 'either'
+  readonly body?: 'form' | 'text' | 'either' | 'stream'
   /** Most bytes of a body that is text, or of the texts of a form; else what the server takes of any text. */
   readonly bodyBytesAtMost?: number
   /** What is in a body that is text, where that is JSON: for the description. The handler checks it. */
@@ -100,6 +101,8 @@ export interface Call<Parameters = unknown> {
   readonly text: string
   /** The same as it came. */
   readonly bytes: Uint8Array
+  /** The body, at routes that read it themselves and where there is one. What is not read of it is thrown away. */
+  readonly stream: Readable | undefined
   /** Who sent it. Nobody at open routes. */
   readonly principal: Principal
   /** The unpacked work directory, at routes with `archive`. */

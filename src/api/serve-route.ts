@@ -98,18 +98,20 @@ export async function serveRoute(
         received.files.push({ field, fileName, ...file })
       },
       text: (bytes) => (received.bytes = bytes),
+      stream: (body) => (received.stream = body),
     })
     const principal = await identify()
     refuseMissingArchive(route, received, texts)
     const execution = texts.get('id')
     if (execution !== undefined) context.set('executionId', execution)
     const parameters = readParameters(route.parameters, texts)
-    const { upload: archive, files, bytes } = received
+    const { upload: archive, files, bytes, stream } = received
     return await callHandler(context, route, parts, {
       parameters,
       path: context.req.param(),
       text: bytes.toString('utf8'),
       bytes,
+      stream,
       principal,
       address,
       archive,
@@ -139,6 +141,7 @@ interface Received {
   upload?: Upload
   readonly files: (FileUpload & ReceivedFile)[]
   bytes: Buffer
+  stream?: Readable
 }
 
 async function callHandler(
@@ -147,7 +150,7 @@ async function callHandler(
   parts: ServeParts,
   checked: Pick<
     Call<Record<string, unknown>>,
-    'parameters' | 'path' | 'text' | 'bytes' | 'principal' | 'address' | 'archive' | 'files'
+    'parameters' | 'path' | 'text' | 'bytes' | 'stream' | 'principal' | 'address' | 'archive' | 'files'
   >,
 ): Promise<Response> {
   const call: Call<Record<string, unknown>> = {
@@ -202,6 +205,11 @@ async function readBody(
   const goOn = () => {
     if (context.req.header('expect') !== undefined) context.env.outgoing?.writeContinue()
   }
+  if (route.body === 'stream') {
+    goOn()
+    on.stream(body)
+    return
+  }
   if (isText) {
     goOn()
     on.text(await readBytes(body, limitBytes, limits.idleMs))
@@ -238,6 +246,7 @@ interface BodyReceivers {
   archive(file: ReceivedPart, signal: AbortSignal): Promise<void>
   file(file: ReceivedPart, field: string, signal: AbortSignal): Promise<void>
   text(bytes: Buffer): void
+  stream(body: Readable): void
 }
 
 const mediaTypes = new Set(['application/x-www-form-urlencoded', 'multipart/form-data'])

@@ -49,6 +49,8 @@ export interface Accounts extends Disposable {
    * invitation that is none, or none any more.
    */
   create(account: NewAccount, invitation: string | undefined): Promise<Account>
+  /** For who has an invitation and wants a key. Throws Problem user-conflict, password-wrong. */
+  join(name: string, invitation: string): Account
   /** The account of an address. Throws Problem user-unknown, password-wrong. */
   logIn(email: string, passwordHash: string): Promise<Account>
   list(): readonly Account[]
@@ -78,12 +80,28 @@ export function openAccounts(path: string, secret: Uint8Array, now: () => number
     'UPDATE invitations SET uses = uses - 1 WHERE hash = ? AND uses > 0 AND ends_at > ?',
   )
 
+  const checkNewName = (name: string) => {
+    checkName(name)
+    if (byName.get(name) !== undefined)
+      throw new Problem('user-conflict', `There is a volunteer ${JSON.stringify(name)} already.`)
+  }
+  const useInvitation = (invitation: string) => {
+    if (takeInvitation.run(hashOf(invitation), now()).changes === 0)
+      throw new Problem('password-wrong', 'The invitation is not known, used up or too old.')
+  }
+  const addWithoutPassword = (name: string) =>
+    readAccount(one(insert, [name, null, null, newCrossProjectId(), now()]))
+
   return {
     add(name) {
-      checkName(name)
-      if (byName.get(name) !== undefined)
-        throw new Problem('user-conflict', `There is a volunteer ${JSON.stringify(name)} already.`)
-      return readAccount(one(insert, [name, null, null, newCrossProjectId(), now()]))
+      checkNewName(name)
+      return addWithoutPassword(name)
+    },
+
+    join(name, invitation) {
+      checkNewName(name)
+      useInvitation(invitation)
+      return addWithoutPassword(name)
     },
 
     async create({ name, email, passwordHash }, invitation) {
@@ -91,8 +109,7 @@ export function openAccounts(path: string, secret: Uint8Array, now: () => number
       checkName(name)
       if (byEmail.get(address) !== undefined) throw addressTaken(address)
       const password = await hashPassword(checkPasswordHash(passwordHash))
-      if (invitation !== undefined && takeInvitation.run(hashOf(invitation), now()).changes === 0)
-        throw new Problem('password-wrong', 'The invitation is not known, used up or too old.')
+      if (invitation !== undefined) useInvitation(invitation)
       // Somebody else may have come with the address meanwhile.
       if (byEmail.get(address) !== undefined) throw addressTaken(address)
       return readAccount(one(insert, [name, address, password, newCrossProjectId(), now()]))

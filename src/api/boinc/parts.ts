@@ -1,0 +1,29 @@
+import type { KeyObject } from 'node:crypto'
+import type { Accounts } from '../../volunteers/accounts.ts'
+import type { Volunteers } from '../../volunteers/contract.ts'
+import type { ReplySettings } from '../../volunteers/protocol/write-reply.ts'
+import type { RequestLimiter } from '../access/request-limiter.ts'
+
+/** What the routes for volunteers' hosts work on. */
+export interface VolunteerParts {
+  readonly volunteers: Volunteers
+  readonly accounts: Accounts
+  readonly settings: ReplySettings
+  /** Public half of the key that upload certificates are made with. */
+  readonly uploadKey: KeyObject
+  /** Who may make an account himself: anybody, who has an invitation, or nobody. */
+  readonly joining: 'open' | 'invited' | 'closed'
+  /** Kinds of computers that work is for, by BOINC's names, and what they are called. */
+  readonly platforms: Readonly<Record<string, string>>
+  /** Largest file that a host may send. */
+  readonly uploadBytes: number
+  /** Longest silence while a body is read. */
+  readonly idleMs: number
+  /** Throws Problem while the disk is too full to take anything. */
+  readonly checkDisk: () => Promise<void>
+  /** Counts who looks for accounts or makes some, by address. */
+  readonly accountTries: RequestLimiter
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  readonly warn: (message: string) => void
+}
