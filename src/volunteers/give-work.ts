@@ -4,10 +4,11 @@ import { bringConsequences } from './consequences.ts'
 import { copyNameOf, outputNameOf } from './copy-names.ts'
 import { quotaLeft } from './daily-quota.ts'
 import type { Assignment, SchedulerReply, SchedulerRequest } from './exchange.ts'
+import type { Definition } from './filing.ts'
 import type { FoundHost } from './host-at-the-desk.ts'
 import { hostClassOf } from './host-identity.ts'
 import type { ProjectTables } from './project-tables.ts'
-import type { SentCopy, StoredWorkunit } from './work-table.ts'
+import type { OpenCopy, SentCopy, StoredWorkunit } from './work-table.ts'
 
 export interface GivenWork {
   readonly assignments: readonly Assignment[]
@@ -30,8 +31,9 @@ export function giveWork(
   const { wanted } = request
   if (wanted === undefined) return { assignments: [], sentNew: 0, messages: [] }
   if (whyNone !== undefined) return { assignments: [], sentNew: 0, messages: [low(whyNone)] }
-  const resent = resendLost(tables, surroundings.now, request, host.row.id)
-  const fresh = sendNew(tables, surroundings, { ...request, wanted }, host)
+  const open = tables.work.openOfHost(host.row.id)
+  const { resent, remaining } = resendLost(tables, surroundings.now, request, open)
+  const fresh = sendNew(tables, surroundings, { ...request, wanted }, host, remaining)
   const assignments = [...resent, ...fresh.assignments]
   const messages = assignments.length > 0 ? [] : [low('No tasks sent'), ...fresh.why.map((why) => low(why))]
   return { assignments, sentNew: fresh.assignments.length, messages }
@@ -46,13 +48,17 @@ function resendLost(
   tables: ProjectTables,
   now: number,
   request: SchedulerRequest,
-  host: number,
-): Assignment[] {
-  if (request.held === undefined) return []
+  open: readonly OpenCopy[],
+): { resent: Assignment[]; remaining: OpenCopy[] } {
   const held = new Set(request.held)
   const resent: Assignment[] = []
-  for (const { workunit: id, number, name } of tables.work.openOfHost(host)) {
-    if (held.has(copyNameOf({ workunit: name, number }))) continue
+  const remaining: OpenCopy[] = []
+  for (const one of open) {
+    const { workunit: id, number, name } = one
+    if (request.held === undefined || held.has(copyNameOf({ workunit: name, number }))) {
+      remaining.push(one)
+      continue
+    }
     const workunit = tables.work.get(id)
     const copy = workunit?.copies.find((copy) => copy.number === number)
     if (workunit === undefined || copy === undefined) continue
@@ -60,13 +66,14 @@ function resendLost(
       const definition = tables.work.definition(id)
       const deadline = now + definition.deadlineMs
       tables.work.resend(workunit, copy, deadline)
-      resent.push(assign(tables, workunit, { ...copy, deadline }))
+      remaining.push(one)
+      resent.push(assign(tables, workunit, definition, { ...copy, deadline }))
     } else {
       const changes = tables.work.apply(workunit, { kind: 'missed', number, how: 'lost', at: now })
       bringConsequences(tables.hosts, changes ?? [], now)
     }
   }
-  return resent
+  return { resent, remaining }
 }
 
 function sendNew(
@@ -74,6 +81,7 @@ function sendNew(
   { now, random, secret }: DeskSurroundings,
   { host: facts, platforms, wanted }: SchedulerRequest & { wanted: NonNullable<SchedulerRequest['wanted']> },
   host: FoundHost,
+  open: readonly OpenCopy[],
 ): { assignments: Assignment[]; why: string[] } {
   const { id, account } = host.row
   const hostClass = hostClassOf(host.facts)
@@ -83,7 +91,7 @@ function sendNew(
     cpus: Math.max(1, facts.cpus),
     memoryBytes: facts.memoryBytes,
     diskBytes: facts.projectDiskBytes > 0 ? facts.projectDiskBytes : facts.diskFreeBytes,
-    held: sumOf(tables.work.openOfHost(id)),
+    held: sumOf(open),
     quotaLeft: quotaLeft(quota, facts.cpus, now),
     wanted,
   }
@@ -95,17 +103,24 @@ function sendNew(
   const assignments = chosen.flatMap(({ id: workunitId, platform }) => {
     const workunit = tables.work.get(workunitId)
     if (workunit === undefined) return []
-    const { deadlineMs } = tables.work.definition(workunitId)
+    const definition = tables.work.definition(workunitId)
     const copyKey = { workunit: workunit.name, number: workunit.copies.length }
     const outputName = outputNameOf(copyKey, secret())
-    const copy = { host: id, account, platform, sentAt: now, deadline: now + deadlineMs, outputName }
+    const copy = {
+      host: id,
+      account,
+      platform,
+      sentAt: now,
+      deadline: now + definition.deadlineMs,
+      outputName,
+    }
     tables.work.send(workunit, copy, hostClass)
-    return [assign(tables, workunit, { ...copy, number: copyKey.number })]
+    return [assign(tables, workunit, definition, { ...copy, number: copyKey.number })]
   })
   return { assignments, why: [] }
 }
 
-function sumOf(open: readonly { estimatedMs: number; diskBytes: number }[]): HostRoom['held'] {
+function sumOf(open: readonly OpenCopy[]): HostRoom['held'] {
   return {
     count: open.length,
     estimatedMs: open.reduce((sum, copy) => sum + copy.estimatedMs, 0),
@@ -114,8 +129,9 @@ function sumOf(open: readonly { estimatedMs: number; diskBytes: number }[]): Hos
 }
 
 function assign(
-  { work, filing }: ProjectTables,
-  { id, name, application }: StoredWorkunit,
+  { filing }: ProjectTables,
+  { name, application }: StoredWorkunit,
+  definition: Definition,
   {
     number,
     platform,
@@ -125,7 +141,7 @@ function assign(
 ): Assignment {
   return {
     name: copyNameOf({ workunit: name, number }),
-    workunit: { ...work.definition(id), application: filing.application(application) },
+    workunit: { ...definition, application: filing.application(application) },
     platform,
     deadline,
     outputName,

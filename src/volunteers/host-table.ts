@@ -48,6 +48,7 @@ export function openHostTable(database: DatabaseSync) {
      VALUES (?, ?, 0, ?, ?, ${firstQuota})`,
   )
   const facts = database.prepare('SELECT facts FROM host_facts WHERE host = ?')
+  const name = database.prepare("SELECT facts ->> '$.name' AS name FROM host_facts WHERE host = ?")
   const putFacts = database.prepare('INSERT OR REPLACE INTO host_facts VALUES (?, ?)')
   const contact = database.prepare(
     `UPDATE hosts SET sequence_number = ?, last_contact = ?, earliest_contact = ?, haste = ?, quota_day = ?,
@@ -120,9 +121,8 @@ export function openHostTable(database: DatabaseSync) {
       return Number(insert.run(account, crossProjectId, now, now).lastInsertRowid)
     },
 
-    facts(id: number): StoredFacts | undefined {
-      const text = facts.get(id)?.['facts']
-      return text === undefined ? undefined : (JSON.parse(String(text)) as StoredFacts)
+    name(id: number): string {
+      return String(name.get(id)?.['name'] ?? `host ${id}`)
     },
 
     /** Writes only what is new: most hosts stay as they are. */

@@ -13,6 +13,7 @@ import { openProjectDatabase } from './project-database.ts'
 import { Project, type BatchResult, type Reading } from './project.ts'
 import { readRequest } from './protocol/read-request.ts'
 import { createReplyWriter, type ReplySettings } from './protocol/write-reply.ts'
+import { remember } from './remember.ts'
 import { digestResult } from './result-archive.ts'
 import type { Judgement } from './transitions.ts'
 
@@ -25,6 +26,7 @@ export interface ThreadData {
 
 const batchAtMost = 200
 const namesAtMost = 1000
+const accountsKept = 10_000
 const sweptAtMost = 200
 const sweepMs = 1000
 /** Workunits whose archives are read before what they say is written down. */
@@ -52,7 +54,7 @@ function open() {
     uploadDirectory,
     readRequest,
     writeReply: createReplyWriter(settings),
-    accountOf: (authenticator) => accountIdOf(authenticator, accountSecret),
+    accountOf: remember((authenticator) => accountIdOf(authenticator, accountSecret), accountsKept),
     now: Date.now,
     random: Math.random,
     secret: () => randomBytes(16).toString('hex'),

@@ -203,7 +203,7 @@ export class Project {
   }
 
   #progress(names: readonly string[]): ProjectAnswer {
-    const nameOf = (host: number): string => this.#tables.hosts.facts(host)?.name ?? `host ${host}`
+    const nameOf = (host: number): string => this.#tables.hosts.name(host)
     return names.flatMap((name) => {
       const workunit = this.#tables.work.find(name)
       if (workunit === undefined) return []
@@ -263,6 +263,7 @@ export class Project {
 
   #rush(): Rush {
     const now = this.#surroundings.now()
+    this.#tables.queue.refresh()
     const isWorkWaiting = !this.#tables.queue.isEmpty()
     if (isWorkWaiting) this.#workSeenAt = now
     if (this.#active === undefined || now > this.#active.at + activeCountedMs)

@@ -16,6 +16,12 @@ export interface QueuedWork extends Candidate {
   readonly platform: string
 }
 
+interface Waiting {
+  readonly application: number
+  /** Ids of workunits of which copies were sent, and more are to be. */
+  readonly started: { readonly first: number; readonly last: number } | undefined
+}
+
 /** Rows that one look at the queue passes at most: those that the host may not have are skipped. */
 const lookedAt = 400
 const applicationsAtMost = 64
@@ -28,7 +34,8 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
   const columns =
     'id, cpus, estimated_ms AS estimatedMs, memory_bytes AS memoryBytes, disk_bytes AS diskBytes'
   const looked = (isStarted: 0 | 1): string =>
-    `SELECT * FROM workunits WHERE to_send > 0 AND application = ?1 AND is_started = ${isStarted} AND id >= ?2
+    `SELECT id, cpus, estimated_ms, memory_bytes, disk_bytes, host_class, quorum FROM workunits
+     WHERE to_send > 0 AND application = ?1 AND is_started = ${isStarted} AND id >= ?2
      ORDER BY id LIMIT ${lookedAt}`
   const fresh = database.prepare(
     `SELECT ${columns} FROM (${looked(0)}) WHERE memory_bytes <= ?3 AND disk_bytes <= ?4 LIMIT ?5`,
@@ -38,24 +45,36 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
      WHERE memory_bytes <= ?3 AND disk_bytes <= ?4 AND host_class IN ('', ?6) AND NOT EXISTS (
        SELECT 1 FROM copies WHERE workunit = w.id AND (host = ?7 OR (account = ?8 AND w.quorum > 1))) LIMIT ?5`,
   )
-  const lastStarted = database.prepare(
-    `SELECT id FROM workunits WHERE to_send > 0 AND application = ? AND is_started = 1 ORDER BY id DESC LIMIT 1`,
+  const ends = database.prepare(
+    `SELECT (SELECT id FROM workunits WHERE to_send > 0 AND application = ?1 AND is_started = 1 ORDER BY id LIMIT 1)
+       AS first,
+       (SELECT id FROM workunits WHERE to_send > 0 AND application = ?1 AND is_started = 1 ORDER BY id DESC LIMIT 1)
+       AS last`,
   )
-  const firstStarted = database.prepare(
-    `SELECT id FROM workunits WHERE to_send > 0 AND application = ? AND is_started = 1 ORDER BY id LIMIT 1`,
-  )
+  /** Applications with work, and where the started ones of it begin and end: looked up once a batch. */
+  let waiting: readonly Waiting[] = []
 
-  function waiting(): readonly number[] {
-    const found: number[] = []
+  function lookUp(): Waiting[] {
+    const found: Waiting[] = []
     for (let last = 0; found.length < applicationsAtMost;) {
       const row = nextApplication.get(last)
       if (row === undefined) break
-      found.push((last = Number(row['application'])))
+      last = Number(row['application'])
+      const { first, last: end } = ends.get(last) as { first: number | null; last: number | null }
+      found.push({
+        application: last,
+        started: first === null || end === null ? undefined : { first, last: end },
+      })
     }
     return found
   }
 
-  function lookAt(application: number, seeker: Seeker, limit: number, random: number): Candidate[] {
+  function lookAt(
+    { application, started: range }: Waiting,
+    seeker: Seeker,
+    limit: number,
+    random: number,
+  ): Candidate[] {
     const { host, account, hostClass, memoryBytes, diskBytes } = seeker
     const from = (id: number): Candidate[] =>
       started.all(
@@ -68,12 +87,11 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
         host,
         account,
       ) as unknown as Candidate[]
-    let found = from(0)
-    if (found.length === 0) {
+    let found: Candidate[] = []
+    if (range !== undefined) {
+      found = from(0)
       // The first ones may all wait for other volunteers: look somewhere else among them, too.
-      const [first, last] = [firstStarted.get(application)?.['id'], lastStarted.get(application)?.['id']]
-      if (first !== undefined && first !== last)
-        found = from(Math.floor(Number(first) + random * (Number(last) - Number(first))))
+      if (found.length === 0) found = from(Math.floor(range.first + random * (range.last - range.first)))
     }
     if (found.length >= limit) return found
     const more = fresh.all(application, 0, memoryBytes, diskBytes, limit - found.length)
@@ -81,18 +99,23 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
   }
 
   return {
+    /** Looks what there is: before each batch, as work that is filed meanwhile is found by the next one. */
+    refresh(): void {
+      waiting = lookUp()
+    },
+
     isEmpty(): boolean {
-      return nextApplication.get(0) === undefined
+      return waiting.length === 0
     },
 
     /** Work that the host may have, the earliest filed first. */
     candidates(seeker: Seeker, limit: number, random: number): QueuedWork[] {
       const found: QueuedWork[] = []
-      for (const id of waiting()) {
-        const { platforms } = filing.application(id)
+      for (const one of waiting) {
+        const { platforms } = filing.application(one.application)
         const platform = seeker.platforms.find((name) => Object.hasOwn(platforms, name))
         if (platform === undefined) continue
-        for (const work of lookAt(id, seeker, limit, random)) found.push({ ...work, platform })
+        for (const work of lookAt(one, seeker, limit, random)) found.push({ ...work, platform })
       }
       return found.sort((one, other) => one.id - other.id).slice(0, limit)
     },

@@ -62,14 +62,25 @@ type WorkunitRow = Omit<StoredWorkunit, 'wasRunning' | 'state' | 'copies'> & {
   readonly message: string | null
   readonly replication: string
   readonly wasRunning: number
+  readonly copyCount: number
 }
-type CopyRow = { readonly [Key in keyof SentCopy]: SentCopy[Key] | null }
+interface CopyRow extends Omit<
+  SentCopy,
+  'isRunning' | 'cause' | 'message' | 'digest' | 'endedAt' | 'outputMd5'
+> {
+  readonly isRunning: number
+  readonly cause: FailureCause | null
+  readonly message: string | null
+  readonly digest: string | null
+  readonly endedAt: number | null
+  readonly outputMd5: string | null
+}
 
 const copyColumns = `number, host, account, platform, state, cause, message, digest, sent_at AS sentAt, deadline, resends,
   is_running AS isRunning, ended_at AS endedAt, cpu_seconds AS cpuSeconds, output_name AS outputName,
   output_md5 AS outputMd5`
 const workunitColumns = `id, name, application, cpus, was_running AS wasRunning, host_class AS hostClass, kind, cause,
-  message, replication`
+  message, replication, copies AS copyCount`
 
 /** Workunits and their copies as they stand. `changed` hears the names of those whose progress changed. */
 export function openWorkTable(database: DatabaseSync, changed: (name: string) => void) {
@@ -117,7 +128,7 @@ export function openWorkTable(database: DatabaseSync, changed: (name: string) =>
   function complete(row: WorkunitRow | undefined): StoredWorkunit | undefined {
     if (row === undefined) return undefined
     const { id, name, application, cpus, hostClass, kind, cause, message } = row
-    const sent = (copies.all(id) as unknown as CopyRow[]).map(toCopy)
+    const sent = row.copyCount === 0 ? [] : (copies.all(id) as unknown as CopyRow[]).map(toCopy)
     const state: WorkunitState = {
       kind,
       ...(cause === null ? {} : { cause }),
@@ -261,6 +272,23 @@ export function unread({ state, copies }: StoredWorkunit): readonly SentCopy[] {
 }
 
 function toCopy(row: CopyRow): SentCopy {
-  const copy = Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null))
-  return { ...(copy as unknown as SentCopy), isRunning: Number(row.isRunning) === 1 }
+  const { number, host, account, platform, state, sentAt, deadline, resends, cpuSeconds, outputName } = row
+  return {
+    number,
+    host,
+    account,
+    platform,
+    state,
+    sentAt,
+    deadline,
+    resends,
+    cpuSeconds,
+    outputName,
+    isRunning: row.isRunning === 1,
+    ...(row.cause === null ? {} : { cause: row.cause }),
+    ...(row.message === null ? {} : { message: row.message }),
+    ...(row.digest === null ? {} : { digest: row.digest }),
+    ...(row.endedAt === null ? {} : { endedAt: row.endedAt }),
+    ...(row.outputMd5 === null ? {} : { outputMd5: row.outputMd5 }),
+  }
 }
