@@ -25,6 +25,7 @@ import { createNamedEnvironments } from './store/named-environments.ts'
 import { createLog, type Log } from './telemetry/log.ts'
 import { openAccess } from './main/access.ts'
 import { openApi, type ApiRooms } from './main/api.ts'
+import { openVolunteerProject } from './main/boinc.ts'
 import { auditStart, openAudit } from './main/audit.ts'
 import { openEngine } from './main/engine.ts'
 import { createMetrics } from './telemetry/metrics.ts'
@@ -87,7 +88,10 @@ export async function startServer(
   const disk = createDiskReserve({ directory: dataDirectory, reserveBytes })
   const named = createNamedEnvironments(access.preferences, access.secrets)
   const { plugins } = surroundings
-  const parts = { isolation, disk, metrics, named, users: access.users, plugins }
+  const volunteers = await openVolunteerProject(configuration, log, now)
+  if (volunteers !== undefined) started.use(volunteers)
+  const { project } = volunteers ?? {}
+  const parts = { isolation, disk, metrics, named, users: access.users, plugins, volunteers: project }
   const resuming = performance.now()
   const executions = await openEngine(configuration, parts, now, log)
   const resumeMs = Math.round(performance.now() - resuming)
@@ -113,6 +117,7 @@ export async function startServer(
     metrics,
     log,
     now,
+    volunteers,
     stopping: stopping.signal,
     defer: (close) => started.defer(close),
   })

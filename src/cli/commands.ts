@@ -46,6 +46,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./user.ts'),
   },
   {
+    name: 'boinc',
+    summary: "keep accounts and keys for volunteers' hosts",
+    load: () => import('./boinc.ts'),
+  },
+  {
     name: 'runtime',
     summary: 'put what function tasks need into a directory, for images',
     load: () => import('./runtime.ts'),

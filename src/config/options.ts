@@ -9,6 +9,7 @@ import { logOptions } from './options/log-options.ts'
 import { openmoleOptions } from './options/openmole-options.ts'
 import { serverOptions } from './options/server-options.ts'
 import { taskOptions } from './options/task-options.ts'
+import { volunteerOptions } from './options/volunteer-options.ts'
 import type { OptionValue } from './options/option.ts'
 
 /** The one table of options: flags, variables, the file, `config show` and the documentation derive from it. */
@@ -19,6 +20,7 @@ export const options = {
   ...openmoleOptions,
   ...excitingOptions,
   ...boincOptions,
+  ...volunteerOptions,
   ...taskOptions,
   ...limitOptions,
   ...keepingOptions,

@@ -1,4 +1,5 @@
 import type { EnvironmentPlugin, JobLimits } from '../environment/plugin.ts'
+import type { VolunteerProject } from '../environment/volunteers.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import type { NamedEnvironments } from '../store/named-environments.ts'
 import type { EngineLimits } from './start-queue.ts'
@@ -29,6 +30,8 @@ export interface EngineSettings {
   readonly named?: NamedEnvironments
   /** Kinds of environments; those of `environments/` without. */
   readonly plugins?: ReadonlyMap<string, EnvironmentPlugin>
+  /** The project that volunteers' hosts take part in, where the server has one. */
+  readonly volunteers?: VolunteerProject
   /** Throws Problem disk-full while nothing new should be started. */
   readonly checkDisk?: () => Promise<void>
   /** The server's environment variables, of which scripts and jobs get a stated few. */

@@ -29,6 +29,7 @@ export class Trackers {
       variables,
       ...(boxes !== undefined && { boxes }),
       ...(taskLimits !== undefined && { limits: taskLimits }),
+      ...(settings.volunteers !== undefined && { volunteers: settings.volunteers }),
       now,
       warn: (message) => warn(message, {}),
     })

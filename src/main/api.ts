@@ -19,6 +19,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { KeptOfUsers } from '../users/contract.ts'
 import { createQuotas } from '../users/quotas.ts'
 import { defaultQuota, type Access } from './access.ts'
+import type { VolunteerRooms } from './boinc.ts'
 import { openDialects } from './dialects.ts'
 import { observeRequest, tellNumbers } from './numbers.ts'
 
@@ -37,6 +38,8 @@ export interface ApiRooms extends Pick<Access, 'login' | 'tokens' | 'users' | 'i
   readonly audit: AuditLog
   readonly metrics: Metrics
   readonly log: Log
+  /** Absent where the server takes no volunteers. */
+  readonly volunteers: VolunteerRooms | undefined
   readonly now: () => number
   readonly stopping: AbortSignal
   /** Closes with the server what a dialect has opened. */

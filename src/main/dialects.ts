@@ -5,9 +5,11 @@ import type { Dialect } from '../api/route.ts'
 import type { Catalog } from '../catalog/contract.ts'
 import type { Configuration } from '../config/options.ts'
 import type { Executions } from '../engine/contract.ts'
+import type { DiskReserve } from '../files/disk-reserve.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { KeptOfUsers, Users } from '../users/contract.ts'
 import type { Quotas } from '../users/quotas.ts'
+import { openBoinc, type VolunteerRooms } from './boinc.ts'
 import { openBoincSubmission } from './boinc-submission.ts'
 import { openCaesar } from './caesar.ts'
 import { openExciting } from './exciting.ts'
@@ -24,6 +26,8 @@ export interface DialectRooms {
   readonly authentication: Authentication
   readonly login: Login
   readonly log: Log
+  readonly disk: DiskReserve
+  readonly volunteers: VolunteerRooms | undefined
   readonly now: () => number
   /** Closes with the server what a dialect has opened. */
   readonly defer: (close: () => Promise<void> | void) => void
@@ -36,7 +40,7 @@ const openmole = ({ configuration, ...rooms }: DialectRooms): Dialect =>
   openmoleDialect({ ...rooms, gzipByDefault: configuration.gzipDownloads })
 
 /** Every protocol besides the main API, a line each. */
-const others: readonly OpenDialect[] = [openCaesar, openBoincSubmission, openExciting]
+const others: readonly OpenDialect[] = [openCaesar, openBoincSubmission, openBoinc, openExciting]
 
 /** Opens the dialects that are switched on. The main API is the first. */
 export async function openDialects(rooms: DialectRooms): Promise<readonly [Dialect, ...Dialect[]]> {

@@ -3,6 +3,7 @@ import type { Configuration } from '../config/options.ts'
 import type { Executions } from '../engine/contract.ts'
 import { createExecutions } from '../engine/executions.ts'
 import type { EnvironmentPlugin, JobLimits } from '../environment/plugin.ts'
+import type { VolunteerProject } from '../environment/volunteers.ts'
 import type { DiskReserve } from '../files/disk-reserve.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import type { NamedEnvironments } from '../store/named-environments.ts'
@@ -18,12 +19,14 @@ export interface EngineParts {
   readonly named: NamedEnvironments
   readonly users: Pick<Users, 'find'>
   readonly plugins: ReadonlyMap<string, EnvironmentPlugin> | undefined
+  /** Absent where the server takes no volunteers. */
+  readonly volunteers: VolunteerProject | undefined
 }
 
 /** Opens the engine on a data directory: executions that have not ended go on. */
 export function openEngine(
   configuration: Configuration,
-  { isolation, disk, metrics, named, users, plugins }: EngineParts,
+  { isolation, disk, metrics, named, users, plugins, volunteers }: EngineParts,
   now: () => number,
   log: Log,
 ): Promise<Executions> {
@@ -43,6 +46,7 @@ export function openEngine(
     runningJobsOf: (owner) =>
       users.find(owner)?.quota.runningJobs ?? quota.runningJobs ?? Number.POSITIVE_INFINITY,
     ...(plugins !== undefined && { plugins }),
+    ...(volunteers !== undefined && { volunteers }),
     isolation,
     taskNetwork: configuration.taskNetwork,
     taskLimits: readTaskLimits(configuration),

@@ -57,7 +57,7 @@ beforeAll(async () => {
     directory,
     settings: whole,
     accountSecret: keys.accountSecret,
-    signatureOf: keys.signatureOf,
+    signatureOf: (wanted) => keys.signatureOf(wanted),
     warn: (message) => warnings.push(message),
   })
   accounts = openAccounts(join(directory, 'project.db'), keys.accountSecret, () => clock)
