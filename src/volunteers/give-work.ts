@@ -19,6 +19,7 @@ export interface GivenWork {
 
 /** A host that drops what it gets without a word would get it for ever. */
 const resendsAtMost = 3
+const fewCandidates = 3
 
 /** Gives a host what it has lost, and new work where it asks for some and may have it. */
 export function giveWork(
@@ -98,8 +99,14 @@ function sendNew(
   if (room.quotaLeft === 0) return { assignments: [], why: ['This computer has had its tasks for today.'] }
   const slots = slotsLeft(room)
   if (slots === 0) return { assignments: [], why: ['This computer has enough tasks.'] }
-  const seeker = { host: id, account, hostClass, platforms, ...room }
-  const chosen = chooseWork(room, tables.queue.candidates(seeker, slots, random()))
+  const { cpus, memoryBytes } = room
+  const diskBytes = room.diskBytes - room.held.diskBytes
+  const seeker = { host: id, account, hostClass, platforms, cpus, memoryBytes, diskBytes }
+  const chance = random()
+  const look = (limit: number) => chooseWork(room, tables.queue.candidates(seeker, limit, chance))
+  // Most hosts want a piece or two.
+  const few = look(Math.min(slots, fewCandidates))
+  const chosen = few.length < fewCandidates ? few : look(slots)
   const assignments = chosen.flatMap(({ id: workunitId, platform }) => {
     const workunit = tables.work.get(workunitId)
     if (workunit === undefined) return []

@@ -418,7 +418,8 @@ describe('a host', () => {
 
   test('too small for the first workunits gets a later one', () => {
     const large = Array.from({ length: 30 }, (_, at) => exampleWorkunit(`large_${at}`, { memoryBytes: 9e9 }))
-    file(...large, exampleWorkunit('small'))
+    const wide = [1, 2, 3, 4, 5].map((at) => exampleWorkunit(`wide_${at}`, { cpus: 3 }))
+    file(...large, ...wide, exampleWorkunit('small'))
     expect(names(new Host(1).ask())).toEqual(['small_0'])
   })
 

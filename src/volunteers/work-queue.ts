@@ -8,7 +8,9 @@ export interface Seeker {
   readonly hostClass: string
   /** What it can run, its own kind first. */
   readonly platforms: readonly string[]
+  readonly cpus: number
   readonly memoryBytes: number
+  /** That it has left. */
   readonly diskBytes: number
 }
 
@@ -38,12 +40,12 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
      WHERE to_send > 0 AND application = ?1 AND is_started = ${isStarted} AND id >= ?2
      ORDER BY id LIMIT ${lookedAt}`
   const fresh = database.prepare(
-    `SELECT ${columns} FROM (${looked(0)}) WHERE memory_bytes <= ?3 AND disk_bytes <= ?4 LIMIT ?5`,
+    `SELECT ${columns} FROM (${looked(0)}) WHERE memory_bytes <= ?3 AND disk_bytes <= ?4 AND cpus <= ?5 LIMIT ?6`,
   )
   const started = database.prepare(
     `SELECT ${columns} FROM (${looked(1)}) AS w
-     WHERE memory_bytes <= ?3 AND disk_bytes <= ?4 AND host_class IN ('', ?6) AND NOT EXISTS (
-       SELECT 1 FROM copies WHERE workunit = w.id AND (host = ?7 OR (account = ?8 AND w.quorum > 1))) LIMIT ?5`,
+     WHERE memory_bytes <= ?3 AND disk_bytes <= ?4 AND cpus <= ?5 AND host_class IN ('', ?7) AND NOT EXISTS (
+       SELECT 1 FROM copies WHERE workunit = w.id AND (host = ?8 OR (account = ?9 AND w.quorum > 1))) LIMIT ?6`,
   )
   const ends = database.prepare(
     `SELECT (SELECT id FROM workunits WHERE to_send > 0 AND application = ?1 AND is_started = 1 ORDER BY id LIMIT 1)
@@ -75,13 +77,14 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
     limit: number,
     random: number,
   ): Candidate[] {
-    const { host, account, hostClass, memoryBytes, diskBytes } = seeker
+    const { host, account, hostClass, cpus, memoryBytes, diskBytes } = seeker
     const from = (id: number): Candidate[] =>
       started.all(
         application,
         id,
         memoryBytes,
         diskBytes,
+        cpus,
         limit,
         hostClass,
         host,
@@ -94,7 +97,7 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
       if (found.length === 0) found = from(Math.floor(range.first + random * (range.last - range.first)))
     }
     if (found.length >= limit) return found
-    const more = fresh.all(application, 0, memoryBytes, diskBytes, limit - found.length)
+    const more = fresh.all(application, 0, memoryBytes, diskBytes, cpus, limit - found.length)
     return [...found, ...(more as unknown as Candidate[])]
   }
 
