@@ -42,7 +42,9 @@ async function submitTogether(requests: readonly JobRequest[]): Promise<readonly
 
 test('a server without volunteers says how it gets some', async () => {
   const context = { directory: trial.ownDirectory, variables: {}, now: Date.now, warn: () => undefined }
-  await expect(plugin.create('boinc', plugin.options.parse({}), context)).rejects.toThrow('--volunteers')
+  await expect(plugin.create('boinc', plugin.options.parse({}), context)).rejects.toThrow(
+    'takes no volunteers',
+  )
   await open()
 })
 

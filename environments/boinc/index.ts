@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
-import { EnvironmentError } from '../../src/environment/environment.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
+import { Problem } from '../../src/problem.ts'
 import { BoincEnvironment } from './environment.ts'
 import { boincOperatorOnly, boincOptions, type BoincOptions } from './options.ts'
 
@@ -17,9 +17,9 @@ export const plugin: EnvironmentPlugin<BoincOptions> = {
   operatorOnly: boincOperatorOnly,
   async create(name, options, { directory, volunteers, now }) {
     if (volunteers === undefined)
-      throw new EnvironmentError(
-        'This server takes no volunteers: start it with --volunteers, as docs/operations/boinc.md tells.',
-      )
+      throw new Problem('workflow-invalid', 'This server takes no volunteers, so that it has no boinc.', {
+        hint: 'Run jobs elsewhere, or start the server with --volunteers.',
+      })
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     const ownPlatform = ownPlatforms[`${process.platform} ${process.arch}`]
     return new BoincEnvironment(name, { project: volunteers, options, directory, ownPlatform, now })

@@ -15,6 +15,8 @@ export interface BoincClientOptions {
   readonly cpus?: number
   /** Of a server that answers, for what the client would ask the BOINC site. */
   readonly testUrl: string
+  /** A directory of programs that its tasks find before those of the system. */
+  readonly programs?: string
   /** More options of `cc_config.xml`, as text: `<alt_platform>...</alt_platform>`. */
   readonly configuration?: string
 }
@@ -26,15 +28,18 @@ export type BoincTask = Readonly<Record<string, string>>
 export class BoincClient implements AsyncDisposable {
   readonly directory: string
   readonly #ports: PortBlock
+  readonly #programs: string | undefined
   #process: ChildProcess | undefined
 
-  private constructor(directory: string, ports: PortBlock) {
+  private constructor(directory: string, ports: PortBlock, programs: string | undefined) {
     this.directory = directory
     this.#ports = ports
+    this.#programs = programs
   }
 
   static async start(options: BoincClientOptions): Promise<BoincClient> {
-    const client = new BoincClient(await mkdtemp(join(tmpdir(), 'molehill-boinc-')), await claimPorts())
+    const directory = await mkdtemp(join(tmpdir(), 'molehill-boinc-'))
+    const client = new BoincClient(directory, await claimPorts(), options.programs)
     try {
       await client.#configure(options)
       await client.launch()
@@ -53,7 +58,7 @@ export class BoincClient implements AsyncDisposable {
     this.#process = spawn('boinc', ['--dir', this.directory, '--gui_rpc_port', String(this.#ports.first)], {
       cwd: this.directory,
       stdio: ['ignore', log, log],
-      env,
+      env: this.#programs === undefined ? env : { ...env, PATH: `${this.#programs}:${env['PATH'] ?? ''}` },
     })
     closeSync(log)
     this.#process.on('error', () => undefined)
