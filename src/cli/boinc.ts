@@ -19,8 +19,9 @@ export function define(command: Command, terminal: Terminal): void {
   addExamples(command, [
     'molehill boinc account add ann                 an account for a volunteer, with its key',
     'molehill boinc invite --uses 20                a link with which 20 people may each make one',
-    'molehill boinc keys --offline /media/stick     keep the code signing key elsewhere',
-    'molehill boinc sign --offline /media/stick launcher',
+    'molehill boinc keys --offline ~/molehill-key     keep the code signing key elsewhere',
+    'molehill boinc sign --offline ~/molehill-key launcher',
+    'molehill boinc account list --json',
   ])
   command.addHelpText(
     'after',

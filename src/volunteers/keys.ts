@@ -46,7 +46,9 @@ export async function openKeys(directory: string): Promise<VolunteerKeys> {
       throw new Problem(
         'configuration-invalid',
         `The program ${name}, of MD5 ${md5}, is not signed with the project's code signing key.`,
-        { hint: 'Where that key is kept: molehill boinc sign FILE. Then put the signature where it says.' },
+        {
+          hint: 'It lies below environments/ of the data directory. Where the key is kept: molehill boinc sign FILE. Then put the signature where it says.',
+        },
       )
     const signature = signMd5(md5, signing.key)
     await writeFileDurably(join(signatureDirectory(directory), md5), signature, 0o600)

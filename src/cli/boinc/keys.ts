@@ -23,8 +23,8 @@ export function define(command: Command, terminal: Terminal): void {
     .action(async (options: KeysOptions) => handleKeys(options, terminal))
   addExamples(command, [
     'molehill boinc keys',
-    'molehill boinc keys --offline /media/stick/molehill',
-    'molehill boinc keys --rotate --offline /media/stick/molehill',
+    'molehill boinc keys --offline ~/molehill-key',
+    'molehill boinc keys --rotate --offline ~/molehill-key',
   ])
 }
 

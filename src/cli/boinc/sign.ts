@@ -19,7 +19,7 @@ export function define(command: Command, terminal: Terminal): void {
     .argument('<file...>', 'the programs')
     .option('--offline <directory>', 'where the key is; else among the keys of the server')
     .action(async (files: readonly string[], options: SignOptions) => sign(files, options, terminal))
-  addExamples(command, ['molehill boinc sign --offline /media/stick/molehill launcher node'])
+  addExamples(command, ['molehill boinc sign --offline ~/molehill-key launcher node'])
 }
 
 async function sign(
