@@ -19,21 +19,33 @@ const lookMs = 50
 /** A running `molehill serve` with a data directory of its own. */
 export interface BenchServer extends AsyncDisposable {
   readonly dataDirectory: string
+  readonly url: string
   readonly molehill: Molehill
   /** Measures the server and everything it starts while `work` goes on. */
   readonly measure: (work: () => Promise<void>) => Promise<Cost>
 }
 
+/** What a server is to be like, besides what all of them are. */
+export interface BenchServerWishes {
+  readonly flags?: readonly string[]
+  /** Puts there what the server is to find when it starts. */
+  readonly prepare?: (dataDirectory: string) => Promise<void>
+}
+
 /** @param profileDirectory where V8 writes CPU profiles of the server's threads when it ends, if they are wanted */
-export async function startServer(profileDirectory: string | undefined): Promise<BenchServer> {
+export async function startServer(
+  profileDirectory: string | undefined,
+  { flags: wished = [], prepare }: BenchServerWishes = {},
+): Promise<BenchServer> {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-bench-'))
   const dataDirectory = join(directory, 'data')
   const passwordFile = join(directory, 'password')
   const password = 'correct horse battery staple'
   await writeFile(passwordFile, password, { mode: 0o600 })
+  await prepare?.(dataDirectory)
   const profiling = profileDirectory === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profileDirectory]
   const paths = ['--data-directory', dataDirectory, '--password-file', passwordFile]
-  const flags = ['--http', '--port', '0', '--slots', String(parallelism), '--log-format', 'json']
+  const flags = ['--http', '--port', '0', '--slots', String(parallelism), '--log-format', 'json', ...wished]
   const child = spawn(process.execPath, [...profiling, commandLine, 'serve', ...paths, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -54,6 +66,7 @@ export async function startServer(profileDirectory: string | undefined): Promise
     )
     return {
       dataDirectory,
+      url,
       molehill: await openMolehill(url, password),
       async measure(work) {
         forgetPeakMemory(pid)

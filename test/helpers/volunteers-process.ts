@@ -64,14 +64,14 @@ await volunteers.file(names.map((name) => exampleWorkunit(name, { replication, e
 
 /** Hosts that ask again within two seconds are put off; a second is for their clocks. */
 const pauseMs = 1100
-let isDone = false
+const done = new AbortController()
 const end = async (): Promise<void> => {
   for (;;) {
     const progress = await volunteers.progressOf(names)
     if ([...progress.values()].every(({ kind }) => kind === 'done')) break
     await delay(50)
   }
-  isDone = true
+  done.abort()
 }
 await Promise.all([end(), ...hosts.map(async (host) => live(host))])
 accounts[Symbol.dispose]()
@@ -80,7 +80,7 @@ console.log('done')
 
 /** Finishes what it has and asks for more, again and again, as soon as it may. */
 async function live(host: HostMemory): Promise<void> {
-  while (!isDone) {
+  while (!done.signal.aborted) {
     const finished = Object.entries(host.tasks)
     for (const [name, outputName] of finished) await send(name, outputName)
     const request = fakeRequest({
