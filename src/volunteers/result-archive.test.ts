@@ -1,7 +1,7 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { defaultArchiveLimits } from '../files/archive-limits.ts'
 import { encodeTarHeader, endMark, paddingBytes } from '../files/tar-writer.ts'
@@ -145,6 +145,25 @@ describe('a result is broken', () => {
       message: expect.stringContaining('100000 bytes'),
     })
   })
+})
+
+test('a large archive has the digest of its content as a small one does', async () => {
+  // The same bytes, packed without compression, are more than is read in one go.
+  const packed = { result: 'r'.repeat(400_000) }
+  const stored = await result(packed)
+  const loose = join(directory, 'stored.tar.gz')
+  await writeFile(loose, gzipSync(gunzipSync(await readFile(stored)), { level: 0 }))
+  expect((await stat(loose)).size).toBeGreaterThan(400_000)
+  expect(await digestResult(loose)).toEqual(await digestResult(stored))
+  expect((await readRecord(loose)).ends.get(1)).toEqual({ kind: 'exited', code: 0, seconds: 12 })
+  const bomb = await result({ result: 'r'.repeat(20_000_000) })
+  expect(await digestResult(bomb)).toMatchObject({ kind: 'sound' })
+  expect(await digestResult(bomb, { ...defaultArchiveLimits, unpackedBytes: 10_000_000 })).toMatchObject({
+    kind: 'broken',
+  })
+  const cut = join(directory, 'cut.tar.gz')
+  await writeFile(cut, (await readFile(loose)).subarray(0, 300_000))
+  expect(await digestResult(cut)).toMatchObject({ kind: 'broken' })
 })
 
 test('an archive that is not there is an error of the server, not of the host', async () => {

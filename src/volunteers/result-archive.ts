@@ -1,10 +1,10 @@
 import { createHash, type Hash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { createGunzip } from 'node:zlib'
+import { createReadStream, readFileSync, statSync } from 'node:fs'
+import { createGunzip, gunzipSync } from 'node:zlib'
 import { defaultArchiveLimits, ratioFreeBytes, type ArchiveLimits } from '../files/archive-limits.ts'
 import { createNameTree, splitEntryName } from '../files/entry-names.ts'
 import { archiveTooLarge, invalidArchive, unsafeEntry } from '../files/refusal.ts'
-import { createTarReader, type TarEntry, type TarSink } from '../files/tar-reader.ts'
+import { createTarReader, type TarEntry, type TarReader, type TarSink } from '../files/tar-reader.ts'
 import { unpackArchive, type UnpackedArchive } from '../files/unpack.ts'
 import { toProblem } from '../problem.ts'
 import { readComparison, type Comparison } from './comparison.ts'
@@ -17,6 +17,8 @@ export type ResultDigest =
 
 /** Files of an archive that are read as text. */
 const textBytes = 1024 ** 2
+const smallBytes = 256 * 1024
+const smallUnpackedBytes = 8 * 1024 ** 2
 
 /**
  * Reads what a host sent, to its end and without writing anything. Two sound results with the same digest agree: their
@@ -45,13 +47,8 @@ export async function digestResult(
 /** How the jobs of a result ended: its first entry. Throws Problem where it is no result. */
 export async function readRecord(path: string): Promise<ResultRecord> {
   const reading = readingOf(defaultArchiveLimits)
-  const source = createReadStream(path)
-  try {
-    await readTar(source, reading.sink, defaultArchiveLimits, reading.hasRecord)
-    return reading.record()
-  } finally {
-    source.destroy()
-  }
+  await readTar(path, reading.sink, defaultArchiveLimits, reading.hasRecord)
+  return reading.record()
 }
 
 /** Unpacks a result into `target`, which is not there yet, by the gate for all that comes from outside. Throws Problem. */
@@ -65,16 +62,40 @@ export async function unpackResult(
 }
 
 async function readTar(
-  from: string | ReturnType<typeof createReadStream>,
+  path: string,
   sink: TarSink,
   limits: ArchiveLimits,
   isEnough: () => boolean = () => false,
 ): Promise<void> {
-  const source = typeof from === 'string' ? createReadStream(from) : from
+  const reader = createTarReader(sink)
+  const small = readSmall(path)
+  if (small === undefined) await readLarge(path, reader, limits, isEnough)
+  else reader.push(small)
+  if (!isEnough()) reader.end()
+}
+
+/** In one go, which takes a tenth of the time: there are many small ones. Undefined where it is not that small. */
+function readSmall(path: string): Buffer | undefined {
+  if (statSync(path).size > smallBytes) return undefined
+  const content = readFileSync(path)
+  try {
+    return gunzipSync(content, { maxOutputLength: smallUnpackedBytes })
+  } catch (error) {
+    if (codeOf(error) === 'ERR_BUFFER_TOO_LARGE') return undefined
+    throw describeGzipError(error)
+  }
+}
+
+async function readLarge(
+  path: string,
+  reader: TarReader,
+  limits: ArchiveLimits,
+  isEnough: () => boolean,
+): Promise<void> {
+  const source = createReadStream(path)
   const gunzip = createGunzip({ chunkSize: 256 * 1024 })
   source.on('error', (error) => gunzip.destroy(error))
   source.pipe(gunzip)
-  const reader = createTarReader(sink)
   let bytes = 0
   try {
     for await (const chunk of gunzip as AsyncIterable<Buffer>) {
@@ -85,14 +106,20 @@ async function readTar(
       if (isEnough()) return
     }
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (typeof code === 'string' && code.startsWith('Z_'))
-      throw invalidArchive('The result is cut short or no gzip stream.', error)
-    throw error
+    throw describeGzipError(error)
   } finally {
     source.destroy()
   }
-  reader.end()
+}
+
+function describeGzipError(error: unknown): unknown {
+  return codeOf(error).startsWith('Z_')
+    ? invalidArchive('The result is cut short or no gzip stream.', error)
+    : error
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
 /** Takes what a tar reader finds, checks it, and keeps what a digest needs. */
