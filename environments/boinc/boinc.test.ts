@@ -3,7 +3,7 @@ import { describeEnvironment } from '../../test/conformance/environment.ts'
 import { plugin } from './index.ts'
 import { FakeProject } from './project.fixtures.ts'
 
-describe('BOINC with a fake project, which runs the launcher', () => {
+describe('BOINC with a fake project, which runs the launcher itself', () => {
   let project: FakeProject
   beforeAll(async () => {
     project = await FakeProject.start()
@@ -18,5 +18,5 @@ describe('BOINC with a fake project, which runs the launcher', () => {
       now: Date.now,
       warn: () => undefined,
     })
-  describeEnvironment('boinc', make, 120_000)
+  describeEnvironment('boinc with a fake project', make, 120_000)
 })

@@ -188,6 +188,12 @@ test('an inspection lists hosts, and says where none was heard lately', async ()
       message: expect.stringContaining('volunteer-1 of alice: x86_64-pc-linux-gnu'),
     },
   ])
+  expect(await trial.environment.hosts?.(noSignal)).toEqual([
+    {
+      name: 'volunteer-1',
+      description: expect.stringMatching(/^of alice: x86_64-pc-linux-gnu, 4 processors; heard/),
+    },
+  ])
   project.hostList = []
   expect(await trial.environment.inspect?.(noSignal)).toMatchObject([
     { isGood: false, fix: expect.stringContaining('molehill boinc account add') },

@@ -10,6 +10,7 @@ import {
   type JobHandle,
   type JobId,
   type JobRequest,
+  type KnownHost,
   type Observation,
   type SubmitOutcome,
 } from '../../src/environment/environment.ts'
@@ -20,7 +21,7 @@ import type { JobEnd } from '../../src/volunteers/result-record.ts'
 import { bundleSize, groupAlike, openJobsAtFirst, slices } from './bundles.ts'
 import { FiledWorks, type FiledWork, type JobPlace } from './filed-work.ts'
 import { Filing, type Prepared } from './filing.ts'
-import { inspectHosts, shownHosts } from './inspect.ts'
+import { describeHosts, inspectHosts, shownHosts } from './inspect.ts'
 import { cancelled, observationOf, observationOfEnd } from './observation.ts'
 import type { BoincOptions } from './options.ts'
 import { Programs } from './programs.ts'
@@ -87,6 +88,11 @@ export class BoincEnvironment implements Environment {
   async inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
     signal.throwIfAborted()
     return inspectHosts(await this.#parts.project.hosts(shownHosts), this.#parts.now())
+  }
+
+  async hosts(signal: AbortSignal): Promise<readonly KnownHost[]> {
+    signal.throwIfAborted()
+    return describeHosts(await this.#parts.project.hosts(shownHosts), this.#parts.now())
   }
 
   async submit(

@@ -1,8 +1,13 @@
-import type { CheckFinding } from '../../src/environment/environment.ts'
+import type { CheckFinding, KnownHost } from '../../src/environment/environment.ts'
 import type { VolunteerHost } from '../../src/environment/volunteers.ts'
 
 const dayMs = 24 * 3_600_000
 export const shownHosts = 100
+
+/** What is known of each host, for a person to read. */
+export function describeHosts(hosts: readonly VolunteerHost[], now: number): readonly KnownHost[] {
+  return hosts.map((host) => ({ name: host.name, description: describeHost(host, now) }))
+}
 
 /** Whether hosts were heard lately, and one finding for each host. */
 export function inspectHosts(hosts: readonly VolunteerHost[], now: number): readonly CheckFinding[] {
@@ -26,14 +31,18 @@ export function inspectHosts(hosts: readonly VolunteerHost[], now: number): read
 }
 
 function findingOf(host: VolunteerHost, now: number): CheckFinding {
-  const { id, name, volunteer, platform, cpus, copiesInProgress, copiesDone, copiesFailed, credit } = host
+  return { what: `host ${host.id}`, isGood: true, message: `${host.name} ${describeHost(host, now)}.` }
+}
+
+function describeHost(host: VolunteerHost, now: number): string {
+  const { volunteer, platform, cpus, copiesInProgress, copiesDone, copiesFailed, credit } = host
   const parts = [
-    `${platform}, ${cpus} processors`,
+    `of ${volunteer}: ${platform}, ${cpus} processors`,
     `heard ${agoText(now - host.lastContact)} ago`,
     `${copiesInProgress} in progress, ${copiesDone} done, ${copiesFailed} failed`,
     `credit ${credit.toFixed(1)}`,
   ]
-  return { what: `host ${id}`, isGood: true, message: `${name} of ${volunteer}: ${parts.join('; ')}.` }
+  return parts.join('; ')
 }
 
 function agoText(ms: number): string {

@@ -1,4 +1,4 @@
-import type { Capabilities, CheckFinding } from '../environment/environment.ts'
+import type { Capabilities, CheckFinding, KnownHost } from '../environment/environment.ts'
 import type { Evaluation } from '../script/contract.ts'
 import type { Plan } from '../workflow/plan.ts'
 
@@ -233,6 +233,8 @@ export interface EnvironmentDescription {
   readonly health: EnvironmentHealth
   /** Of all executions under way, and of those that ended since the server has started. */
   readonly jobs: Pick<EnvironmentState, 'ready' | 'submitted' | 'running' | 'done' | 'failed'>
+  /** Computers that come to it by themselves, the last heard first; absent where none do. */
+  readonly hosts?: readonly KnownHost[]
 }
 
 export interface EnvironmentHealth {

@@ -36,6 +36,9 @@ const mostNamed = 1000
 const mostOptionLetters = 65_536
 /** Longest time that looking at an environment may take. */
 const checkMs = 120_000
+const hostsMs = 10_000
+
+type Told = Pick<EnvironmentDescription, 'name' | 'kind' | 'isNamed' | 'options' | 'secrets'>
 
 /** The environments of a server: those with names, and those that executions have described and use. */
 export class ServerEnvironments implements Environments {
@@ -60,7 +63,7 @@ export class ServerEnvironments implements Environments {
     const live = await trackers.registry.all()
     const kept = (named?.list() ?? []).map((definition) => {
       const { name, kind, options, secrets } = definition
-      return this.#describe(
+      return this.#describeWithHosts(
         { name, kind, isNamed: true, options, secrets },
         live.find((each) => each.definition === name),
       )
@@ -69,9 +72,16 @@ export class ServerEnvironments implements Environments {
       .filter(({ definition }) => definition === undefined)
       .map((each) => {
         const { kind, options, environment } = each
-        return this.#describe({ name: environment.name, kind, isNamed: false, options, secrets: [] }, each)
+        const told = { name: environment.name, kind, isNamed: false, options, secrets: [] }
+        return this.#describeWithHosts(told, each)
       })
-    return [...kept, ...others]
+    return Promise.all([...kept, ...others])
+  }
+
+  async #describeWithHosts(told: Told, live: LiveEnvironment | undefined): Promise<EnvironmentDescription> {
+    const description = this.#describe(told, live)
+    const hosts = await live?.environment.hosts?.(AbortSignal.timeout(hostsMs)).catch(() => undefined)
+    return hosts === undefined ? description : { ...description, hosts }
   }
 
   async add(definition: EnvironmentDefinition): Promise<{ readonly isInUse: boolean }> {
@@ -187,10 +197,7 @@ export class ServerEnvironments implements Environments {
     }
   }
 
-  #describe(
-    told: Pick<EnvironmentDescription, 'name' | 'kind' | 'isNamed' | 'options' | 'secrets'>,
-    live: LiveEnvironment | undefined,
-  ): EnvironmentDescription {
+  #describe(told: Told, live: LiveEnvironment | undefined): EnvironmentDescription {
     const environment = live?.environment
     const uses = this.#parts
       .uses()

@@ -71,6 +71,9 @@ export interface Environment {
   /** Looks at everything that a job needs here, one finding each. Throws only when aborted. */
   inspect?(signal: AbortSignal): Promise<readonly CheckFinding[]>
 
+  /** Computers that come by themselves and take jobs, those heard last first. Only where there are such. */
+  hosts?(signal: AbortSignal): Promise<readonly KnownHost[]>
+
   /** Drops connections. Jobs go on where `capabilities.survivesRestart`, and are ended where not. */
   close(): Promise<void>
 }
@@ -83,6 +86,13 @@ export interface CheckFinding {
   readonly message: string
   /** What to do about it. */
   readonly fix?: string
+}
+
+/** A computer that comes by itself and takes jobs. */
+export interface KnownHost {
+  readonly name: string
+  /** Whose it is, what it can do and what it has done, for a person to read. */
+  readonly description: string
 }
 
 export type SubmitOutcome =

@@ -57,6 +57,10 @@ const environmentSchema = z.object({
   jobs: countsSchema.meta({
     description: 'Of executions under way, and of those that ended since the server has started.',
   }),
+  hosts: z
+    .array(z.object({ name: z.string(), description: z.string() }))
+    .optional()
+    .meta({ description: 'Computers that come to it by themselves, the last heard first.' }),
 })
 
 const findingSchema = z.object({
@@ -167,7 +171,7 @@ export function environmentRoutes({ environments }: Pick<Executions, 'environmen
 }
 
 function describe(environment: EnvironmentDescription): z.input<typeof environmentSchema> {
-  const { name, kind, isNamed, options, secrets, capabilities, health, jobs } = environment
+  const { name, kind, isNamed, options, secrets, capabilities, health, jobs, hosts } = environment
   return {
     name,
     kind,
@@ -183,6 +187,7 @@ function describe(environment: EnvironmentDescription): z.input<typeof environme
     },
     health,
     jobs,
+    ...(hosts !== undefined && { hosts: [...hosts] }),
   }
 }
 

@@ -31,7 +31,7 @@ async function show(name: string, options: CommonOptions & RemoteOptions, termin
 }
 
 function describe(environment: EnvironmentAnswer, now: number): string {
-  const { name, kind, options, secrets, capabilities, health, jobs } = environment
+  const { name, kind, options, secrets, capabilities, health, jobs, hosts } = environment
   const lines: [string, string][] = [
     ['name', name],
     ['kind', kind],
@@ -55,6 +55,7 @@ function describe(environment: EnvironmentAnswer, now: number): string {
       ['jobs survive a restart', capabilities.survivesRestart ? 'yes' : 'no'],
       ['shares our files', capabilities.sharedFileSystem ? 'yes' : 'no'],
     )
+  for (const host of hosts) lines.push([`host ${host.name}`, host.description])
   const width = Math.max(...lines.map(([key]) => key.length))
   return lines.map(([key, value]) => `${oneLine(key).padEnd(width)}  ${oneLine(value)}\n`).join('')
 }

@@ -89,6 +89,7 @@ export const environmentsAnswer = z.looseObject({
         checkedAt: z.number().optional(),
       }),
       jobs: z.object({ ready: count, submitted: count, running: count, done: count, failed: count }),
+      hosts: z.array(z.looseObject({ name: z.string(), description: z.string() })).default([]),
     }),
   ),
 })
