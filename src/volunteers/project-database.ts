@@ -3,6 +3,8 @@ import { Problem } from '../problem.ts'
 import { projectSchema, projectVersion } from './schema.ts'
 
 const busyTimeoutMs = 5000
+/** Rows of a hundred thousand hosts and of the work that they have. */
+const cacheKibibytes = 64 * 1024
 
 /**
  * Opens the project's database, and makes its tables where it is new. Throws Problem configuration-invalid for tables of
@@ -14,7 +16,9 @@ export function openProjectDatabase(path: string, accountsSchema: string): Datab
   const database = new DatabaseSync(path, { timeout: busyTimeoutMs })
   try {
     // FULL syncs every commit: what a host was told outlives a power cut.
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;')
+    database.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -${cacheKibibytes};`,
+    )
     inTransaction(database, () => {
       const found = Number(database.prepare('PRAGMA user_version').get()?.['user_version'])
       if (found === 0)
