@@ -1,6 +1,8 @@
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { request as httpRequest } from 'node:http'
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { text as consumeText } from 'node:stream/consumers'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -437,6 +439,19 @@ describe('a file that is sent', () => {
     expect((await upload(transfer({ name, certificate, content }))).status).toBe(0)
   })
 
+  it('comes when it may, where the client asks first', async () => {
+    const { outputName: name, certificate } = await takeTask('asking')
+    const body = transfer({ name, certificate, content })
+    const headers = { 'content-length': body.length, expect: '100-continue' }
+    const asking = httpRequest(url('/file_upload_handler'), { method: 'POST', headers })
+    const answered = once(asking, 'response') as Promise<[IncomingMessage]>
+    asking.flushHeaders()
+    await once(asking, 'continue')
+    asking.end(body)
+    const [answer] = await answered
+    expect(await consumeText(answer)).toContain('<status>0</status>')
+  })
+
   it('may be empty', async () => {
     const { outputName: name, certificate } = await takeTask('empty')
     expect((await upload(transfer({ name, certificate, content: Buffer.alloc(0) }))).status).toBe(0)
@@ -501,7 +516,7 @@ describe('what is wrong with a request is told in a reply', () => {
   it('when a host comes again and again', async () => {
     const { hostId = 0 } = await talk({ name: 'eager' })
     let delay = 0
-    for (let number = 1; number <= 30; number++)
+    for (let number = 1; number <= 12; number++)
       delay = (await talk({ name: 'eager', hostId, sequenceNumber: number, wantedSeconds: 1, idleCpus: 1 }))
         .requestDelaySeconds
     expect(delay).toBeGreaterThan(30)
