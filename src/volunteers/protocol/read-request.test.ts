@@ -161,7 +161,8 @@ describe('a request', () => {
       '<working_global_preferences>\n<global_preferences><mod_time>9</mod_time></global_preferences>\n</working_global_preferences>'
     expect(request(working).preferences).toBeUndefined()
     expect(
-      request(`${working}\n<global_preferences><mod_time>7</mod_time></global_preferences>`).preferences,
+      request(`${working}\n<global_preferences><mod_time>7</mod_time><a>ü</a></global_preferences>`)
+        .preferences,
     ).toBe('<global_preferences><mod_time>7</mod_time></global_preferences>')
   })
 

@@ -125,7 +125,7 @@ function readPreferences(fields: ReadonlyMap<string, string>): string | undefine
   for (const name of ['global_preferences', 'preferences']) {
     const content = fields.get(name)
     if (content !== undefined && content.length <= longestPreferences && content.trim() !== '')
-      return `<${name}>${content}</${name}>`
+      return `<${name}>${Buffer.from(content, 'latin1').toString('utf8')}</${name}>`
   }
   return undefined
 }

@@ -12,7 +12,7 @@ import {
 import { readKeyText, withoutSpace, writeKeyText } from './key-text.ts'
 import { replyToOldClient, replyToStranger, replyToUnreadable } from './refusals.ts'
 import { isSignatureOf, isUploadSigned, md5Of, signKeyText } from './signatures.ts'
-import { createReplyWriter, type ReplySettings } from './write-reply.ts'
+import { createReplyWriter, trustsKey, type ReplySettings } from './write-reply.ts'
 
 const uploadPair = generateKeyPairSync('rsa', { modulusLength: 1024 })
 const settings: ReplySettings = {
@@ -211,6 +211,12 @@ describe('the code signing key', () => {
       'code_sign',
     )
     const foreign = writeKeyText(uploadPair.publicKey)
+    expect([codeSignKeyText, '', foreign, 'constructor'].map((held) => trustsKey(held, settings))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ])
     const written = write({ ...plainReply, heldCodeSignKey: foreign })
     expect(written).not.toContain('code_sign_key')
     expect(written).toContain('<message priority="notice">This project has another key now.')

@@ -26,6 +26,18 @@ export interface ReplySettings {
 /** The release of BOINC's server whose replies these are like. */
 const serverVersion = 721
 
+/**
+ * Whether a client that holds this key will take programs signed with the one in use: it holds that, none yet, or an
+ * older one. Else each of its tasks would fail.
+ */
+export function trustsKey(
+  held: string,
+  { codeSignKey, successions }: Pick<ReplySettings, 'codeSignKey' | 'successions'>,
+): boolean {
+  const heldKey = withoutSpace(held)
+  return heldKey === '' || heldKey === withoutSpace(codeSignKey) || Object.hasOwn(successions, heldKey)
+}
+
 /** A way to write replies as a client reads them: the bytes of one XML element. */
 export function createReplyWriter(settings: ReplySettings): (reply: SchedulerReply) => Uint8Array {
   const uploadKey = createPrivateKey(settings.uploadKey)
@@ -35,7 +47,7 @@ export function createReplyWriter(settings: ReplySettings): (reply: SchedulerRep
     if (heldKey === ownKey) return ''
     const key = `<code_sign_key>\n${settings.codeSignKey}</code_sign_key>\n`
     if (heldKey === '') return key
-    const succession = settings.successions[heldKey]
+    const succession = trustsKey(held, settings) ? settings.successions[heldKey] : undefined
     // Without its own key's signature the client takes no other: it has to be attached anew.
     return succession === undefined
       ? message('notice', 'This project has another key now.  To fix, remove and add this project.')
