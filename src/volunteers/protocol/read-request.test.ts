@@ -163,7 +163,7 @@ describe('a request', () => {
     expect(
       request(`${working}\n<global_preferences><mod_time>7</mod_time><a>ü</a></global_preferences>`)
         .preferences,
-    ).toBe('<global_preferences><mod_time>7</mod_time></global_preferences>')
+    ).toBe('<global_preferences><mod_time>7</mod_time><a>ü</a></global_preferences>')
   })
 
   it('escapes bytes, which are put together again', () => {
