@@ -13,8 +13,8 @@ import { openProjectDatabase } from './project-database.ts'
 import { Project, type BatchResult, type Reading } from './project.ts'
 import { readRequest } from './protocol/read-request.ts'
 import { createReplyWriter, type ReplySettings } from './protocol/write-reply.ts'
+import { startArchiveReader, type ArchiveReader } from './read-archives.ts'
 import { remember } from './remember.ts'
-import { digestResult } from './result-archive.ts'
 import type { Judgement } from './transitions.ts'
 
 /** What the thread is started with. */
@@ -64,6 +64,8 @@ function open() {
 }
 
 function start({ database, project }: ReturnType<typeof open>): void {
+  const reader = startArchiveReader()
+
   const finish = ({ changed, unneeded }: BatchResult): void => {
     for (let from = 0; from < changed.length; from += namesAtMost)
       tell({ kind: 'changed', names: changed.slice(from, from + namesAtMost) })
@@ -119,8 +121,7 @@ function start({ database, project }: ReturnType<typeof open>): void {
         for (let last: number | undefined = 0; last !== undefined;) {
           const found = project.readings(last, readAtMost)
           last = found.last
-          const judged = await Promise.all(found.readings.map(readArchives))
-          if (judged.length > 0) finish(project.judge(judged))
+          if (found.readings.length > 0) finish(project.judge(await readArchives(reader, found.readings)))
         }
       }
     } catch (error) {
@@ -148,14 +149,18 @@ function start({ database, project }: ReturnType<typeof open>): void {
   wantReading()
 }
 
-async function readArchives({ workunit, archives }: Reading) {
-  const judgements = await Promise.all(
-    archives.map(async ({ number, path }): Promise<Judgement> => {
-      const read = await digestResult(path)
-      return { ...read, number }
+/** Reads the archives of several workunits in one go. */
+async function readArchives(reader: ArchiveReader, readings: readonly Reading[]) {
+  const digests = await reader.read(readings.flatMap(({ archives }) => archives.map(({ path }) => path)))
+  let next = 0
+  return readings.map(({ workunit, archives }) => ({
+    workunit,
+    judgements: archives.flatMap(({ number }): Judgement[] => {
+      const digest = digests[next]
+      next += 1
+      return digest === undefined ? [] : [{ ...digest, number }]
     }),
-  )
-  return { workunit, judgements }
+  }))
 }
 
 try {
