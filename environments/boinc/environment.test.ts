@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { JobHandle, JobRequest } from '../../src/environment/environment.ts'
+import { EnvironmentError, type JobHandle, type JobRequest } from '../../src/environment/environment.ts'
 import type { WorkunitProgress } from '../../src/environment/volunteers.ts'
+import { Problem } from '../../src/problem.ts'
 import { noSignal, Trial } from '../../test/conformance/trial.ts'
 import { until } from '../../test/conformance/until.ts'
 import { plugin } from './index.ts'
@@ -148,6 +149,19 @@ test('work is filed with the copies, limits and programs that were asked for', a
   const [launcher] = filed?.application.platforms['x86_64-pc-linux-gnu'] ?? []
   expect(launcher?.signature).toBe(`signature of ${launcher?.md5}`)
   expect(readFileSync(launcher?.path ?? '', 'utf8')).toMatch(/^#!\/bin\/sh\n/)
+})
+
+test('a program that is not signed yet is named, with what to do', async () => {
+  await open()
+  project.signatureOf = () =>
+    Promise.reject(
+      new Problem('configuration-invalid', 'It is not signed.', { hint: 'Type molehill boinc sign FILE.' }),
+    )
+  const submitted = trial.environment.submit([trial.shell('exit 0')], noSignal)
+  await expect(submitted).rejects.toThrow(
+    /not signed. Type molehill boinc sign FILE. The file is .*molehill_launcher_/,
+  )
+  await expect(submitted).rejects.toBeInstanceOf(EnvironmentError)
 })
 
 test('what was filed before a crash is found again, and filed where the project did not get it', async () => {

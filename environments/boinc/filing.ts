@@ -50,7 +50,7 @@ export class Filing {
     this.#parts.trees.forget(workDirectory)
   }
 
-  /** Of alike jobs. `jobMs` is how long one takes, where that is known. Throws Problem where nothing can be signed. */
+  /** Of alike jobs. `jobMs` is how long one takes, where that is known. Throws EnvironmentError where nothing can be signed. */
   async prepare(
     requests: readonly JobRequest[],
     jobMs: number | undefined,

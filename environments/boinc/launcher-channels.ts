@@ -44,4 +44,13 @@ tell() {
   printf '<current_cpu_time>%s</current_cpu_time><checkpoint_cpu_time>0</checkpoint_cpu_time><fraction_done>%s</fraction_done>\\000' "$1" "$2" |
     dd "of=$channels" bs=1 seek=5121 conv=notrunc 2>/dev/null
   put_flag 5120 '\\001'
+}
+# The client reads what is there when the task ends: what the task took is worth a moment.
+tell_last() {
+  tries=0
+  while [ -e "$channels" ] && [ "$(flag_of 5120)" != 0 ] && [ "$tries" -lt 20 ]; do
+    tries=$((tries + 1))
+    sleep 0.1 || sleep 1
+  done
+  tell "$1" 0.999
 }`

@@ -56,6 +56,7 @@ rm -f result.part.* packing_failed
 echo "$$ $(start_of $$)" >launcher
 
 finish() {
+  tell_last "$ended_seconds"
   echo 0 >finish.part
   mv finish.part boinc_finish_called
   exit 0
@@ -145,7 +146,9 @@ check_limits() {
   [ "$((job_ticks / ticks_per_second))" -le "$job_seconds" ] || job_seconds=$((job_ticks / ticks_per_second))
   if [ -n "$wall" ] && [ "$elapsed" -gt "$wall" ]; then why=timeout
   elif [ -n "$memory" ] && [ "$((job_pages * page_bytes))" -gt "$memory" ]; then why=memory
-  elif [ -n "$disk" ] && [ "$((elapsed % 20))" = 0 ] && [ "$(du -sk jobs | sed 's/[^0-9].*//')" -gt "$disk" ]; then why=disk
+  elif [ -n "$disk" ] && [ "$elapsed" -ge "$disk_at" ]; then
+    disk_at=$((elapsed + 20))
+    [ "$(du -sk jobs | sed 's/[^0-9].*//')" -le "$disk" ] || why=disk
   fi
   case $why in
     '') ;;
@@ -161,7 +164,7 @@ check_limits() {
   esac
 }
 run_job() {
-  leader='' why='' is_asked='' elapsed=0 job_seconds=0 looks=0
+  leader='' why='' is_asked='' elapsed=0 disk_at=5 job_seconds=0 looks=0
   wall=$(limit_of wall) memory=$(limit_of memory) disk=$(limit_of disk)
   last=$(date +%s)
   keep_job 2>"$directory/note" &

@@ -131,11 +131,12 @@ describe('the launcher with a fake client', { timeout: 180_000 }, () => {
       client.request('node -e "const kept = Buffer.alloc(3e8, 1); setTimeout(() => kept, 1e6)"', {
         resources: { memoryBytes: 150_000_000 },
       }),
+      client.request('head -c 30000000 /dev/zero >large; sleep 1000'),
     ])
     client.launch()
     expect(await client.ended()).toBe(0)
     const { ends } = await readRecord(join(client.slot, 'result.tar.gz'))
-    expect([...ends.values()].map(({ kind }) => kind)).toEqual(['exited', 'timeout', 'memory'])
+    expect([...ends.values()].map(({ kind }) => kind)).toEqual(['exited', 'timeout', 'memory', 'disk'])
     const read = await unpacked(client)
     expect(isAlive(Number(read('jobs/1/out/1')))).toBe(false)
   })

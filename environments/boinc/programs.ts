@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { EnvironmentError } from '../../src/environment/environment.ts'
 import { scanContent, type Content } from '../../src/environment/job-files/scan-tree.ts'
 import type { Application, ApplicationFile, VolunteerProject } from '../../src/environment/volunteers.ts'
 import { writeFileDurably } from '../../src/files/durable-file.ts'
+import { toProblem } from '../../src/problem.ts'
 import { launcherScript, slotNames } from './launcher-script.ts'
 import { packEntries, type PackedFile } from './pack-entries.ts'
 import type { BoincOptions } from './options.ts'
@@ -31,7 +33,7 @@ export class Programs {
   }
 
   /**
-   * The application for jobs that share these contents. Throws Problem where the project cannot sign it, and
+   * The application for jobs that share these contents. Throws EnvironmentError where the project cannot sign it, and
    * UnservedError where no platform could run it.
    */
   async application(shared: readonly Content[], signal: AbortSignal): Promise<Application> {
@@ -116,8 +118,13 @@ export class Programs {
     return packed
   }
 
+  /** Throws EnvironmentError where the key is kept elsewhere, and says which file it is to sign. */
   async #signed({ name, path, bytes, md5 }: PackedFile): Promise<ApplicationFile> {
-    return { name, path, bytes, md5, signature: await this.#parts.project.signatureOf({ name, md5 }) }
+    const signature = await this.#parts.project.signatureOf({ name, md5 }).catch((error: unknown) => {
+      const { message, hint = '' } = toProblem(error)
+      throw new EnvironmentError(`${message} ${hint} The file is ${path}.`, { cause: error })
+    })
+    return { name, path, bytes, md5, signature }
   }
 }
 
