@@ -452,6 +452,14 @@ describe('a file that is sent', () => {
     expect(await consumeText(answer)).toContain('<status>0</status>')
   })
 
+  it('is known whole where the server ended before it could remember that', async () => {
+    const { outputName: name } = await takeTask('forgotten')
+    const kept = await volunteers.uploadOf(name)
+    await writeFile(kept?.path ?? '', content)
+    expect((await askSize(name)).size).toBe(String(content.length))
+    expect((await volunteers.uploadOf(name))?.state).toBe('closed')
+  })
+
   it('may be empty', async () => {
     const { outputName: name, certificate } = await takeTask('empty')
     expect((await upload(transfer({ name, certificate, content: Buffer.alloc(0) }))).status).toBe(0)
