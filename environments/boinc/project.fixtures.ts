@@ -19,6 +19,7 @@ export class FakeProject implements VolunteerProject, AsyncDisposable {
   hostList: VolunteerHost[] = [host]
   readonly #directory: string
   readonly #progress = new Map<string, WorkunitProgress>()
+  readonly #waiting: string[] = []
   readonly #launchers = new Map<string, ChildProcess>()
   readonly #watchers = new Set<(names: readonly string[]) => void>()
 
@@ -40,8 +41,9 @@ export class FakeProject implements VolunteerProject, AsyncDisposable {
       if (this.filed.has(workunit.name)) continue
       this.filed.set(workunit.name, workunit)
       this.#tell(workunit.name, { kind: 'queued' })
-      if (this.isRunning) this.run(workunit.name)
+      if (this.isRunning) this.#waiting.push(workunit.name)
     }
+    this.#runNext()
   }
 
   async progressOf(names: readonly string[]): Promise<ReadonlyMap<string, WorkunitProgress>> {
@@ -52,8 +54,8 @@ export class FakeProject implements VolunteerProject, AsyncDisposable {
     for (const name of names) {
       const kind = this.#progress.get(name)?.kind
       if (kind === 'queued' || kind === 'running') this.#tell(name, { kind: 'cancelled' })
-      await this.#end(name)
     }
+    await Promise.all(names.map((name) => this.#end(name)))
   }
 
   async remove(names: readonly string[]): Promise<void> {
@@ -103,6 +105,7 @@ export class FakeProject implements VolunteerProject, AsyncDisposable {
     )
     child.on('exit', () => {
       this.#launchers.delete(name)
+      this.#runNext()
       const archive = join(slot, 'result.tar.gz')
       if (this.#progress.get(name)?.kind !== 'running') return
       if (!existsSync(archive)) {
@@ -120,6 +123,14 @@ export class FakeProject implements VolunteerProject, AsyncDisposable {
         (error: unknown) => this.#tell(name, { kind: 'failed', cause: 'unknown', message: String(error) }),
       )
     })
+  }
+
+  #runNext(): void {
+    while (this.#launchers.size < host.cpus) {
+      const name = this.#waiting.shift()
+      if (name === undefined) return
+      if (this.#progress.get(name)?.kind === 'queued') this.run(name)
+    }
   }
 
   async #end(name: string): Promise<void> {
