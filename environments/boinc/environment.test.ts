@@ -1,7 +1,13 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { EnvironmentError, type JobHandle, type JobRequest } from '../../src/environment/environment.ts'
+import {
+  EnvironmentError,
+  toJobId,
+  type JobHandle,
+  type JobRequest,
+} from '../../src/environment/environment.ts'
 import type { WorkunitProgress } from '../../src/environment/volunteers.ts'
 import { Problem } from '../../src/problem.ts'
 import { noSignal, Trial } from '../../test/conformance/trial.ts'
@@ -213,6 +219,41 @@ test('an inspection lists hosts, and says where none was heard lately', async ()
     { isGood: false, fix: expect.stringContaining('molehill boinc account add') },
   ])
   await expect(trial.environment.check(noSignal)).resolves.toBeUndefined()
+})
+
+test('what hosts have or is signed is the same for another environment, or after a restart', async () => {
+  project.isRunning = false
+  await open()
+  mkdirSync(join(trial.directory, 'programs'))
+  writeFileSync(join(trial.directory, 'programs/run'), 'program', { mode: 0o755 })
+  mkdirSync(join(trial.workDirectory, 'data'))
+  writeFileSync(join(trial.workDirectory, 'data/one'), '1')
+  const request = trial.shell('exit 0', {
+    shared: [{ from: join(trial.directory, 'programs'), to: 'programs' }],
+  })
+  const first = await trial.submit(request)
+  await pause(1100)
+  const other = new Trial(
+    (directory) =>
+      plugin.create('other', plugin.options.parse({}), {
+        directory,
+        variables: {},
+        volunteers: project,
+        now: Date.now,
+        warn: () => undefined,
+      }),
+    120_000,
+  )
+  await other.open()
+  try {
+    const second = await other.submit({ ...request, id: toJobId('other-1') })
+    const [one, two] = [first, second].map(({ id }) => project.filed.get(id))
+    expect(two?.application.name).toBe(one?.application.name)
+    expect(two?.inputs[0]?.name).toBe(one?.inputs[0]?.name)
+    expect(one?.application.platforms['x86_64-pc-linux-gnu']).toHaveLength(2)
+  } finally {
+    await other.close()
+  }
 })
 
 test('discarding an execution removes what hosts fetch for it', async () => {

@@ -63,7 +63,11 @@ export class Programs {
       }
       platforms[platform] = files
     }
-    const digest = createHash('md5').update(JSON.stringify(platforms)).digest('hex')
+    const told = Object.entries(platforms).map(([name, files]) => [
+      name,
+      files.map(({ md5, signature, openName }) => [md5, signature, openName]),
+    ])
+    const digest = createHash('md5').update(JSON.stringify(told)).digest('hex')
     return {
       name: `molehill_${digest.slice(0, 12)}`,
       title: 'Molehill',

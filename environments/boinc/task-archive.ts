@@ -91,13 +91,21 @@ function viewEntries(
   })
 }
 
-/** A content as it lies in a task's working directory. */
+/**
+ * A content as it lies in a task's working directory. The same content makes the same archive, however often it is
+ * packed: hosts have it already, and a program is signed already.
+ */
 export function contentEntries(content: Content): readonly TarEntry[] {
   const path = contentPath(content)
   const parent = path.slice(0, path.lastIndexOf('/'))
+  const modifiedAt = new Date(0)
   return [
-    { kind: 'directory', path: 'shared' },
-    { kind: 'directory', path: parent },
-    ...content.entries.map((entry) => ({ ...entry, path: `${parent}/${entry.path}` })),
+    { kind: 'directory', path: 'shared', modifiedAt },
+    { kind: 'directory', path: parent, modifiedAt },
+    ...content.entries.map((entry) => ({
+      ...entry,
+      path: `${parent}/${entry.path}`,
+      ...(entry.kind === 'directory' && { modifiedAt }),
+    })),
   ]
 }

@@ -4,7 +4,7 @@ import { encodeTarHeader, endMark, paddingBytes } from '../../files/tar-writer.t
 
 /** What goes into a tar stream; paths are relative. */
 export type TarEntry =
-  | { readonly kind: 'directory'; readonly path: string; readonly mode?: number }
+  | { readonly kind: 'directory'; readonly path: string; readonly mode?: number; readonly modifiedAt?: Date }
   | { readonly kind: 'text'; readonly path: string; readonly text: string }
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
   | ({ readonly kind: 'file'; readonly path: string } & FileVersion)
@@ -58,7 +58,8 @@ export function tarLength(entries: Iterable<TarEntry>): number {
 }
 
 function small(entry: TarEntry): Buffer {
-  if (entry.kind === 'directory') return header('directory', entry.path, 0, entry.mode ?? 0o700)
+  if (entry.kind === 'directory')
+    return header('directory', entry.path, 0, entry.mode ?? 0o700, entry.modifiedAt)
   if (entry.kind === 'link') return header('link', entry.path, 0, 0o777, longAgo, entry.target)
   const content = entry.kind === 'text' ? Buffer.from(entry.text) : readSmall(entry)
   const mode = entry.kind === 'text' ? 0o600 : entry.mode
