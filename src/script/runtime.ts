@@ -1,4 +1,4 @@
-import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { siblingPath } from './spawn-node.ts'
@@ -24,9 +24,11 @@ export async function makeRuntime(directory: string): Promise<Runtime> {
   const fresh = `${directory}.new`
   await rm(fresh, { recursive: true, force: true })
   await mkdir(fresh, { recursive: true })
-  for (const part of parts)
-    await cp(join(root, part), join(fresh, part), { recursive: true, filter: (path) => isNeeded(path) })
+  // Times too: each start makes the same, which need not be sent or signed again.
+  const options = { recursive: true, preserveTimestamps: true, filter: (path: string) => isNeeded(path) }
+  for (const part of parts) await cp(join(root, part), join(fresh, part), options)
   await writeFile(join(fresh, 'package.json'), '{"type":"module"}\n')
+  await utimes(join(fresh, 'package.json'), 0, 0)
   await rm(directory, { recursive: true, force: true })
   await rename(fresh, directory)
   return {
