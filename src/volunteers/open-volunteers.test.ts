@@ -62,8 +62,8 @@ async function talk(host: FakeVolunteer) {
 }
 
 /** Attaches a host and lets it ask for work. */
-async function attach(authenticator: string, name: string) {
-  const host = { authenticator, hostId: 0, sequenceNumber: 0, name, held: [], wantedSeconds: 1 }
+async function attach(authenticator: string, name: string, wantedSeconds = 1) {
+  const host = { authenticator, hostId: 0, sequenceNumber: 0, name, held: [], wantedSeconds }
   const answer = await talk(host)
   return { host: { ...host, hostId: answer.hostId ?? 0 }, tasks: answer.tasks, answer }
 }
@@ -83,21 +83,21 @@ async function kindOf(name: string): Promise<string | undefined> {
 test('hands work to a host that asks, takes its result, and tells how far it is', async () => {
   const changed: string[] = []
   volunteers.watch((names) => changed.push(...names), new AbortController().signal)
-  await volunteers.file([exampleWorkunit('wu_1'), exampleWorkunit('wu_1')])
+  await volunteers.file([exampleWorkunit('wu_1'), exampleWorkunit('wu_1'), exampleWorkunit('wu_2')])
   expect(await kindOf('wu_1')).toBe('queued')
   expect(await volunteers.downloadOf('in_wu_1')).toEqual({ path: '/nowhere/in', bytes: 7 })
   expect(await volunteers.downloadOf('launcher_100')).toEqual({ path: '/nowhere/launcher', bytes: 5 })
   expect(await volunteers.downloadOf('in_1')).toBeUndefined()
 
-  const { host, tasks, answer } = await attach(addVolunteer('alice'), 'box')
+  const { host, tasks, answer } = await attach(addVolunteer('alice'), 'box', 120)
   expect(answer.hostId).toBe(1)
-  const [task] = tasks
+  const [task, next] = tasks
   expect(task?.name).toBe('wu_1_0')
   expect((await volunteers.progressOf(['wu_1'])).get('wu_1')).toEqual({
     kind: 'queued',
     reason: 'sent to box',
   })
-  const later = await talk({ ...host, held: ['wu_1_0'] })
+  const later = await talk({ ...host, held: ['wu_1_0', 'wu_2_0'] })
   expect(later.hostId).toBeUndefined()
   expect((await volunteers.progressOf(['wu_1'])).get('wu_1')).toEqual({ kind: 'running', host: 'box' })
 
@@ -105,6 +105,7 @@ test('hands work to a host that asks, takes its result, and tells how far it is'
   const reported = await talk({
     ...host,
     sequenceNumber: 1,
+    held: ['wu_2_0'],
     results: [{ name: 'wu_1_0' }, { name: 'wu_1_0' }],
   })
   expect(reported.acknowledged).toEqual(['wu_1_0'])
@@ -113,9 +114,13 @@ test('hands work to a host that asks, takes its result, and tells how far it is'
   const archive = done?.kind === 'done' ? done.archive : ''
   expect((await stat(archive)).size).toBeGreaterThan(0)
   expect((await volunteers.uploadOf(task?.outputName ?? ''))?.state).toBe('closed')
-  expect(new Set(changed)).toEqual(new Set(['wu_1']))
+  // Results that come later are read, too.
+  await send(next?.outputName ?? '', fakeArchive('HELLO\n'))
+  await talk({ ...host, sequenceNumber: 2, results: [{ name: 'wu_2_0' }] })
+  await vi.waitFor(async () => expect(await kindOf('wu_2')).toBe('done'), patience)
+  expect(new Set(changed)).toEqual(new Set(['wu_1', 'wu_2']))
   const [listed] = await volunteers.hosts(10)
-  expect(listed).toMatchObject({ name: 'box', volunteer: 'alice', copiesInProgress: 0, copiesDone: 1 })
+  expect(listed).toMatchObject({ name: 'box', volunteer: 'alice', copiesInProgress: 0, copiesDone: 2 })
   const { users, hosts } = await volunteers.statistics()
   expect(users[0]).toMatchObject({ name: 'alice' })
   expect(hosts[0]).toMatchObject({ userId: users[0]?.id, name: 'box', cpus: 2 })
@@ -123,7 +128,7 @@ test('hands work to a host that asks, takes its result, and tells how far it is'
   await volunteers.remove(['wu_1', 'wu_1'])
   expect(await kindOf('wu_1')).toBeUndefined()
   await vi.waitFor(async () => expect(stat(archive)).rejects.toThrow('ENOENT'), patience)
-  expect((await talk({ ...host, sequenceNumber: 2, held: ['wu_1_0'] })).aborted).toEqual(['wu_1_0'])
+  expect((await talk({ ...host, sequenceNumber: 3, held: ['wu_1_0'] })).aborted).toEqual(['wu_1_0'])
   expect(warnings).toEqual([])
 })
 
