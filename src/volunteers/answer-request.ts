@@ -40,7 +40,7 @@ function answerHost(
   const isTooSoon = !host.isNew && isHasty(now, host.row.earliestContact)
   const haste = isTooSoon ? host.row.haste + 1 : 0
   const acknowledged = takeReports(tables, request, host.row, now)
-  const work = giveWork(tables, surroundings, request, host, whyNone(request, isTooSoon))
+  const work = giveWork(tables, surroundings, request, host, whyNone(surroundings, request, isTooSoon))
   const held = lookAtHeld(tables, request, host.row.id)
   const requestDelay = requestDelaySeconds(haste)
   tables.hosts.keepContact(contactAfter(host, request, { now, haste, requestDelay, sent: work.sentNew }))
@@ -63,9 +63,15 @@ function answerHost(
 }
 
 /** Why a host that asks gets no work whatever there is; undefined where it may have some. */
-function whyNone(request: SchedulerRequest, isTooSoon: boolean): string | undefined {
+function whyNone(
+  { trustsKey }: DeskSurroundings,
+  request: SchedulerRequest,
+  isTooSoon: boolean,
+): string | undefined {
   if (isTooSoon) return 'Asked again before it was time.'
   if (request.platforms[0] === anonymousPlatform)
     return 'This project has no work for programs of your own (app_info.xml).'
+  // Every task would fail there, and after each the client stays away for longer.
+  if (!trustsKey(request.codeSignKey)) return 'No tasks for clients with another key.'
   return undefined
 }

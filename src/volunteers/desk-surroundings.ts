@@ -4,6 +4,8 @@ import type { Rush } from './contact-delay.ts'
 export interface DeskSurroundings {
   /** The account that an authenticator is the key of. */
   readonly accountOf: (authenticator: string) => number | undefined
+  /** Whether a client with this code signing key takes our programs, or will once it has the answer. */
+  readonly trustsKey: (held: string) => boolean
   readonly now: number
   /** 0 to 1. */
   readonly random: () => number

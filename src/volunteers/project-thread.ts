@@ -12,7 +12,7 @@ import type { ProjectCall, ThreadReply, ThreadRequest } from './project-calls.ts
 import { openProjectDatabase } from './project-database.ts'
 import { Project, type BatchResult, type Reading } from './project.ts'
 import { readRequest } from './protocol/read-request.ts'
-import { createReplyWriter, type ReplySettings } from './protocol/write-reply.ts'
+import { createReplyWriter, trustsKey, type ReplySettings } from './protocol/write-reply.ts'
 import { startArchiveReader, type ArchiveReader } from './read-archives.ts'
 import { remember } from './remember.ts'
 import type { Judgement } from './transitions.ts'
@@ -55,6 +55,7 @@ function open() {
     readRequest,
     writeReply: createReplyWriter(settings),
     accountOf: remember((authenticator) => accountIdOf(authenticator, accountSecret), accountsKept),
+    trustsKey: (held) => trustsKey(held, settings),
     now: Date.now,
     random: Math.random,
     // 122 bits of it are random.

@@ -43,6 +43,7 @@ function open(): Project {
     readRequest: (body) => JSON.parse(Buffer.from(body).toString()) as SchedulerRequest,
     writeReply: (reply) => Buffer.from(JSON.stringify(reply)),
     accountOf: (authenticator) => Number(authenticator),
+    trustsKey: (held) => held !== 'of another project',
     now: () => now,
     random: () => 0,
     secret: () => (secrets += 1).toString(16).padStart(32, '0'),
@@ -411,6 +412,7 @@ describe('a host', () => {
     ['other platforms', { platforms: ['windows_x86_64'] }],
     ['programs of its own', { platforms: ['anonymous'] }],
     ['no wish for work', { wanted: undefined }],
+    ['a key that it got elsewhere', { codeSignKey: 'of another project' }],
   ])('with %s gets none', (_, request) => {
     file(exampleWorkunit('wu'))
     expect(names(new Host(1).ask(request))).toEqual([])

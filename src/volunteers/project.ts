@@ -24,6 +24,8 @@ export interface ProjectSurroundings {
   readonly writeReply: (reply: SchedulerReply) => Uint8Array
   /** The account that an authenticator is the key of. */
   readonly accountOf: (authenticator: string) => number | undefined
+  /** Whether a client with this code signing key takes our programs, or will once it has the answer. */
+  readonly trustsKey: (held: string) => boolean
   /** Milliseconds since 1970. */
   readonly now: () => number
   /** 0 to 1. */
@@ -191,7 +193,7 @@ export class Project {
   }
 
   #exchange(body: Uint8Array, rush: Rush): Uint8Array {
-    const { readRequest, writeReply, accountOf, now, random, secret } = this.#surroundings
+    const { readRequest, writeReply, accountOf, trustsKey, now, random, secret } = this.#surroundings
     let request: SchedulerRequest
     try {
       request = readRequest(body)
@@ -199,7 +201,9 @@ export class Project {
       if (error instanceof Problem) return writeReply(replyToUnreadable(error.message))
       throw error
     }
-    return writeReply(answerRequest(this.#tables, { accountOf, now: now(), random, secret, rush }, request))
+    return writeReply(
+      answerRequest(this.#tables, { accountOf, trustsKey, now: now(), random, secret, rush }, request),
+    )
   }
 
   #progress(names: readonly string[]): ProjectAnswer {

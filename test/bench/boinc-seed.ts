@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { openAccounts, accountsSchema } from '../../src/volunteers/accounts.ts'
 import { outputNameOf } from '../../src/volunteers/copy-names.ts'
 import { openFiling } from '../../src/volunteers/filing.ts'
+import type { VolunteerKeys } from '../../src/volunteers/keys.ts'
 import { inTransaction, openProjectDatabase } from '../../src/volunteers/project-database.ts'
 import { exampleWorkunit } from '../../src/volunteers/project.fixtures.ts'
 import { fakeArchive, fakeRequest } from '../helpers/fake-volunteer.ts'
@@ -19,7 +20,7 @@ const hourMs = 3_600_000
  */
 export function seedProject(
   directory: string,
-  accountSecret: Uint8Array,
+  { accountSecret, announcement }: Pick<VolunteerKeys, 'accountSecret' | 'announcement'>,
   count: { readonly hosts: number; readonly requests: number },
 ): Buffer[] {
   mkdirSync(directory, { recursive: true })
@@ -81,6 +82,7 @@ export function seedProject(
       name: `box${host}`,
       crossProjectId: crossProjectIdOf(host),
       held: [],
+      codeSignKey: announcement.key,
       results: [{ name }],
       wantedSeconds: 1,
     }),

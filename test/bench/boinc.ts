@@ -46,8 +46,8 @@ async function bench(hosts: number, requests: number, rate: number): Promise<voi
     async prepare(dataDirectory) {
       await mkdir(join(dataDirectory, 'volunteers'), { recursive: true, mode: 0o700 })
       await chmod(dataDirectory, 0o700)
-      const { accountSecret } = await openKeys(join(dataDirectory, 'volunteers', 'keys'))
-      bodies = seedProject(join(dataDirectory, 'volunteers'), accountSecret, { hosts, requests })
+      const keys = await openKeys(join(dataDirectory, 'volunteers', 'keys'))
+      bodies = seedProject(join(dataDirectory, 'volunteers'), keys, { hosts, requests })
     },
   })
   const pool = new Pool(server.url, { connections: atATime })

@@ -25,6 +25,8 @@ export interface FakeVolunteer {
   readonly memoryBytes?: number
   readonly majorVersion?: number
   readonly stickyFiles?: readonly string[]
+  /** That it holds; absent where it has none yet. */
+  readonly codeSignKey?: string
 }
 
 export interface FakeReport {
@@ -55,10 +57,7 @@ export function fakeRequest(host: FakeVolunteer): Buffer {
     <estimated_delay>0.000000</estimated_delay>
     <client_cap_plan_class>1</client_cap_plan_class>
     <platform_name>${host.platform ?? 'x86_64-pc-linux-gnu'}</platform_name>
-    <code_sign_key>
-1024
-</code_sign_key>
-<cross_project_id></cross_project_id>
+${host.codeSignKey === undefined ? '' : `<code_sign_key>\n${host.codeSignKey}</code_sign_key>\n`}<cross_project_id></cross_project_id>
 <time_stats>
     <on_frac>0.998000</on_frac>
     <active_frac>0.999000</active_frac>
