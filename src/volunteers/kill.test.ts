@@ -11,7 +11,8 @@ import { expect, test } from 'vitest'
 import type { HostMemory, ProcessTask, ToldLine } from '../../test/helpers/volunteers-process.ts'
 
 const program = fileURLToPath(new URL('../../test/helpers/volunteers-process.ts', import.meta.url))
-const workunits = 40
+/** New work in each life: more than the answers before a kill can hand out. */
+const workunitsPerLife = 40
 const kills = 3
 
 /** Runs the process until it is done, or kills it after so many answers. Gives what the answers told. */
@@ -43,7 +44,8 @@ test('what a host was told outlives a kill, and every result counts once', async
   }))
   try {
     for (let life = 0; life <= kills; life += 1) {
-      const killedAfter = life < kills ? randomInt(3, 20) : Infinity
+      const killedAfter = life < kills ? randomInt(3, 18) : Infinity
+      const workunits = workunitsPerLife * (life + 1)
       const { told, isDone } = await run({ directory, accountSecret, workunits, hosts }, killedAfter)
       expect(isDone).toBe(life === kills)
       compare(join(directory, 'project.db'), told)
@@ -54,7 +56,9 @@ test('what a host was told outlives a kill, and every result counts once', async
     const accepted = database
       .prepare(`SELECT count(*) AS count FROM copies WHERE state = 'accepted' GROUP BY workunit`)
       .all()
-    expect(accepted.map(({ count }) => count)).toEqual(Array.from({ length: workunits }, () => 1))
+    expect(accepted.map(({ count }) => count)).toEqual(
+      Array.from({ length: workunitsPerLife * (kills + 1) }, () => 1),
+    )
     expect(database.prepare('SELECT count(*) AS count FROM hosts').get()).toEqual({ count: hosts.length })
   } finally {
     await rm(directory, { recursive: true })
