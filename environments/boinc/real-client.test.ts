@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { JobHandle } from '../../src/environment/environment.ts'
+import type { Environment, JobHandle } from '../../src/environment/environment.ts'
 import { noSignal, Trial } from '../../test/conformance/trial.ts'
 import { until } from '../../test/conformance/until.ts'
 import { BoincClient } from '../../test/daemons/boinc.ts'
@@ -12,6 +12,20 @@ import { plugin } from './index.ts'
 
 /** A round trip takes half a minute, and more where the machine is busy. */
 const patienceMs = 300_000
+/** The same, observed twice a second at most: here nothing happens faster. */
+function unhurried(environment: Environment): Environment {
+  return new Proxy(environment, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target)
+      if (typeof member !== 'function') return member
+      return async (...words: readonly unknown[]): Promise<unknown> => {
+        if (name === 'observe') await pause(500)
+        return Reflect.apply(member, target, words)
+      }
+    },
+  })
+}
+
 /** Counts until it may end. */
 const counting =
   'echo $$ >pid; i=0; while :; do i=$((i + 1)); echo $i >steps; sleep 0.1; [ -e go ] && exit 4; done'
@@ -26,13 +40,15 @@ describeWith('boinc', 'a real BOINC client', () => {
     await client.attach(project.url, project.key('ann'))
     trial = new Trial(
       (directory) =>
-        plugin.create('boinc', plugin.options.parse({ by: 1 }), {
-          directory,
-          variables: {},
-          volunteers: project.volunteers,
-          now: Date.now,
-          warn: () => undefined,
-        }),
+        plugin
+          .create('boinc', plugin.options.parse({ by: 1 }), {
+            directory,
+            variables: {},
+            volunteers: project.volunteers,
+            now: Date.now,
+            warn: () => undefined,
+          })
+          .then(unhurried),
       patienceMs,
     )
     await trial.open()

@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { until } from '../conformance/until.ts'
 import { claimPorts, type PortBlock } from './ports.ts'
 import { tryCommand } from './run-command.ts'
@@ -83,6 +84,12 @@ export class BoincClient implements AsyncDisposable {
     return this.command('--project', url, 'update')
   }
 
+  /** Tries again what the client put off after a failure, as a person may: by itself it comes after minutes or hours. */
+  async retry(url: string): Promise<void> {
+    await this.command('--network_available')
+    await this.update(url)
+  }
+
   /** Suspends the client's network, as when it is pulled out; `always` brings it back. */
   network(mode: 'always' | 'never'): Promise<string> {
     return this.command('--set_network_mode', mode)
@@ -111,6 +118,8 @@ export class BoincClient implements AsyncDisposable {
     return until(
       `a task ${what}`,
       async () => {
+        // Each question is a program.
+        await pause(500)
         last = await this.tasks()
         return last.find(isWanted)
       },
