@@ -39,7 +39,7 @@ const needs = {
     'ip',
     'ldd',
   ],
-  boinc: ['boinc', 'boinccmd'],
+  boinc: ['boinc', 'boinccmd', 'setpriv'],
   condor: ['/var/cache/molehill/condor-trixie/usr/bin/condor_submit', 'ip', 'ssh-keygen', 'perl'],
 } as const satisfies Record<string, readonly string[]>
 

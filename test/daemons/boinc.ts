@@ -56,7 +56,9 @@ export class BoincClient implements AsyncDisposable {
     const log = openSync(join(this.directory, 'log.txt'), 'a')
     // Its own log goes there too; what it must not use is of this machine.
     const { http_proxy: _one, https_proxy: _other, ...env } = process.env
-    this.#process = spawn('boinc', ['--dir', this.directory, '--gui_rpc_port', String(this.#ports.first)], {
+    const command = ['boinc', '--dir', this.directory, '--gui_rpc_port', String(this.#ports.first)]
+    // Tests that are killed leave no client.
+    this.#process = spawn('setpriv', ['--pdeathsig', 'TERM', ...command], {
       cwd: this.directory,
       stdio: ['ignore', log, log],
       env: this.#programs === undefined ? env : { ...env, PATH: `${this.#programs}:${env['PATH'] ?? ''}` },
