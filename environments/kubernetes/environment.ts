@@ -20,7 +20,7 @@ import { askCluster } from './ask-cluster.ts'
 import { inspectCluster } from './check.ts'
 import type { Cluster } from './cluster.ts'
 import { warningOfDropped } from './dropped-fields.ts'
-import { fetchLogs } from './fetch-logs.ts'
+import { fetchLogs, readLogEnd } from './fetch-logs.ts'
 import { eachBounded } from './each-bounded.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { cancelledAnnotation, executionSelector, instanceSelector, jobIdOf, jobName } from './names.ts'
@@ -160,6 +160,15 @@ export class KubernetesEnvironment implements Environment {
         const kept = await fetchLogs(cluster, name, logs, signal)
         return { files: [], missing, ...kept, remark: error.message }
       }
+    })
+  }
+
+  async readPrinted({ id }: JobHandle, limitBytes: number, signal: AbortSignal): Promise<string> {
+    signal.throwIfAborted()
+    this.#mustBeOpen()
+    return askCluster(async () => {
+      const name = (await this.#objects.podOf(id, signal))?.metadata?.name
+      return name === undefined ? '' : readLogEnd(this.#parts.cluster, name, limitBytes, signal)
     })
   }
 

@@ -1,11 +1,15 @@
 import { createWriteStream } from 'node:fs'
-import { finished } from 'node:stream/promises'
+import { buffer } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import type { CollectedFiles } from '../../src/environment/environment.ts'
-import { ensureLogs, freshLogs } from '../../src/environment/job-files/logs.ts'
+import { endOf, ensureLogs, freshLogs } from '../../src/environment/job-files/logs.ts'
 import { ApiError } from './api-errors.ts'
 import type { Cluster } from './cluster.ts'
 import { readPodLog } from './pod-log.ts'
 import { mainContainer } from './template.ts'
+
+/** Of the end of a log as Kubernetes gives it: lines, and bytes of these from their beginning. */
+const [endLines, endBytes] = [1000, 2 ** 20]
 
 /**
  * The log of a pod that keeps no files any more, as `stdout` in the directory: both streams, as Kubernetes has them.
@@ -19,18 +23,31 @@ export async function fetchLogs(
 ): Promise<Pick<CollectedFiles, 'stdout' | 'stderr'>> {
   const logs = freshLogs(directory)
   if (pod !== undefined) {
-    const file = createWriteStream(logs.stdout, { mode: 0o600 })
-    const written = finished(file)
-    written.catch(() => undefined)
-    try {
-      await readPodLog(cluster, { pod, container: mainContainer }, file, signal)
-      file.end()
-      await written
-    } catch (error) {
-      file.destroy()
-      if (!(error instanceof ApiError) || (error.status !== 404 && error.status !== 400)) throw error
-    }
+    const log = readPodLog(cluster, { pod, container: mainContainer }, signal)
+    await unlessWithoutLog(pipeline(log, createWriteStream(logs.stdout, { mode: 0o600 })))
   }
   ensureLogs(logs)
   return logs
+}
+
+/** The end of what a pod has printed so far, both streams as one; empty where there is no log (yet). */
+export async function readLogEnd(
+  cluster: Cluster,
+  pod: string,
+  limitBytes: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const choice = { pod, container: mainContainer, tailLines: endLines, limitBytes: endBytes }
+  const bytes = (await unlessWithoutLog(buffer(readPodLog(cluster, choice, signal)))) ?? Buffer.alloc(0)
+  return endOf(bytes.subarray(-limitBytes), bytes.length > limitBytes)
+}
+
+/** Undefined where the pod is gone, or its container has not begun. */
+async function unlessWithoutLog<Result>(reading: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await reading
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 404 || error.status === 400)) return undefined
+    throw error
+  }
 }

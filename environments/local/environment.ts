@@ -1,4 +1,5 @@
 import { accessSync, constants } from 'node:fs'
+import { join } from 'node:path'
 import {
   EnvironmentError,
   type Capabilities,
@@ -21,6 +22,7 @@ import { killProcessesOf } from './processes.ts'
 import { jobText } from './job-text.ts'
 import { PrintWatch } from './print-watch.ts'
 import { showBytes } from './show-bytes.ts'
+import { readLogEnds } from '../../src/environment/job-files/logs.ts'
 import { refusalOf } from '../../src/environment/refusal.ts'
 import { rememberingReader } from '../../src/environment/view.ts'
 
@@ -163,6 +165,12 @@ export class LocalEnvironment implements Environment {
         `Nothing of the job ${handle.id} can be collected: it ${job === undefined ? 'is not known' : 'still runs'}.`,
       )
     return collectJob(job, directory, this.#surroundings.limits, signal)
+  }
+
+  async readPrinted({ id }: JobHandle, limitBytes: number): Promise<string> {
+    const directory = this.#jobs.get(id)?.directory
+    if (directory === undefined) return ''
+    return readLogEnds([join(directory, 'stdout'), join(directory, 'stderr')], limitBytes)
   }
 
   async release(handles: readonly JobHandle[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { z } from 'zod'
 import { addExamples, type CommonOptions } from './command.ts'
 import { outputAnswer } from './remote/answers.ts'
 import { addRemoteOptions, connectServer, type RemoteOptions } from './remote/remote-options.ts'
@@ -20,5 +21,13 @@ async function showOutput(
   using session = await connectServer(options, terminal)
   const answer = await session.call('output', { id }, outputAnswer)
   if (options.json) await printJson(terminal, answer)
-  else await print(terminal, answer.output)
+  else await print(terminal, [answer.output, ...answer.running.map(printing)].reduce(onOwnLine))
+}
+
+function printing({ subject, text }: z.infer<typeof outputAnswer>['running'][number]): string {
+  return `[${subject} is running and has printed so far:]\n${text}`
+}
+
+function onOwnLine(before: string, text: string): string {
+  return before === '' || before.endsWith('\n') ? before + text : `${before}\n${text}`
 }

@@ -181,6 +181,10 @@ test('output, cancel and remove do what they say', async () => {
   const execution = served.executions.all.get(id)
   if (execution !== undefined) execution.output = 'one\ntwo'
   expect((await molehill('output', id)).stdout).toBe('one\ntwo')
+  if (execution !== undefined) execution.printing = [{ job: 7, subject: 'walk[3]', text: 'step 1\n' }]
+  expect((await molehill('output', id)).stdout).toBe(
+    'one\ntwo\n[walk[3] is running and has printed so far:]\nstep 1\n',
+  )
   expect((await molehill('cancel', id)).exitCode).toBe(0)
   expect(served.executions.state(id).isCancelled).toBe(true)
   expect((await molehill('remove', id)).exitCode).toBe(0)

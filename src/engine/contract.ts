@@ -18,6 +18,11 @@ export interface Executions {
   ended(id: string, signal: AbortSignal): Promise<ExecutionState>
   /** What display hooks and tasks have written; head and tail where it was too much. */
   output(id: string): Promise<string>
+  /**
+   * What jobs print that run now, which is in `output` when they have ended: some of them, those that were begun first,
+   * and the end of it. None of environments that cannot tell.
+   */
+  printing(id: string): Promise<readonly Printing[]>
   /** The work directory, for listing and download. */
   workDirectory(id: string): string
   jobs(id: string, query: JobQuery): JobPage
@@ -74,6 +79,15 @@ export type StartRequest = {
     /** An absolute path of a directory that is used as it stands and is never deleted. */
     | { readonly directory: string }
   )
+
+/** What a job has printed so far that runs. */
+export interface Printing {
+  /** Id of the job; of the first one where several are one environment job. */
+  readonly job: number
+  /** `model[3]` */
+  readonly subject: string
+  readonly text: string
+}
 
 /** Something that happened to an execution. Sequences rise by one and never change, also across a restart. */
 export interface ExecutionEvent {

@@ -10,6 +10,7 @@ import type {
   ExecutionSummary,
   JobPage,
   JobQuery,
+  Printing,
 } from './contract.ts'
 import { describeRun } from './describe-run.ts'
 import { describeWaiting } from './describe-waiting.ts'
@@ -85,6 +86,11 @@ export class ExecutionReader {
     const active = this.#active.get(id)
     const log = active?.output ?? (await openOutput(this.#settings, join(this.#directory, id)))
     return log.read()
+  }
+
+  async printing(id: string): Promise<readonly Printing[]> {
+    this.#index.get(id)
+    return (await this.#active.get(id)?.run.printing()) ?? []
   }
 
   workDirectory({ id, directory }: IndexEntry): string {

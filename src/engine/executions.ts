@@ -16,6 +16,7 @@ import type {
   ExecutionSummary,
   JobPage,
   JobQuery,
+  Printing,
   StartRequest,
 } from './contract.ts'
 import type { EngineParts } from './engine-parts.ts'
@@ -184,6 +185,10 @@ class Engine implements Executions {
 
   output(id: string): Promise<string> {
     return this.#reader.output(id)
+  }
+
+  printing(id: string): Promise<readonly Printing[]> {
+    return this.#reader.printing(id)
   }
 
   workDirectory(id: string): string {

@@ -1,3 +1,7 @@
+import { z } from 'zod'
+import { FakeEnvironment } from '../environment/fake.ts'
+import type { EnvironmentPlugin } from '../environment/plugin.ts'
+import { loadPlugins } from '../environment/registry.ts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestEngine, type TestEngine } from '../../test/helpers/engine.ts'
 
@@ -64,6 +68,31 @@ describe('an explanation', () => {
         reason: 'It ended with exit code 5: The command ended with exit code 5.',
       },
     ])
+  })
+
+  it('tells what an environment says of jobs that it has not started', async () => {
+    const plugin: EnvironmentPlugin<Record<string, never>> = {
+      kind: 'cluster',
+      options: z.strictObject({}),
+      create: async (name) =>
+        new FakeEnvironment(() => ({ waitsFor: 'no node has 64 processors' }), { name }),
+    }
+    const plugins = new Map(await loadPlugins(new URL('../../environments/', import.meta.url)))
+    await using waiting = await startTestEngine({ plugins: plugins.set('cluster', plugin) })
+    const id = await waiting.start({
+      'workflow.ts': `
+        import { commandTask, explore, integer, range } from 'molehill'
+        const model = commandTask('model', { command: ['true'] }).on({ kind: 'cluster', options: {} })
+        export default explore(range(integer('x'), { from: 1, to: 3 }), model)
+      `,
+    })
+    await expect
+      .poll(() => waiting.executions.explain(id)[0]?.reason, { timeout: 50_000 })
+      .toBe('3 not started yet on cluster: no node has 64 processors.')
+    expect(waiting.executions.explain(id, 1)[0]?.reason).toBe(
+      'It has been given to cluster, which has not started it yet: no node has 64 processors.',
+    )
+    await waiting.executions.cancel(id)
   })
 
   it('follows events without gap or repeat, whoever reads when', async () => {

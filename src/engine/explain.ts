@@ -5,6 +5,9 @@ import { isHosted } from './hosted.ts'
 import type { Run } from './run.ts'
 import { waitingSamples } from './state.ts'
 
+/** How many of the reasons that environments give are told of a capsule. */
+const mostReasons = 3
+
 /** Why a job that has been made is where it is. */
 export function explainJob(run: Run, job: Job): Explanation {
   return { subject: describeJob(job), state: job.state, reason: reasonOf(run, job) }
@@ -26,14 +29,21 @@ export function explainEnded({ capsule, ticket, state, exitCode, error, attempts
 export function explainRun(run: Run): readonly Explanation[] {
   return run.graph.steps.flatMap((step, index): Explanation[] => {
     if (step.kind !== 'capsule') return []
-    const ready = run.readyOf(index)
+    const given = [...run.waitingElsewhere(index)]
+    // What has been given to an environment counts as ready until it runs.
+    const ready = run.readyOf(index) - given.reduce((sum, [, count]) => sum + count, 0)
     const { running } = run.tally.capsule(index)
-    if (running > 0 && ready === 0)
-      return [{ subject: step.name, state: 'running', reason: `${running} of its jobs are running.` }]
+    const elsewhere = given
+      .slice(0, mostReasons)
+      .map(([reason, count]) => withStop(`${count} not started yet ${reason}`))
     if (ready > 0) {
       const jobs = running > 0 ? `${running} running, ${ready} waiting` : `${ready} waiting`
-      return [{ subject: step.name, state: 'ready', reason: `${jobs}. ${waitingReason(run, index)}` }]
+      const reason = [`${jobs}.`, waitingReason(run, index), ...elsewhere].join(' ')
+      return [{ subject: step.name, state: 'ready', reason }]
     }
+    const first = running > 0 ? [`${running} of its jobs are running.`] : []
+    const reason = [...first, ...elsewhere].join(' ')
+    if (reason !== '') return [{ subject: step.name, state: running > 0 ? 'running' : 'ready', reason }]
     const upstream = unfinishedBefore(run, index)
     return upstream.length === 0
       ? []
@@ -51,8 +61,11 @@ function reasonOf(run: Run, job: Job): string {
       const seconds = Math.max(0, Math.ceil((retryAt - run.resources.now()) / 1000))
       return `Attempt ${attempts} failed (${error ?? 'for an unknown reason'}); it is tried again in ${seconds} s.`
     }
-    case 'submitted':
-      return `It has been given to ${environment}, which has not started it yet.`
+    case 'submitted': {
+      const waitsFor = run.waitsFor(job)
+      const why = waitsFor === undefined ? '' : `: ${waitsFor}`
+      return withStop(`It has been given to ${environment}, which has not started it yet${why}`)
+    }
     case 'running':
       return `It runs on ${environment}${job.startedAt === null ? '' : ` since ${new Date(job.startedAt).toISOString()}`}.`
     case 'completed':
@@ -82,6 +95,10 @@ function waitingFor(run: Run, { task }: PlanCapsule, environment: number): strin
   const name = run.resources.plan.environments[environment]?.name ?? tracker.environment.name
   if (pausedBecause !== undefined) return `${name} takes no jobs now: ${pausedBecause}.`
   return `It waits for room on ${name}, which has ${active} of at most ${limit} jobs.`
+}
+
+function withStop(text: string): string {
+  return text.endsWith('.') ? text : `${text}.`
 }
 
 function unfinishedBefore(run: Run, step: number): string[] {

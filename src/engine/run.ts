@@ -17,6 +17,7 @@ import { writeJob, type Job } from './job.ts'
 import { next } from './next.ts'
 import { ReadyJobs } from './ready-jobs.ts'
 import { RunJournal } from './run-journal.ts'
+import type { Printing } from './contract.ts'
 import type { RunEnding, RunResources } from './run-resources.ts'
 import {
   initialState,
@@ -30,6 +31,7 @@ import { count, type Tally } from './tally.ts'
 
 /** More changes than this never wait for the disk: nothing new starts until it has caught up. */
 const mostUncommitted = 20_000
+const printingFreshMs = 1000
 
 /**
  * One execution under way: takes events to `next`, and does what it says. What must outlive the server goes through
@@ -60,6 +62,7 @@ export class Run {
   #ending: RunEnding | undefined
   #hookFailure: RunEnding | undefined
   #isOver = false
+  #printing: { readonly atMs: number; readonly texts: Promise<readonly Printing[]> } | undefined
 
   constructor(resources: RunResources) {
     this.resources = resources
@@ -198,6 +201,24 @@ export class Run {
     // A smaller group runs at once; a full one might never be granted.
     const granted = allowance.grant(Math.min(limit, this.#ready.waiting(step)))
     return granted === 0 ? [] : this.#ready.take(step, granted, Math.min(groupSize, granted))
+  }
+
+  /** What jobs print that run. Environments are asked once a second at most, however many look. */
+  printing(): Promise<readonly Printing[]> {
+    const now = this.resources.now()
+    if (this.#printing === undefined || now - this.#printing.atMs >= printingFreshMs)
+      this.#printing = { atMs: now, texts: this.#environmentJobs.printing() }
+    return this.#printing.texts
+  }
+
+  /** Why jobs of a capsule that environments have been given have not started yet: how many of them for each reason. */
+  waitingElsewhere(step: number): ReadonlyMap<string, number> {
+    return this.#environmentJobs.waiting(this.capsuleAt(step))
+  }
+
+  /** Why the environment of a job has not started it yet, in its own words. */
+  waitsFor(job: Job): string | undefined {
+    return this.#environmentJobs.waitsFor(job)
   }
 
   /** Notes that an environment has so many jobs less, and what they came to. */

@@ -50,6 +50,12 @@ export interface Environment {
   /** Brings declared outputs and the two logs of an ended job into `directory`. Safe to repeat until `release`. */
   collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles>
 
+  /**
+   * The end of what a job has printed so far, while it runs: at most about `limitBytes`. The two streams come one after
+   * the other, or as one where they cannot be told apart. Empty where nothing can be told (yet). Throws EnvironmentError.
+   */
+  readPrinted?(handle: JobHandle, limitBytes: number, signal: AbortSignal): Promise<string>
+
   /** Deletes whatever the jobs left behind. Safe to repeat, silent when already gone. */
   release(handles: readonly JobHandle[], signal: AbortSignal): Promise<void>
 

@@ -19,6 +19,8 @@ export interface FakeBehaviour {
   /** How it ends; exit code 0 without it. */
   readonly end?: Observation
   readonly stdout?: string
+  /** It waits for this, and never runs. */
+  readonly waitsFor?: string
   readonly stderr?: string
   /** Content of the files that it writes, by path. */
   readonly outputs?: Readonly<Record<string, string>>
@@ -135,7 +137,7 @@ export class FakeEnvironment implements Environment {
   /** Ends a job now, as its behaviour says or as told. */
   finish(id: JobId, observation?: Observation): void {
     const job = this.#jobs.get(id)
-    if (job?.observation.kind !== 'running') return
+    if (job?.observation.kind !== 'running' && job?.observation.kind !== 'queued') return
     clearTimeout(job.timer)
     job.observation = observation ?? job.behaviour.end ?? { kind: 'exited', exitCode: 0 }
     for (const watcher of this.#watchers) watcher([id])
@@ -150,7 +152,10 @@ export class FakeEnvironment implements Environment {
     if (!isJobId(request.id)) return { kind: 'rejected', reason: 'not a job id' }
     const behaviour = this.#behave(request)
     if (behaviour.refusal !== undefined) return behaviour.refusal
-    const job: FakeJob = { request, behaviour, observation: { kind: 'running' } }
+    const { waitsFor } = behaviour
+    const observation: Observation =
+      waitsFor === undefined ? { kind: 'running' } : { kind: 'queued', reason: waitsFor }
+    const job: FakeJob = { request, behaviour, observation }
     if (behaviour.runMs !== undefined) job.timer = setTimeout(() => this.finish(request.id), behaviour.runMs)
     this.#jobs.set(request.id, job)
     this.accepted.push(request)

@@ -11,6 +11,8 @@ export interface Tracked {
   /** Whether the environment has been told of the wish. */
   isCancelDelivered: boolean
   lostSince: number | undefined
+  /** Why the environment has not started it yet, in its own words. */
+  waitsFor: string | undefined
 }
 
 /** The attempts that have been taken for an environment and have not ended. */
@@ -47,6 +49,7 @@ export class TrackedAttempts {
       isCancelWanted: false,
       isCancelDelivered: false,
       lostSince: undefined,
+      waitsFor: undefined,
     }
     this.#tracked.set(attempt.request.id, tracked)
     return tracked

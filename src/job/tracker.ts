@@ -70,6 +70,22 @@ export class EnvironmentTracker {
     return { active: this.#tracked.size, limit: this.environment.capabilities.maxActiveJobs, pausedBecause }
   }
 
+  /** Why the environment has not started an attempt yet, in its own words; undefined where it says nothing. */
+  waitsFor(id: JobId): string | undefined {
+    return this.#tracked.get(id)?.waitsFor
+  }
+
+  /**
+   * The end of what an attempt that runs has printed so far; undefined where its environment cannot tell. Throws
+   * EnvironmentError.
+   */
+  async readPrinted(id: JobId, limitBytes: number, signal: AbortSignal): Promise<string | undefined> {
+    const { state, handle } = this.#tracked.get(id) ?? {}
+    if (handle === undefined || state !== 'running') return undefined
+    const either = AbortSignal.any([signal, this.#stop.signal])
+    return this.environment.readPrinted?.(handle, limitBytes, either)
+  }
+
   /** Says that a source may have work. */
   wake(): void {
     this.#submitter.wake()
@@ -189,6 +205,7 @@ export class EnvironmentTracker {
     for (const [id, observation] of observations) {
       const tracked = this.#tracked.get(id)
       if (tracked === undefined || !this.#isBelieved(tracked, observation)) continue
+      tracked.waitsFor = observation.kind === 'queued' ? observation.reason : undefined
       if (!moveAttempt(tracked, { kind: 'observed', observation })) continue
       hasChanged = true
       // Fetching may take long, and others must be asked about meanwhile.

@@ -153,6 +153,7 @@ function bind(whole: Executions): Executions {
     state: (id) => whole.state(id),
     ended: (id, signal) => whole.ended(id, signal),
     output: (id) => whole.output(id),
+    printing: (id) => whole.printing(id),
     workDirectory: (id) => whole.workDirectory(id),
     jobs: (id, query) => whole.jobs(id, query),
     events: (id, after, signal) => whole.events(id, after, signal),

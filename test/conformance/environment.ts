@@ -224,6 +224,22 @@ export function describeEnvironment(
       expect(await trial.observe(handle)).toMatchObject({ kind: 'exited', exitCode: 4 })
     })
 
+    test('shows the end of what a job has printed while it runs', async (context) => {
+      const { environment } = trial
+      context.skip(environment.readPrinted === undefined, 'it cannot look at jobs that run')
+      const handle = await trial.submit(trial.shell('seq 1 9000; echo trouble >&2; exec sleep 600'))
+      await trial.waitForRunning(handle)
+      const read = async () => environment.readPrinted?.(handle, 2000, noSignal)
+      const printed = await until('it has printed all', async () => {
+        const text = await read()
+        return text?.includes('\n9000\n') === true && text.includes('trouble\n') ? text : undefined
+      })
+      expect(printed.length).toBeLessThanOrEqual(2000)
+      expect(printed).toMatch(/^\d{4}\n/)
+      const ended = await trial.run(trial.shell('echo over'))
+      expect(['', 'over\n']).toContain(await environment.readPrinted?.(ended.handle, 2000, noSignal))
+    })
+
     test('observes every handle; one it does not know is lost', async () => {
       const known = await trial.submit(trial.shell('exit 0'))
       const unknown: JobHandle = { ...known, id: toJobId('never-submitted'), nativeId: 'never-submitted' }

@@ -9,6 +9,7 @@ import type {
   ExecutionSummary,
   JobPage,
   JobRow,
+  Printing,
   StartRequest,
 } from '../../src/engine/contract.ts'
 import { sizeOfTree } from '../../src/files/tree-size.ts'
@@ -18,6 +19,7 @@ import type { Plan } from '../../src/workflow/plan.ts'
 export interface FakeExecution {
   state: ExecutionState
   output: string
+  printing?: readonly Printing[]
   jobs: JobRow[]
   readonly workDirectory: string
 }
@@ -68,6 +70,7 @@ export function createFakeExecutions(directory: string): FakeExecutions {
     state: (id) => find(id).state,
     ended: async (id) => find(id).state,
     output: async (id) => find(id).output,
+    printing: async (id) => find(id).printing ?? [],
     async *events(id, after, signal) {
       find(id)
       yield { sequence: after + 1, time: 5, kind: 'started', data: {} }

@@ -55,6 +55,7 @@ test('the executions of others are as if they were not there, for everything tha
     ['state', (id) => bob.state(id)],
     ['ended', async (id) => bob.ended(id, signal)],
     ['output', async (id) => bob.output(id)],
+    ['printing', async (id) => bob.printing(id)],
     ['workDirectory', (id) => bob.workDirectory(id)],
     ['jobs', (id) => bob.jobs(id, { limit: 1 })],
     ['events', (id) => bob.events(id, 0, signal)],

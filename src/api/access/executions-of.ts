@@ -22,6 +22,7 @@ export function executionsOf(executions: OwnExecutions, principal: Principal): O
     state: (id) => executions.state(own(id)),
     ended: async (id, signal) => executions.ended(own(id), signal),
     output: async (id) => executions.output(own(id)),
+    printing: async (id) => executions.printing(own(id)),
     workDirectory: (id) => executions.workDirectory(own(id)),
     jobs: (id, query) => executions.jobs(own(id), query),
     events: (id, after, signal) => executions.events(own(id), after, signal),

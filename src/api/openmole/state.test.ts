@@ -107,7 +107,7 @@ test('a failed one tells why, a cancelled one that it was cancelled, and a finis
 
 test('output and list are told', async () => {
   await using server = await start()
-  expect(await ask(server, '/output')).toEqual({ status: 200, body: { output: 'hello\n' } })
+  expect(await ask(server, '/output')).toEqual({ status: 200, body: { output: 'hello\n', running: [] } })
   expect(await ask(server, '/list')).toEqual({
     status: 200,
     body: [{ id: 'id-1', name: 'pi', script: 'pi.ts', state: 'running', cancelled: false, startedAt: 1000 }],

@@ -37,6 +37,13 @@ const stateSchema = z.object({
     }),
 })
 
+const outputSchema = z.object({
+  output: z.string(),
+  running: z.array(z.object({ job: z.int(), subject: z.string(), text: z.string() })).meta({
+    description: 'The end of what jobs have printed so far that run now: of a few that were begun first.',
+  }),
+})
+
 const summarySchema = z.object({
   id: z.string(),
   owner: z
@@ -74,11 +81,14 @@ export function stateRoutes(executions: OwnExecutions): readonly Route[] {
     jsonRoute({
       ...shared,
       path: '/output',
-      summary: 'What the workflow has written so far.',
-      answer: { status: 200, description: 'The whole text.', schema: z.object({ output: z.string() }) },
-      handle: async ({ parameters, principal }) => ({
-        output: await executionsOf(executions, principal).output(parameters.id),
-      }),
+      summary: 'What the workflow has written so far, and what some of its running jobs print.',
+      answer: { status: 200, description: 'The whole text.', schema: outputSchema },
+      handle: async ({ parameters, principal }) => {
+        const own = executionsOf(executions, principal)
+        // In this order a job that ends meanwhile is told twice rather than not at all.
+        const running = await own.printing(parameters.id)
+        return { output: await own.output(parameters.id), running: [...running] }
+      },
     }),
     jsonRoute({
       ...shared,

@@ -6,7 +6,11 @@ export const tokenAnswer = z.looseObject({ token: z.string().min(1), duration: z
 
 export const startAnswer = z.looseObject({ id: z.string().min(1) })
 
-export const outputAnswer = z.looseObject({ output: z.string() })
+export const outputAnswer = z.looseObject({
+  output: z.string(),
+  /** What jobs print that run now. */
+  running: z.array(z.looseObject({ job: z.number(), subject: z.string(), text: z.string() })).default([]),
+})
 
 const count = z.number().default(0)
 
