@@ -196,6 +196,28 @@ describe('a tracker', () => {
     expect(endings.size).toBe(0)
   })
 
+  it('releases what it could not release as soon as the environment answers', async () => {
+    const environment = new FakeEnvironment(() => ({ runMs: 2 }))
+    const tracker = track(environment)
+    const { source } = makeSource('job', 1)
+    tracker.add({
+      take: (limit) =>
+        source.take(limit).map((attempt) => ({
+          ...attempt,
+          ended: async () => {
+            environment.outage = new Error('no route to host')
+            return true
+          },
+        })),
+    })
+    tracker.wake()
+    await expect.poll(() => chores).toMatchObject([{ kind: 'end', handles: [{ id: 'job-1' }] }])
+    environment.outage = undefined
+    expect(await environment.recover(['job-1' as JobId])).toHaveLength(1)
+    await expect.poll(() => environment.recover(['job-1' as JobId]), { timeout: 20_000 }).toEqual([])
+    await expect.poll(() => chores).toEqual([])
+  })
+
   it.each([
     ['ended as soon as it answers', true, ['job-1']],
     ['left to the next life of the server, which follows them', false, []],

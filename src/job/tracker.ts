@@ -248,7 +248,16 @@ export class EnvironmentTracker {
     this.wake()
     // What the listener keeps is safe before anything is deleted.
     const isTaken = await tracked.attempt.ended(ending)
-    if (isTaken && tracked.handle !== undefined)
-      await this.environment.release([tracked.handle], this.#stop.signal)
+    if (isTaken && tracked.handle !== undefined) await this.#release(tracked.handle)
+  }
+
+  /** What cannot be released now is when the environment answers again, lest it stays there. */
+  async #release(handle: JobHandle): Promise<void> {
+    try {
+      await this.environment.release([handle], this.#stop.signal)
+    } catch {
+      // As a chore it is warned of, if it still cannot be.
+      if (!this.#stop.signal.aborted) await this.endHandles([handle])
+    }
   }
 }
