@@ -48,6 +48,8 @@ type PodParts = {
   annotations?: Record<string, string>
   deleted?: boolean
   deadline?: number
+  /** Whether its node has made no network for it, or has none any more. */
+  isWithoutAddress?: boolean
   stageIn?: State
   main?: State
   stageOut?: State
@@ -56,6 +58,7 @@ type PodParts = {
 
 export function pod(parts: PodParts = {}): WirePod {
   const { uid = 'pod-uid', annotations = {}, deleted = false, deadline = 3600, status } = parts
+  const { isWithoutAddress = false } = parts
   const { stageIn = ends(0, { finishedAt: at(1) }), main = runs, stageOut = runs } = parts
   const container = (name: string, state: State) => ({
     name,
@@ -78,6 +81,7 @@ export function pod(parts: PodParts = {}): WirePod {
     status: {
       phase: 'Running',
       startTime: at(0),
+      ...(!isWithoutAddress && { podIP: '10.1.2.3' }),
       conditions: [{ type: 'PodScheduled', status: 'True', lastTransitionTime: at(0) }],
       initContainerStatuses: [container('stage-in', stageIn)],
       containerStatuses: [container('main', main), container('stage-out', stageOut)],

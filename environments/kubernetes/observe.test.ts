@@ -41,6 +41,14 @@ const condition = {
   message: 'room',
 }
 
+const cut = ends(255, { reason: 'Unknown' })
+const forgotten = pod({
+  main: initializing,
+  stageOut: initializing,
+  isWithoutAddress: true,
+  status: { phase: 'Pending' },
+})
+
 type Row = readonly [string, Partial<Seen> & { readonly seconds?: number }, unknown]
 
 const rows: readonly Row[] = [
@@ -192,6 +200,37 @@ const rows: readonly Row[] = [
     'ContainerStatusUnknown',
     { pods: [pod({ main: ends(137, { reason: 'ContainerStatusUnknown' }) })] },
     stopped('node-failure'),
+  ],
+  ['a power cut while it ran', { pods: [pod({ main: cut, stageOut: cut })] }, stopped('node-failure')],
+  [
+    'a power cut after its end, before its outputs were fetched',
+    { pods: [pod({ main: ends(0, { message: 'exited 0\n' }), stageOut: cut, status: { phase: 'Failed' } })] },
+    stopped('node-failure', 'what kept its outputs went down'),
+  ],
+  [
+    'a power cut while its files came',
+    {
+      pods: [pod({ stageIn: cut, main: initializing, stageOut: initializing, status: { phase: 'Failed' } })],
+    },
+    stopped('node-failure', 'before it began'),
+  ],
+  [
+    'a power cut between its files and its begin',
+    { pods: [forgotten], seconds: 122 },
+    stopped('node-failure', 'before it began'),
+  ],
+  [
+    'no address yet, while there is still hope',
+    { pods: [forgotten], seconds: 120 },
+    { kind: 'queued', reason: 'PodInitializing' },
+  ],
+  [
+    'a large image that is pulled when the files are there',
+    {
+      pods: [pod({ main: initializing, stageOut: initializing, status: { phase: 'Pending' } })],
+      seconds: 9999,
+    },
+    { kind: 'queued', reason: 'PodInitializing' },
   ],
   [
     'an end of its own before the deadline that ended the staging',

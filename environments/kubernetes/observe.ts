@@ -3,8 +3,8 @@ import { readEnd } from '../../src/environment/job-files/job-script.ts'
 import { cancelledAnnotation } from './names.ts'
 import { signalName } from '../../src/environment/signal-name.ts'
 import { endingMs } from './start-script.ts'
-import { mainContainer } from './template.ts'
-import { isOverWaiting, queuedOrStuck, timeOf, waitingOf, wordsOf } from './waiting.ts'
+import { mainContainer, stagingContainers } from './template.ts'
+import { isForgotten, isOverWaiting, queuedOrStuck, timeOf, waitingOf, wordsOf } from './waiting.ts'
 import type { WireEvent, WireJob, WirePod } from './wire.ts'
 
 /** All that the cluster shows of one job. */
@@ -36,6 +36,8 @@ const nodeReasons = new Set([
 const preemptedReasons = new Set(['Evicted', 'Preempting'])
 /** Ends of containers that say that it never ran. */
 const notStarted = new Set(['StartError', 'ContainerCannotRun'])
+/** Ends of containers of which their node only knows that they are gone, as after a power cut. */
+const unseen = new Set(['Unknown', 'ContainerStatusUnknown'])
 
 /** What the condition `Failed` of a Job says where its pod is gone. */
 const causesOfFailedJobs: Readonly<Record<string, StopCause>> = {
@@ -120,6 +122,8 @@ function withPod(
   if (status?.phase === 'Failed') {
     if (cancelledAt !== undefined) return cancelled
     const told = stageIn?.state?.terminated
+    if (unseen.has(told?.reason ?? ''))
+      return stopped('node-failure', `Its node lost sight of it before it began.${wordsOf(told?.message)}`)
     const words = told === undefined ? (status.message ?? reason) : (told.message ?? told.reason)
     return stopped('unknown', `Its pod failed before it began.${wordsOf(words)}`)
   }
@@ -127,6 +131,8 @@ function withPod(
   const waiting = waitingOf(pod)
   if (waiting !== undefined && isOverWaiting(waiting, limits, now))
     return stopped('unknown', `Its pod cannot start.${wordsOf(waiting.text)}`)
+  if (waiting !== undefined && isForgotten(pod, waiting, limits, now))
+    return stopped('node-failure', 'Its node lost sight of it before it began, and does not begin it anew.')
   if (main?.running !== undefined || (status?.phase === 'Running' && main?.waiting === undefined))
     return running(pod)
   if (status?.phase === 'Pending' || status?.phase === 'Running')
@@ -164,9 +170,12 @@ function ended(pod: WirePod, { reason, message, exitCode }: Terminated): Observa
       'unknown',
       `Its container could not be started; the busybox of the staging image must need no libraries.${wordsOf(message)}`,
     )
-  if (reason === 'ContainerStatusUnknown')
-    return stopped('node-failure', `Its node lost sight of it.${wordsOf(message)}`)
   const told = readEnd(`${(message ?? '').trimEnd()}\n`)
+  if (told === undefined && unseen.has(reason ?? ''))
+    return stopped('node-failure', `Its node lost sight of it.${wordsOf(message)}`)
+  const stageOut = pod.status?.containerStatuses?.find(({ name }) => name === stagingContainers.out)
+  if (unseen.has(stageOut?.state?.terminated?.reason ?? ''))
+    return stopped('node-failure', 'It had ended, but what kept its outputs went down with its node.')
   if (told?.kind === 'timeout') return stopped('timeout', 'It ran longer than its wall time.')
   if (told?.kind === 'signalled') return stopped('signal', `It was ended by ${signalName(told.signal)}.`)
   if (told?.kind === 'failed') return stopped('unknown', told.message)

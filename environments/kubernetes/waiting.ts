@@ -64,6 +64,22 @@ export function isOverWaiting(
   return isStuck && since !== undefined && now - since > pendingLimitMs
 }
 
+/**
+ * Whether a node that went down in between has lost the pod: its files were there, nothing of it runs any more, which its
+ * missing address shows, and a kubelet that comes back does not begin such a pod anew.
+ */
+export function isForgotten(
+  { status }: WirePod,
+  { reason, since }: Waiting,
+  { pendingLimitMs }: { readonly pendingLimitMs: number },
+  now: number,
+): boolean {
+  const inits = status?.initContainerStatuses ?? []
+  const hasFiles = inits.length > 0 && inits.every(({ state }) => state?.terminated?.exitCode === 0)
+  const isOut = reason === 'PodInitializing' && hasFiles && status?.podIP === undefined
+  return isOut && since !== undefined && now - since > pendingLimitMs
+}
+
 /** What to say of a Job that has no pod and has not ended: the newest event tells why. */
 export function queuedOrStuck(
   job: WireJob,
