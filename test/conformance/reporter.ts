@@ -1,14 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Reporter, TestCase, TestModule } from 'vitest/node'
-import { conformanceTable, type CheckResult } from './table.ts'
+import { conformanceTable, mergeResults, readConformanceTable, type CheckResult } from './table.ts'
 
 const page = join(import.meta.dirname, '../../docs/operations/conformance.md')
 const marker = '<!-- written by the reporter of the suite -->\n'
 
 /**
  * Prints what came of the conformance suite: checks by environments, and which environments were not there. With
- * CONFORMANCE_PAGE=write the page of the documents is written anew.
+ * CONFORMANCE_PAGE=write the page of the documents is written anew; what had no part in the run stays as it was there.
  */
 export default class ConformanceReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
@@ -18,7 +18,9 @@ export default class ConformanceReporter implements Reporter {
     process.stdout.write(`\nEnvironments and the conformance suite\n\n${table}\n`)
     if (process.env['CONFORMANCE_PAGE'] !== 'write') return
     const text = readFileSync(page, 'utf8')
-    writeFileSync(page, `${text.slice(0, text.indexOf(marker) + marker.length)}\n${table}`)
+    const end = text.indexOf(marker) + marker.length
+    const all = mergeResults(readConformanceTable(text.slice(end)), results)
+    writeFileSync(page, `${text.slice(0, end)}\n${conformanceTable(all)}`)
   }
 }
 

@@ -14,6 +14,8 @@ const signs: Readonly<Record<CheckResult['outcome'], string>> = {
   'not there': '·',
 }
 
+const outcomes = ['passed', 'failed', 'not for it', 'not there'] as const
+
 /** A Markdown table of checks by environments; environments stand as numbers, which a list before it explains. */
 export function conformanceTable(results: readonly CheckResult[]): string {
   const environments = [...new Set(results.map(({ environment }) => environment))].sort()
@@ -26,6 +28,36 @@ export function conformanceTable(results: readonly CheckResult[]): string {
     ...environments.map((environment) => signOf(found.get(`${environment}\n${check}`))),
   ])
   return `${legend.join('\n')}\n\n${markdown([head, ...rows])}\n`
+}
+
+/** What a text that ends with such a table tells, check by check; nothing where there is none. */
+export function readConformanceTable(text: string): readonly CheckResult[] {
+  const environments = [...text.matchAll(/^\d+\. (.+): (?:was not there \((.*)\)|\d+ passed\b.*)$/gm)]
+  const [head, , ...rows] = text.split('\n').filter((line) => line.startsWith('| '))
+  if (head === undefined) return []
+  return rows.flatMap((row) => {
+    const [check = '', ...cells] = row
+      .slice(2, -2)
+      .split(' | ')
+      .map((cell) => cell.trim())
+    return cells.flatMap((sign, index): readonly CheckResult[] => {
+      const [, environment, reason] = environments[index] ?? []
+      const outcome = outcomes.find((each) => signs[each] === sign)
+      if (environment === undefined || outcome === undefined) return []
+      return [{ environment, check, outcome, ...(reason !== undefined && { reason }) }]
+    })
+  })
+}
+
+/** What a new run has found, and for environments that were not there, or had no part in it, what was known before. */
+export function mergeResults(
+  known: readonly CheckResult[],
+  found: readonly CheckResult[],
+): readonly CheckResult[] {
+  const isKnown = (name: string) => known.some(({ environment }) => environment === name)
+  const news = found.filter(({ environment, outcome }) => outcome !== 'not there' || !isKnown(environment))
+  const isNew = (name: string) => news.some(({ environment }) => environment === name)
+  return [...news, ...known.filter(({ environment }) => !isNew(environment))]
 }
 
 function describe(environment: string, results: readonly CheckResult[]): string {
