@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Agent, buildConnector, type Dispatcher } from 'undici'
 import { blankSecrets } from '../../src/environment/conceal-secrets.ts'
 import { EnvironmentError } from '../../src/environment/environment.ts'
@@ -32,6 +33,8 @@ export interface ConnectionOptions {
 const answerBytesAtMost = 256 * 2 ** 20
 const connectMs = 10_000
 const keepAliveMs = 30_000
+/** How often a server is asked that says it is too busy. */
+const mostTries = 5
 
 /**
  * The way to one API server: calls share a bounded pool of connections, streams another one, so that many of these hold
@@ -70,12 +73,19 @@ export class Connection {
     return isGood ? access : orAborted(this.#read(), signal)
   }
 
-  /** The JSON of the answer. */
+  /** The JSON of the answer. A server that asks to wait for a moment is asked again after it: it has done nothing yet. */
   async ask(request: ApiRequest, signal: AbortSignal): Promise<unknown> {
     const limit = limited(signal, this.#timeoutMs)
     try {
-      const { body } = await this.#sendTwice(request, 'calls', undefined, limit.signal)
-      return parsed(await body.text(), this.address)
+      for (let tries = 1; ; tries += 1)
+        try {
+          const { body } = await this.#sendTwice(request, 'calls', undefined, limit.signal)
+          return parsed(await body.text(), this.address)
+        } catch (error) {
+          const waitMs = error instanceof ApiError && error.status === 429 ? error.retryAfterMs : undefined
+          if (waitMs === undefined || waitMs * 2 > this.#timeoutMs || tries >= mostTries) throw error
+          await pause(waitMs, undefined, { signal: limit.signal })
+        }
     } catch (error) {
       throw this.explain(error, signal, limit.isOver())
     } finally {

@@ -272,8 +272,13 @@ const rows: readonly Row[] = [
     stopped('cancelled'),
   ],
   [
+    'a cancelled pod on a node that does nothing about it',
+    { pods: [pod({ annotations: cancelledAt(20) })], seconds: 90 },
+    stopped('cancelled'),
+  ],
+  [
     'a cancelled pod that still runs',
-    { pods: [pod({ annotations: cancelledAt(20) })], seconds: 20 },
+    { pods: [pod({ annotations: cancelledAt(20) })], seconds: 89 },
     runningNow,
   ],
 

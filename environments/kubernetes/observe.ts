@@ -33,6 +33,8 @@ const nodeReasons = new Set([
   'NodeAffinity',
   'UnexpectedAdmissionError',
 ])
+/** Nodes end what they are asked to end within seconds, after its grace. */
+const silentNodeMs = 60_000
 const preemptedReasons = new Set(['Evicted', 'Preempting'])
 /** Ends of containers that say that it never ran. */
 const notStarted = new Set(['StartError', 'ContainerCannotRun'])
@@ -61,10 +63,12 @@ export function observationOf(seen: Seen, limits: ObserveLimits, now: number): O
   if (pod.metadata?.deletionTimestamp !== undefined && cancelledAt === undefined)
     return stopped('preempted', `Its pod was deleted from outside.${wordsOf(pod.status?.message)}`)
   const observation = withPod(pod, cancelledAt, limits, now)
-  if (pod.metadata?.deletionTimestamp === undefined || cancelledAt === undefined) return observation
-  // On a node that is lost nothing ever ends, and what is being deleted there stays.
   const isOpen = observation.kind === 'running' || observation.kind === 'queued'
-  return isOpen && now >= cancelledAt + limits.stopGraceMs + 2 * endingMs ? cancelled : observation
+  if (!isOpen || cancelledAt === undefined) return observation
+  // On a node that is lost nothing ever ends, whether it is being deleted there or has only been asked to end.
+  const isDeleted = pod.metadata?.deletionTimestamp !== undefined
+  const graceMs = limits.stopGraceMs + (isDeleted ? 2 * endingMs : silentNodeMs)
+  return now >= cancelledAt + graceMs ? cancelled : observation
 }
 
 function withoutPod(

@@ -5,9 +5,9 @@ import { isJobOf, meaningOf } from './outcome.ts'
 const address = 'https://cluster.example.org:6443'
 
 /** What an API server answers, read as the connection reads it. */
-function answer(status: number, told: Readonly<Record<string, unknown>>, retryAfter?: string) {
+function answer(status: number, told: Readonly<Record<string, unknown>>) {
   const text = JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Failure', code: status, ...told })
-  return meaningOf(errorOfAnswer({ status, text, retryAfter }, address), 'simulations')
+  return meaningOf(errorOfAnswer({ status, text }, address), 'simulations')
 }
 
 const rejected = (reason: string) => ({ kind: 'outcome', outcome: { kind: 'rejected', reason } })
@@ -73,20 +73,11 @@ test.each([408, 429, 500, 502, 503, 504])('%i defers', (status) => {
   expect(answer(status, { reason: 'X', message: 'busy' })).toEqual(deferred('busy'))
 })
 
-test('Retry-After is kept, from the header or from the words', () => {
-  expect(answer(429, { message: 'slow down' }, '7')).toEqual({ ...deferred('slow down'), retryAfterMs: 7000 })
-  expect(answer(503, { message: 'slow down', details: { retryAfterSeconds: 3 } })).toEqual({
-    ...deferred('slow down'),
-    retryAfterMs: 3000,
-  })
-})
-
 test('no answer leaves it open', () => {
   const error = {
     status: 0,
     reason: 'TimedOut',
     message: 'silence',
-    retryAfterMs: undefined,
     details: undefined,
   }
   expect(meaningOf(error, 'simulations')).toEqual({ kind: 'unknown', reason: 'silence' })

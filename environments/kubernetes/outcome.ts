@@ -3,12 +3,7 @@ import type { ApiError } from './api-errors.ts'
 
 /** What an error of the API server means for the job whose Job was to be made. */
 export type SubmitMeaning =
-  /** `retryAfterMs`: how long the server asks to be left alone. */
-  | {
-      readonly kind: 'outcome'
-      readonly outcome: Exclude<SubmitOutcome, { readonly kind: 'accepted' }>
-      readonly retryAfterMs?: number
-    }
+  | { readonly kind: 'outcome'; readonly outcome: Exclude<SubmitOutcome, { readonly kind: 'accepted' }> }
   /** There is one of this name: read it, and see whose it is. */
   | { readonly kind: 'exists' }
   /** It may have been made: read it by its name. Not there means deferred, since a late one only answers `exists`. */
@@ -16,7 +11,7 @@ export type SubmitMeaning =
   /** The environment itself cannot be used: the message of an EnvironmentError. */
   | { readonly kind: 'environment'; readonly message: string }
 
-type Telling = Pick<ApiError, 'status' | 'reason' | 'message' | 'retryAfterMs' | 'details'>
+type Telling = Pick<ApiError, 'status' | 'reason' | 'message' | 'details'>
 
 /** Reads the answer to the creation of a Job in `namespace`. */
 export function meaningOf(error: Telling, namespace: string): SubmitMeaning {
@@ -81,10 +76,6 @@ function rejected(reason: string): SubmitMeaning {
   return { kind: 'outcome', outcome: { kind: 'rejected', reason } }
 }
 
-function deferred({ message, retryAfterMs }: Telling): SubmitMeaning {
-  return {
-    kind: 'outcome',
-    outcome: { kind: 'deferred', reason: message },
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-  }
+function deferred({ message }: Telling): SubmitMeaning {
+  return { kind: 'outcome', outcome: { kind: 'deferred', reason: message } }
 }
