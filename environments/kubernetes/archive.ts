@@ -1,10 +1,12 @@
+import { statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { JobRequest } from '../../src/environment/environment.ts'
 import { contentPath } from '../../src/environment/job-files/content-store.ts'
 import { jobEntries } from '../../src/environment/job-files/job-entries.ts'
 import { jobPath, keyOf } from '../../src/environment/job-files/places.ts'
 import type { Content } from '../../src/environment/job-files/scan-tree.ts'
-import type { TarEntry } from '../../src/environment/job-files/tar-stream.ts'
-import type { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
+import type { FileVersion, TarEntry } from '../../src/environment/job-files/tar-stream.ts'
+import type { WorkTree, WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { commandText } from './command-text.ts'
 import { podPlaces } from './places.ts'
 import { startScript } from './start-script.ts'
@@ -19,6 +21,8 @@ export interface ArchiveOptions {
   readonly wallTimeMs: number | undefined
   /** Whether what many jobs share is in the image: then it need not travel. */
   readonly hasRuntime: boolean
+  /** Hashes of contents that the pod finds in a claim. */
+  readonly mounted: ReadonlySet<string>
 }
 
 /**
@@ -35,10 +39,15 @@ export async function archiveOf(
   const shared = new Map<string, Content>()
   for (const { from } of request.shared ?? []) shared.set(from, await trees.shared(from, signal))
   const brought = options.hasRuntime ? [] : shared.values()
-  const contents = new Map([tree.content, ...brought].map((content) => [content.hash, content]))
+  const contents = new Map(
+    [tree.content, ...brought]
+      .filter(({ hash }) => !options.mounted.has(hash))
+      .map((content) => [content.hash, content]),
+  )
   const place = jobPath({ id: request.id, key: keyOf(request.workDirectory) })
   const base = podPlaces.root
-  const own = jobEntries({ request, note: '' }, { base, tree, shared, prologue: [] })
+  const isInTree = (path: string): boolean => options.mounted.has(tree.content.hash) && isLargeIn(tree, path)
+  const own = jobEntries({ request, note: '' }, { base, tree, shared, prologue: [], isInTree })
   return [
     { kind: 'directory', path: 'shared' },
     ...[...contents.values()].flatMap((content) => contentEntries(content)),
@@ -50,6 +59,24 @@ export async function archiveOf(
     { kind: 'text', path: 'job/command', text: commandText(request, variablesOf(request, options)) },
     { kind: 'text', path: 'start', text: startScript(options) },
   ]
+}
+
+/** Smaller inputs are copied: the job may change them. */
+const largeBytes = 2 ** 20
+const largeFiles = new WeakMap<Content, ReadonlyMap<string, TarEntry & FileVersion>>()
+
+/** Whether a file of the work directory is large, and still what it was when the directory was read. */
+function isLargeIn({ content, pathOf }: WorkTree, path: string): boolean {
+  let files = largeFiles.get(content)
+  if (files === undefined) {
+    const large = content.entries.filter((entry) => entry.kind === 'file' && entry.sizeBytes >= largeBytes)
+    files = new Map(large.flatMap((entry) => (entry.kind === 'file' ? [[entry.path, entry]] : [])))
+    largeFiles.set(content, files)
+  }
+  const known = files.get(pathOf(path)?.slice(dirname(contentPath(content)).length + 1) ?? '')
+  if (known === undefined) return false
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found?.size === known.sizeBytes && found.mtime.getTime() === known.modifiedAt.getTime()
 }
 
 /** The entry below `job`; a link to what the image has leads there. */

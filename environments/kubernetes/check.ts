@@ -6,13 +6,22 @@ import { missingRights, neededRights, type NeededRight } from './rights.ts'
 
 const mostCalls = 8
 
-/** Looks at the way to the cluster, the namespace and the rights there: what comes after a bad finding is not asked. */
+/**
+ * Looks at the way to the cluster, the namespace, the rights there and the claim, if there is to be one: what comes after a
+ * bad finding is not asked.
+ */
 export async function inspectCluster(
   cluster: Cluster,
+  volume: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly CheckFinding[]> {
   const findings: CheckFinding[] = []
-  const looks = [lookAtServer, lookAtRights, lookAtNamespace]
+  const looks = [
+    lookAtServer,
+    lookAtRights,
+    lookAtNamespace,
+    ...(volume === undefined ? [] : [(asked: Cluster) => lookAtClaim(asked, volume, signal)]),
+  ]
   for (const look of looks) {
     const finding = await look(cluster, signal).catch((error: unknown) => badFinding(error, signal))
     findings.push(finding)
@@ -61,6 +70,34 @@ async function lookAtNamespace(cluster: Cluster, signal: AbortSignal): Promise<C
     if (!(error instanceof ApiError) || error.status !== 404) throw error
     const message = `There is no namespace ${name} in the cluster.`
     return { what: 'namespace', isGood: false, message, fix: 'Make it, or name another one.' }
+  }
+}
+
+async function lookAtClaim(cluster: Cluster, name: string, signal: AbortSignal): Promise<CheckFinding> {
+  const good: CheckFinding = {
+    what: 'volume',
+    isGood: true,
+    message: `Jobs find their files in the claim ${name}.`,
+  }
+  const bad = (message: string, fix: string): CheckFinding => ({
+    what: 'volume',
+    isGood: false,
+    message,
+    fix,
+  })
+  const make = 'Make it, with the access mode ReadWriteMany, or name another one.'
+  try {
+    const claim = await cluster.claims.find(name, signal)
+    if (claim === undefined) return bad(`There is no claim ${name} in the namespace.`, make)
+    if (claim.status?.phase === 'Lost') return bad(`The claim ${name} has lost its volume.`, make)
+    const isForMany = claim.spec?.accessModes?.includes('ReadWriteMany') === true
+    return isForMany
+      ? good
+      : { ...good, message: `${good.message} It is not ReadWriteMany: all jobs will run on one node.` }
+  } catch (error) {
+    // An account that may make pods with the claim need not be allowed to read it.
+    if (error instanceof ApiError && error.status === 403) return good
+    throw error
   }
 }
 

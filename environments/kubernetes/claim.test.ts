@@ -1,8 +1,10 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { Trial } from '../../test/conformance/trial.ts'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { noSignal, Trial } from '../../test/conformance/trial.ts'
+import { until } from '../../test/conformance/until.ts'
 import { nodeTimeoutMs, startKubernetes, type Kubernetes } from '../../test/daemons/kubernetes.ts'
 import { describeWith } from '../../test/daemons/present.ts'
 import { plugin } from './index.ts'
@@ -12,6 +14,8 @@ const page = readFileSync(join(import.meta.dirname, '../../docs/operations/kuber
 
 describeWith('kubernetes-node', 'a claim with data', () => {
   let kubernetes: Kubernetes
+  let warnings: string[]
+  beforeEach(() => (warnings = []))
   beforeAll(async () => {
     kubernetes = await startKubernetes({ node: true })
   }, nodeTimeoutMs)
@@ -40,25 +44,134 @@ describeWith('kubernetes-node', 'a claim with data', () => {
     return namespace
   }
 
-  test('is read by jobs with the template of the page for operators', { timeout: 180_000 }, async () => {
-    const [, template = ''] = /'template=([^']*)'/.exec(page) ?? []
-    const directory = join(kubernetes.directory, 'claim')
-    mkdirSync(directory)
-    writeFileSync(join(directory, 'large.txt'), 'a large input\n')
-    const namespace = await makeClaim(directory)
-    const { kubeconfig } = await kubernetes.makeAccount({ namespace, rules: roleRules })
-    const { image } = kubernetes
-    const options = { kubeconfig, image, stagingImage: image, template: JSON.parse(template) as unknown }
-    const trial = new Trial(
+  function tryOut(options: Readonly<Record<string, unknown>>): Trial {
+    return new Trial(
       (own) =>
         plugin.create('kubernetes', plugin.options.parse(options), {
           directory: own,
           variables: {},
           now: Date.now,
-          warn: () => undefined,
+          warn: (message) => warnings.push(message),
         }),
       120_000,
     )
+  }
+
+  /** An account that may do no more than the page says, in a namespace whose claim `data` is the directory. */
+  async function makeScene(more: Readonly<Record<string, unknown>> = {}) {
+    const directory = mkdtempSync(join(kubernetes.directory, 'claim-'))
+    const namespace = await makeClaim(directory)
+    const { kubeconfig } = await kubernetes.makeAccount({ namespace, rules: roleRules })
+    const { image } = kubernetes
+    const trial = tryOut({
+      kubeconfig,
+      image,
+      stagingImage: image,
+      volume: 'data',
+      stopGraceMs: 1000,
+      ...more,
+    })
+    return { directory, namespace, trial }
+  }
+
+  const contentsIn = (directory: string): readonly string[] =>
+    readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('/content'))
+
+  test(
+    'holds the work directory and what jobs share, once for all of them',
+    { timeout: 300_000 },
+    async () => {
+      const { directory, namespace, trial } = await makeScene()
+      const work = trial.workDirectory
+      mkdirSync(join(work, 'deep/er'), { recursive: true })
+      writeFileSync(join(work, 'large.bin'), Buffer.alloc(80 * 2 ** 20, 'molehill'))
+      writeFileSync(join(work, 'deep/er/small.txt'), 'small\n')
+      writeFileSync(join(work, 'run.sh'), '#!/bin/sh\necho ran\n', { mode: 0o755 })
+      const library = join(trial.directory, 'library')
+      mkdirSync(library)
+      writeFileSync(join(library, 'word.txt'), 'shared\n')
+      const script =
+        'readlink -f large.bin; ./run.sh; cat deep/er/small.txt lib/word.txt; sha256sum <large.bin; ' +
+        'touch large.bin deep/er/mine lib/mine 2>/dev/null; ls /molehill/shared | wc -l; echo own >own.txt'
+      const request = () =>
+        trial.shell(script, {
+          shared: [{ from: library, to: 'lib' }],
+          inputs: [{ from: join(work, 'large.bin'), to: 'large.bin' }],
+          outputs: [{ path: 'own.txt' }],
+        })
+      try {
+        await trial.open()
+        const requests = [request(), request(), request()]
+        const handles = await trial.submitAll(requests)
+        expect(contentsIn(directory)).toHaveLength(2)
+        for (const end of await trial.waitForAll(handles))
+          expect(end).toMatchObject({ kind: 'exited', exitCode: 0 })
+        for (const handle of handles) {
+          const { stdout, read, collected } = await trial.collect(handle)
+          const [place, ...lines] = stdout.trim().split('\n')
+          expect(place).toMatch(/^\/molehill\/shared\/[0-9a-f]+\/content\/large.bin$/)
+          const sum = createHash('sha256')
+            .update(readFileSync(join(work, 'large.bin')))
+            .digest('hex')
+          expect(lines).toEqual(['ran', 'small', 'shared', `${sum}  -`, '2'])
+          expect(collected.missing).toEqual([])
+          expect(String(read('own.txt'))).toBe('own\n')
+        }
+        expect(contentsIn(directory)).toHaveLength(2)
+        expect(warnings).toEqual([])
+
+        // Its next life finds it there, and files that are new since.
+        await trial.environment.close()
+        expect(await untilNoCarrier(namespace)).toBe(true)
+        writeFileSync(join(work, 'new.txt'), 'new\n')
+        await trial.open()
+        const { end, stdout } = await trial.run(trial.shell('cat new.txt deep/er/small.txt'))
+        expect(end).toMatchObject({ kind: 'exited', exitCode: 0 })
+        expect(stdout).toBe('new\nsmall\n')
+        await trial.environment.discard?.(work, noSignal)
+        // What many executions share stays for some days.
+        expect(contentsIn(directory)).toHaveLength(1)
+      } finally {
+        await trial.close()
+      }
+    },
+  )
+
+  async function untilNoCarrier(namespace: string): Promise<true> {
+    const configuration = new KubeConfig()
+    configuration.loadFromFile(kubernetes.kubeconfig)
+    const core = configuration.makeApiClient(CoreV1Api)
+    return until('no carrier is left', async () => {
+      const { items } = await core.listNamespacedPod({ namespace, labelSelector: 'molehill/carrier' })
+      return items.length === 0 ? true : undefined
+    })
+  }
+
+  test('that is not there lets jobs wait, and says why', { timeout: 180_000 }, async () => {
+    const { namespace, trial } = await makeScene({ volume: 'missing', pendingLimit: 3000 })
+    try {
+      await trial.open()
+      const request = trial.shell('true')
+      const outcomes = await trial.environment.submit([request], noSignal)
+      expect(outcomes.get(request.id)).toMatchObject({
+        kind: 'deferred',
+        reason: expect.stringMatching(/into the claim missing.*persistentvolumeclaim "missing" not found/),
+      })
+      expect(await untilNoCarrier(namespace)).toBe(true)
+    } finally {
+      await trial.close()
+    }
+  })
+
+  test('is read by jobs with the template of the page for operators', { timeout: 180_000 }, async () => {
+    const [, template = ''] = /'template=([^']*)'/.exec(page) ?? []
+    const directory = mkdtempSync(join(kubernetes.directory, 'claim-'))
+    writeFileSync(join(directory, 'large.txt'), 'a large input\n')
+    const namespace = await makeClaim(directory)
+    const { kubeconfig } = await kubernetes.makeAccount({ namespace, rules: roleRules })
+    const { image } = kubernetes
+    const options = { kubeconfig, image, stagingImage: image, template: JSON.parse(template) as unknown }
+    const trial = tryOut(options)
     try {
       await trial.open()
       const { end, stdout } = await trial.run(

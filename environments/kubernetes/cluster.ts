@@ -4,7 +4,7 @@ import { ApiError } from './api-errors.ts'
 import { collection, type Collection, type ResourcePath } from './collection.ts'
 import { Connection, type ConnectionOptions } from './connection.ts'
 import type { Credentials } from './credentials.ts'
-import type { Wire, WireEvent, WireJob, WireNamespace, WirePod, WireVersion } from './wire.ts'
+import type { Wire, WireClaim, WireEvent, WireJob, WireNamespace, WirePod, WireVersion } from './wire.ts'
 
 /** One verb on one kind of thing in the namespace, as `kubectl auth can-i` asks. */
 export interface Right {
@@ -21,6 +21,7 @@ export interface Cluster {
   readonly jobs: Collection<WireJob, Wire<V1Job>>
   readonly pods: Collection<WirePod, never>
   readonly events: Pick<Collection<WireEvent, never>, 'list'>
+  readonly claims: Pick<Collection<WireClaim, never>, 'find'>
   /** The one that was given, else that of the credentials, else `default`. */
   namespace(signal: AbortSignal): Promise<string>
   version(signal: AbortSignal): Promise<WireVersion>
@@ -57,6 +58,7 @@ export function openCluster(
     jobs: collection(connection, inNamespace('/apis/batch/v1', 'jobs')),
     pods: collection(connection, inNamespace('/api/v1', 'pods')),
     events: collection(connection, inNamespace('/api/v1', 'events')),
+    claims: collection(connection, inNamespace('/api/v1', 'persistentvolumeclaims')),
     namespace,
     async version(signal) {
       const answer = await connection.ask({ method: 'GET', path: '/version' }, signal)

@@ -24,12 +24,14 @@ import { fetchLogs, readLogEnd } from './fetch-logs.ts'
 import { eachBounded } from './each-bounded.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { cancelledAnnotation, executionSelector, instanceSelector, jobIdOf, jobName } from './names.ts'
+import { prepareMounts, type Mounts } from './mounts.ts'
 import { ObservedObjects } from './observed-objects.ts'
 import type { KubernetesOptions } from './options.ts'
 import { Stager } from './stager.ts'
 import { fetchOutputs, notPacked } from './staging.ts'
 import { handleOf, submitJob } from './submit-job.ts'
 import { stagingContainers } from './template.ts'
+import { Volume } from './volume.ts'
 import type { WireJob, WirePod } from './wire.ts'
 
 export interface KubernetesEnvironmentParts {
@@ -59,6 +61,7 @@ export class KubernetesEnvironment implements Environment {
   readonly #stager: Stager
   readonly #trees = new WorkTrees()
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
+  readonly #volume: Volume | undefined
   #hasCompared = false
 
   constructor(name: string, parts: KubernetesEnvironmentParts) {
@@ -76,6 +79,15 @@ export class KubernetesEnvironment implements Environment {
       pollInterval: { minMs: 2000, maxMs: 30_000, stepMs: 2000 },
     }
     this.#stager = new Stager({ cluster, options, requests, trees: this.#trees, warn }, this.#stop.signal)
+    const { volume } = options
+    this.#volume =
+      volume === undefined
+        ? undefined
+        : new Volume({
+            ...parts,
+            options: { ...options, volume },
+            directory: join(parts.directory, 'claimed'),
+          })
     this.#objects = new ObservedObjects(
       { cluster, instance, options, servedPod: (id) => requests.servedPod(id), now, warn },
       (pods) => this.#stager.look(pods),
@@ -90,7 +102,8 @@ export class KubernetesEnvironment implements Environment {
   }
 
   inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
-    return inspectCluster(this.#parts.cluster, signal)
+    const { cluster, options } = this.#parts
+    return inspectCluster(cluster, options.volume, signal)
   }
 
   async submit(
@@ -107,8 +120,11 @@ export class KubernetesEnvironment implements Environment {
       else outcomes.set(request.id, { kind: 'rejected', reason })
     }
     if (fit.length > 0) await askCluster(() => this.#objects.begin(signal))
+    const mounts = await this.#mounts(fit, signal)
     await eachBounded(fit, mostCalls, async (request) => {
-      outcomes.set(request.id, await this.#create(request, signal))
+      const own = mounts.get(request.id) ?? { kind: 'ready', hashes: [] }
+      const outcome = own.kind === 'deferred' ? own : await this.#create(request, own.hashes, signal)
+      outcomes.set(request.id, outcome)
     })
     return outcomes
   }
@@ -211,6 +227,7 @@ export class KubernetesEnvironment implements Environment {
       const ids = items.flatMap((job) => jobIdOf(job, instance) ?? [])
       await eachBounded(ids, mostCalls, (id) => this.#release(id, signal))
     })
+    await askCluster(async () => this.#volume?.discard(keyOf(workDirectory), signal))
     requests.forget(requests.ofExecution(workDirectory))
     this.#trees.forget(workDirectory)
   }
@@ -219,13 +236,29 @@ export class KubernetesEnvironment implements Environment {
     this.#stop.abort(new EnvironmentError(`The environment ${this.name} is closed.`))
     await this.#objects.ended()
     await this.#stager.ended()
+    await this.#volume?.close()
     await this.#parts.cluster.close()
   }
 
-  async #create(request: JobRequest, signal: AbortSignal): Promise<SubmitOutcome> {
+  /** What pods of these jobs mount instead of getting it by exec. */
+  async #mounts(requests: readonly JobRequest[], signal: AbortSignal): Promise<ReadonlyMap<JobId, Mounts>> {
+    const volume = this.#volume
+    if (volume === undefined) return new Map()
+    const { options, warn } = this.#parts
+    const parts = { volume, trees: this.#trees, hasRuntime: options.hasRuntime, warn }
+    // The environment may be closed while much is being brought.
+    const either = AbortSignal.any([signal, this.#stop.signal])
+    return askCluster(() => prepareMounts(requests, parts, either))
+  }
+
+  async #create(
+    request: JobRequest,
+    mounted: readonly string[],
+    signal: AbortSignal,
+  ): Promise<SubmitOutcome> {
     const { cluster, options, instance, requests } = this.#parts
     const made = (sent: WireJob, kept: WireJob) => this.#tellOfDropped(sent, kept)
-    const outcome = await submitJob({ cluster, options, instance, requests, made }, request, signal)
+    const outcome = await submitJob({ cluster, options, instance, requests, made }, request, mounted, signal)
     // The pod of an earlier try may wait for files already.
     const { id } = request
     if (outcome.kind === 'accepted')

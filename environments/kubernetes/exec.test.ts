@@ -213,6 +213,8 @@ describeWith('kubernetes-node', 'a program in a container', () => {
       message: expect.stringContaining('for 0.5 s'),
     })
     // It reads on and on, since its input has no end here.
+    await expect(run(['sleep', '30'], { firstMs: 500 })).rejects.toMatchObject({ reason: 'TimedOut' })
+    await run(['sh', '-c', 'echo; sleep 2'], { firstMs: 1500 })
     await expect(run(['cat'], { stdin: 'x', silenceMs: 500 })).rejects.toMatchObject({ reason: 'TimedOut' })
   })
 

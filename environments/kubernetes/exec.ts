@@ -19,6 +19,11 @@ export interface ExecCommand {
   readonly stdin?: string | Readable | undefined
   /** Where standard output goes, no faster than it takes it; ended or destroyed at the end. Absent: into the result. */
   readonly output?: Writable | undefined
+  /**
+   * The program prints something at once, whatever it needs then: nothing for so long is an error. An API server that has
+   * just come back may open a connection that leads nowhere.
+   */
+  readonly firstMs?: number | undefined
   /** Nothing going either way for so long is an error. Default: 60 s. */
   readonly silenceMs?: number | undefined
 }
@@ -32,6 +37,8 @@ export interface ExecResult {
 }
 
 const channels = { stdin: 0, stdout: 1, stderr: 2, status: 3, close: 255 } as const
+/** How long programs may take that print something at once. */
+export const promptMs = 20_000
 const stdinPartBytes = 64 * 1024
 const toldCharacters = 500
 const keptErrorBytes = 64 * 1024
@@ -74,7 +81,7 @@ export async function execInPod(
 
 async function converse(
   socket: WebSocket,
-  { stdin, output, container, pod, silenceMs = 60_000 }: ExecCommand,
+  { stdin, output, container, pod, silenceMs = 60_000, firstMs }: ExecCommand,
   address: string,
   signal: AbortSignal,
 ): Promise<ExecResult> {
@@ -89,6 +96,10 @@ async function converse(
     if (isHeld) silence.refresh()
     else failure.reject(silenceError(address, place, silenceMs, stderr.text()))
   }, silenceMs)
+  const first =
+    firstMs === undefined
+      ? undefined
+      : setTimeout(() => failure.reject(silenceError(address, place, firstMs, '')), firstMs)
   let status: WireStatus | undefined
 
   const out = new Readable({
@@ -101,6 +112,8 @@ async function converse(
   })
   socket.on('message', (data) => {
     silence.refresh()
+    // The server itself begins with empty messages, one for each channel.
+    if (data.length > 1) clearTimeout(first)
     const rest = data.subarray(1)
     if (data[0] === channels.stdout && rest.length > 0) {
       isHeld = !out.push(rest)
@@ -133,6 +146,7 @@ async function converse(
     throw error
   } finally {
     clearTimeout(silence)
+    clearTimeout(first)
     signal.removeEventListener('abort', abort)
     socket.terminate()
   }

@@ -1,11 +1,19 @@
-import type { V1Container, V1Job, V1PodSpec } from '@kubernetes/client-node'
+import type {
+  V1Container,
+  V1Job,
+  V1PodSpec,
+  V1ResourceRequirements,
+  V1VolumeMount,
+} from '@kubernetes/client-node'
 import type { Resources } from '../../src/environment/environment.ts'
-import { annotationsOf, jobName, labelsOf, queueLabel, type JobIdentity } from './names.ts'
+import { contentPath } from '../../src/environment/job-files/content-store.ts'
+import { annotationsOf, jobName, labelsOf, labelValue, queueLabel, type JobIdentity } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
 import { podPlaces } from './places.ts'
 import { stageInText, stageOutText } from './staging-scripts.ts'
 import { endingMs } from './start-script.ts'
-import { jobVolume, mainContainer, stagingContainers, withOverlay } from './template.ts'
+import { claimVolume, jobVolume, mainContainer, stagingContainers, withOverlay } from './template.ts'
+import type { WirePod } from './wire.ts'
 
 /** Only a net: `release` deletes Jobs. A week. */
 const keptAfterEndSeconds = 604_800
@@ -13,6 +21,21 @@ const keptAfterEndSeconds = 604_800
 export interface JobBodyInput extends JobIdentity {
   /** What the job asks for, the environment's defaults included. */
   readonly resources: Resources
+  /** Hashes of the contents that it finds in the claim. */
+  readonly mounted?: readonly string[]
+}
+
+/** The environment's own directory in its claim. */
+export function claimDirectory(instance: string): string {
+  return `molehill/${labelValue(instance)}`
+}
+
+/** The hashes of the contents that a pod finds in the claim. */
+export function mountedIn({ spec }: WirePod): ReadonlySet<string> {
+  const mounts = spec?.containers.find(({ name }) => name === mainContainer)?.volumeMounts ?? []
+  return new Set(
+    mounts.flatMap(({ name, subPath }) => (name === claimVolume ? (subPath?.split('/').at(-2) ?? []) : [])),
+  )
 }
 
 /**
@@ -59,14 +82,45 @@ export function podDeadlineSeconds(
 }
 
 function podSpec(input: JobBodyInput, options: KubernetesOptions): V1PodSpec {
-  const { serviceAccount, priorityClass, runtimeClass, nodeSelector, tolerations, imagePullSecrets } = options
   const deadline = podDeadlineSeconds(input.resources.wallTimeMs, options)
+  const claimed = claimMounts(input)
+  const { volume } = options
+  return {
+    ...podSettings(options),
+    terminationGracePeriodSeconds: Math.ceil((options.stopGraceMs + endingMs) / 1000),
+    ...(deadline !== undefined && { activeDeadlineSeconds: deadline }),
+    volumes: [
+      { name: jobVolume, emptyDir: {} },
+      ...(volume === undefined || claimed.length === 0
+        ? []
+        : [{ name: claimVolume, persistentVolumeClaim: { claimName: volume } }]),
+    ],
+    initContainers: [stageIn(options)],
+    // What brings files needs nothing of the claim; what keeps outputs follows links there.
+    containers: [main(input, options, claimed), stageOut(options, claimed)],
+  }
+}
+
+/** Each content where it would lie if it had come with the job; nothing else of the claim can be seen. */
+function claimMounts({ instance, mounted = [] }: JobBodyInput): readonly V1VolumeMount[] {
+  return mounted.map((hash) => {
+    const path = contentPath({ hash })
+    return {
+      name: claimVolume,
+      subPath: `${claimDirectory(instance)}/${path}`,
+      mountPath: `${podPlaces.root}/${path}`,
+      readOnly: true,
+    }
+  })
+}
+
+/** What the options say of every pod. */
+export function podSettings(options: KubernetesOptions): Omit<V1PodSpec, 'containers'> {
+  const { serviceAccount, priorityClass, runtimeClass, nodeSelector, tolerations, imagePullSecrets } = options
   return {
     restartPolicy: 'Never',
-    terminationGracePeriodSeconds: Math.ceil((options.stopGraceMs + endingMs) / 1000),
     automountServiceAccountToken: false,
     enableServiceLinks: false,
-    ...(deadline !== undefined && { activeDeadlineSeconds: deadline }),
     ...(serviceAccount !== undefined && { serviceAccountName: serviceAccount }),
     ...(priorityClass !== undefined && { priorityClassName: priorityClass }),
     ...(runtimeClass !== undefined && { runtimeClassName: runtimeClass }),
@@ -74,13 +128,14 @@ function podSpec(input: JobBodyInput, options: KubernetesOptions): V1PodSpec {
     ...(tolerations.length > 0 && { tolerations: tolerations.map(withoutUndefined) }),
     ...(imagePullSecrets.length > 0 && { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),
     ...podSecurity(options),
-    volumes: [{ name: jobVolume, emptyDir: {} }],
-    initContainers: [stageIn(options)],
-    containers: [main(input, options), stageOut(options)],
   }
 }
 
-function main({ resources }: JobBodyInput, options: KubernetesOptions): V1Container {
+function main(
+  { resources }: JobBodyInput,
+  options: KubernetesOptions,
+  claimed: readonly V1VolumeMount[],
+): V1Container {
   const { cpus, memoryBytes, gpus } = resources
   const cpu = cpus === undefined ? {} : { cpu: String(cpus) }
   const memory = memoryBytes === undefined ? {} : { memory: String(Math.ceil(memoryBytes)) }
@@ -88,7 +143,7 @@ function main({ resources }: JobBodyInput, options: KubernetesOptions): V1Contai
   const requests = { ...cpu, ...memory, ...gpu }
   const limits = { ...(options.limitsCpus && cpu), ...memory, ...gpu }
   return {
-    ...ours(options),
+    ...ours(options, claimed),
     name: mainContainer,
     image: options.image,
     command: [podPlaces.busybox, 'sh', podPlaces.start],
@@ -99,32 +154,44 @@ function main({ resources }: JobBodyInput, options: KubernetesOptions): V1Contai
 }
 
 function stageIn(options: KubernetesOptions): V1Container {
-  return staging(stagingContainers.in, stageInText(options.stagingLimit), options)
+  return staging(stagingContainers.in, stageInText(options.stagingLimit), options, [])
 }
 
-function stageOut(options: KubernetesOptions): V1Container {
-  return staging(stagingContainers.out, stageOutText(options.stagingLimit), options)
+function stageOut(options: KubernetesOptions, claimed: readonly V1VolumeMount[]): V1Container {
+  return staging(stagingContainers.out, stageOutText(options.stagingLimit), options, claimed)
 }
 
-function staging(name: string, text: string, options: KubernetesOptions): V1Container {
+function staging(
+  name: string,
+  text: string,
+  options: KubernetesOptions,
+  claimed: readonly V1VolumeMount[],
+): V1Container {
   return {
-    ...ours(options),
+    ...ours(options, claimed),
     name,
     image: options.stagingImage,
     command: ['sh', '-c', text],
-    // They do next to nothing, but some namespaces want to be told so. Without processors, jobs fill nodes as asked.
-    resources: {
-      requests: { cpu: '0', memory: '16Mi' },
-      limits: { ...(options.limitsCpus && { cpu: '1' }), memory: '128Mi' },
-    },
+    resources: stagingResources(options),
+  }
+}
+
+/** It does next to nothing, but some namespaces want to be told so. Without processors, jobs fill nodes as asked. */
+export function stagingResources({ limitsCpus }: KubernetesOptions): V1ResourceRequirements {
+  return {
+    requests: { cpu: '0', memory: '16Mi' },
+    limits: { ...(limitsCpus && { cpu: '1' }), memory: '128Mi' },
   }
 }
 
 /** What all three containers have. */
-function ours({ imagePullPolicy, securityContext }: KubernetesOptions): Omit<V1Container, 'name'> {
+function ours(
+  { imagePullPolicy, securityContext }: KubernetesOptions,
+  claimed: readonly V1VolumeMount[],
+): Omit<V1Container, 'name'> {
   return {
     ...(imagePullPolicy !== undefined && { imagePullPolicy }),
-    volumeMounts: [{ name: jobVolume, mountPath: podPlaces.root }],
+    volumeMounts: [{ name: jobVolume, mountPath: podPlaces.root }, ...claimed],
     ...(securityContext?.restricted === true && {
       securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
     }),

@@ -22,6 +22,7 @@ const all: Required<Omit<KubernetesReferenceOptions, 'inCluster'>> = {
   queue: 'team-a',
   stagingImage: 'busybox:1.37-musl',
   hasRuntime: true,
+  volume: 'molehill',
   maxActiveJobs: 50,
   pendingLimit: '5 min',
   stagingLimit: 60_000,

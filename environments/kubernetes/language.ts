@@ -58,6 +58,12 @@ export interface KubernetesReferenceOptions {
    */
   readonly hasRuntime?: boolean
 
+  /**
+   * A PersistentVolumeClaim of the namespace that many pods may mount (`ReadWriteMany`): the work directory and what
+   * functions need are put there once, instead of into every pod.
+   */
+  readonly volume?: string
+
   /** Most jobs of this server that wait or run there; 1000 without it. */
   readonly maxActiveJobs?: number
   /** How long an image that cannot be pulled is waited for: `'5 min'`, or milliseconds. 2 minutes without it. */

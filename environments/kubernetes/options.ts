@@ -110,6 +110,12 @@ const shape = {
   /** Whether the image holds what `molehill runtime` writes, in /usr/share/molehill, so that functions need not bring it. */
   hasRuntime: z.boolean().default(false),
 
+  /**
+   * A PersistentVolumeClaim of the namespace that many pods may mount: work directories and what functions need are put
+   * there once for each execution, instead of into every pod.
+   */
+  volume: objectName.optional(),
+
   /** Most jobs of this server that wait or run there. */
   maxActiveJobs: z.int().min(1).max(100_000).default(1000),
   /** How long an image that cannot be pulled, or a pod that may not be made, is waited for. */

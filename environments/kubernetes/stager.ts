@@ -7,6 +7,7 @@ import { archiveOf } from './archive.ts'
 import { backOffMs } from './clock.ts'
 import type { Cluster } from './cluster.ts'
 import type { KeptRequests } from './kept-requests.ts'
+import { mountedIn } from './job-body.ts'
 import { cancelledAnnotation } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
 import { bringFiles, notUnpacked } from './staging.ts'
@@ -32,6 +33,8 @@ interface Staging {
   readonly id: JobId
   readonly pod: string
   readonly uid: string
+  /** Hashes of contents that it finds in a claim. */
+  readonly mounted: ReadonlySet<string>
   /** Aborts when the pod waits no more. */
   readonly stop: AbortController
   failures: number
@@ -70,7 +73,14 @@ export class Stager {
       if (isGone || !isWaiting(pod)) {
         if (staging?.uid === uid) this.#end(staging)
       } else if (staging === undefined && (this.#parts.requests.servedPod(id) ?? uid) === uid) {
-        const begun = { id, pod: name, uid, stop: new AbortController(), failures: 0 }
+        const begun = {
+          id,
+          pod: name,
+          uid,
+          mounted: mountedIn(pod),
+          stop: new AbortController(),
+          failures: 0,
+        }
         this.#stagings.set(id, begun)
         this.#queue.push(begun)
       }
@@ -126,7 +136,7 @@ export class Stager {
     }
     const either = AbortSignal.any([this.#signal, stop.signal])
     // Not the job's own signal: what is read here serves other jobs too.
-    const entries = await this.#archive(request).catch((error: unknown) => {
+    const entries = await this.#archive(request, staging.mounted).catch((error: unknown) => {
       throw new HopelessError(`Its files cannot be read: ${messageOf(error)}`, { cause: error })
     })
     if (stop.signal.aborted) return
@@ -164,11 +174,16 @@ export class Stager {
     this.#work()
   }
 
-  #archive(request: JobRequest): Promise<readonly TarEntry[]> {
+  #archive(request: JobRequest, mounted: ReadonlySet<string>): Promise<readonly TarEntry[]> {
     const { trees, options } = this.#parts
     const { wallTimeMs } = request.resources
     const { variables, stopGraceMs, hasRuntime } = options
-    return archiveOf(request, trees, { variables, stopGraceMs, wallTimeMs, hasRuntime }, this.#signal)
+    return archiveOf(
+      request,
+      trees,
+      { variables, stopGraceMs, wallTimeMs, hasRuntime, mounted },
+      this.#signal,
+    )
   }
 }
 

@@ -8,7 +8,7 @@ import { tarBytes, tarLength, type TarEntry } from '../../src/environment/job-fi
 import { segmentsOf } from '../../src/environment/view.ts'
 import { ApiError } from './api-errors.ts'
 import type { Cluster } from './cluster.ts'
-import { execInPod } from './exec.ts'
+import { execInPod, promptMs } from './exec.ts'
 import { podPlaces } from './places.ts'
 import { stagingContainers } from './template.ts'
 
@@ -17,7 +17,8 @@ import { stagingContainers } from './template.ts'
  * look like an end to tar, but then `start` is missing, which comes last. What has been brought already is left as it
  * is: the job may have begun. All input is read, also by a failure: else nobody would be told of that.
  */
-const unpackText = `umask 0
+const unpackText = `echo
+umask 0
 head -c "$1" | {
   cd ${podPlaces.root} && { [ -e in ] || { tar -x -f - && chmod -R a+rX shared start && : >in; }; }
   code=$?
@@ -56,6 +57,7 @@ export async function bringFiles(
       container: stagingContainers.in,
       argv: ['sh', '-c', unpackText, 'sh', String(tarLength(entries))],
       stdin: Readable.from(tarBytes(entries), { objectMode: false }),
+      firstMs: promptMs,
     },
     signal,
   )
@@ -109,6 +111,7 @@ export async function fetchOutputs(
       container: stagingContainers.out,
       argv: ['env', `MOLEHILL_MARK=${mark}`, 'sh', '-c', packText, 'sh', ...paths],
       output: stream,
+      firstMs: promptMs,
     },
     signal,
   )

@@ -26,10 +26,11 @@ export interface SubmissionParts {
   readonly made: (sent: WireJob, kept: WireJob) => void
 }
 
-/** Makes the Job of an attempt, and keeps the request while there is one. Throws EnvironmentError. */
+/** Makes the Job of an attempt, whose pod mounts these contents, and keeps the request while there is one. Throws EnvironmentError. */
 export async function submitJob(
   parts: SubmissionParts,
   request: JobRequest,
+  mounted: readonly string[],
   signal: AbortSignal,
 ): Promise<SubmitOutcome> {
   const { cluster, options, instance, requests, made } = parts
@@ -39,7 +40,7 @@ export async function submitJob(
   await requests.keep({ ...request, resources })
   try {
     // There are no times in it, which the client's types would have as dates.
-    const body = jobBody({ ...identity, resources }, options) as unknown as WireJob
+    const body = jobBody({ ...identity, resources, mounted }, options) as unknown as WireJob
     const job = await cluster.jobs.create(body, signal)
     made(body, job)
     return { kind: 'accepted', handle: handleOf(id, job) }

@@ -10,6 +10,8 @@ export const stagingContainers = { in: 'stage-in', out: 'stage-out' } as const
 export const mainContainer = 'main'
 /** The volume that holds a job's files. */
 export const jobVolume = 'molehill'
+/** The claim that holds what many jobs share, where there is one. */
+export const claimVolume = 'molehill-claim'
 
 /** Fields of our containers without which no job would start or end as it should. */
 const oursInContainers = ['command', 'args', 'image', 'workingDir', 'terminationMessagePath'] as const
@@ -29,8 +31,9 @@ export const podTemplate = z.record(z.string(), z.json()).superRefine((template,
     if (spec[field] !== undefined) refuse(['spec', field], 'is set by Molehill itself')
   for (const list of ['containers', 'initContainers'] as const)
     for (const message of refusalsOfContainers(spec[list])) refuse(['spec', list], message)
-  if (itemsOf(spec['volumes']).some(({ name }) => name === jobVolume))
-    refuse(['spec', 'volumes'], `the volume ${jobVolume} is Molehill's own`)
+  for (const volume of [jobVolume, claimVolume])
+    if (itemsOf(spec['volumes']).some(({ name }) => name === volume))
+      refuse(['spec', 'volumes'], `the volume ${volume} is Molehill's own`)
   const metadata = isObject(template['metadata']) ? template['metadata'] : {}
   for (const kind of ['labels', 'annotations'] as const)
     if (

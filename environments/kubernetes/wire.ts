@@ -1,4 +1,11 @@
-import type { CoreV1Event, V1Job, V1Namespace, V1Pod, VersionInfo } from '@kubernetes/client-node'
+import type {
+  CoreV1Event,
+  V1Job,
+  V1Namespace,
+  V1PersistentVolumeClaim,
+  V1Pod,
+  VersionInfo,
+} from '@kubernetes/client-node'
 
 /** An object of the client's types as it is in JSON: times are texts there. */
 export type Wire<T> = T extends Date
@@ -13,6 +20,7 @@ export type WireJob = Wire<V1Job>
 export type WirePod = Wire<V1Pod>
 export type WireEvent = Wire<CoreV1Event>
 export type WireNamespace = Wire<V1Namespace>
+export type WireClaim = Wire<V1PersistentVolumeClaim>
 export type WireVersion = VersionInfo
 
 /** What every object has. */

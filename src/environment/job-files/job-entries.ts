@@ -16,6 +16,8 @@ export interface Surroundings {
   /** By path on the server. */
   readonly shared: ReadonlyMap<string, Content>
   readonly prologue: readonly string[]
+  /** Whether an input is linked to the work directory that went there, rather than copied. Without it, none is. */
+  readonly isInTree?: (serverPath: string) => boolean
 }
 
 /** All that makes a job's directory. Throws the system's error where an input cannot be read. */
@@ -36,7 +38,8 @@ export function jobEntries({ request, note }: NewJob, surroundings: Surroundings
     else {
       const content = shared.get(entry.to)
       // The work directory goes on changing while the execution runs: an input is what it is now.
-      const known = inputs.has(entry.to) ? undefined : tree.pathOf(entry.to)
+      const isCopied = inputs.has(entry.to) && surroundings.isInTree?.(entry.to) !== true
+      const known = isCopied ? undefined : tree.pathOf(entry.to)
       if (content !== undefined)
         entries.push({ kind: 'link', path, target: `${base}/${contentPath(content)}` })
       else if (known !== undefined) entries.push({ kind: 'link', path, target: `${base}/${known}` })
