@@ -186,6 +186,13 @@ class BatchEnvironment implements Environment {
     if (jobs.length > 0) await this.#cancelTogether(jobs)
   }
 
+  async readPrinted(handle: JobHandle, limitBytes: number, signal: AbortSignal): Promise<string> {
+    this.#mustBeOpen()
+    const place = this.#follow(handle)?.place
+    if (place === undefined) return ''
+    return this.#surroundings.files.readPrinted(place, limitBytes, this.#within(signal))
+  }
+
   async collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
     this.#mustBeOpen()
     const job = this.#follow(handle)

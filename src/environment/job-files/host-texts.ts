@@ -60,6 +60,14 @@ while IFS= read -r path; do
 done
 true`
 
+/** The last `$3` bytes of both logs of the job `$2`, in whole lines. */
+export const printedText = `cd -- "$1/$2" 2>/dev/null || exit 0
+for log in stdout stderr; do
+  [[ -f $log ]] || continue
+  if (( $(wc -c <"$log") > $3 )); then tail -c "$3" -- "$log" | sed 1d; else cat -- "$log"; fi
+done
+true`
+
 /** Deletes job directories, then the directory of each batch that has no job left. */
 export const removeText = `cd -- "$1" || exit 1
 declare -A batches

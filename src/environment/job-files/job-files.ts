@@ -34,6 +34,8 @@ export interface JobFiles {
    * Throws JobFilesGone where there is nothing of the job.
    */
   collect(place: JobPlace, directory: string, signal: AbortSignal): Promise<CollectedFiles>
+  /** The end of both logs of a job as they are now, at most so many bytes. */
+  readPrinted(place: JobPlace, limitBytes: number, signal: AbortSignal): Promise<string>
   /** Deletes job directories, and each batch directory none of whose jobs is left. */
   remove(places: readonly JobPlace[], signal: AbortSignal): Promise<void>
   /** The jobs with these ids that have a directory, with their notes. */

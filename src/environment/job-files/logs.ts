@@ -30,7 +30,7 @@ export async function readLogEnds(logs: readonly string[], limitBytes: number): 
 
 async function readEnd(path: string, limitBytes: number): Promise<string> {
   if (!existsSync(path)) return ''
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
     const { size } = await file.stat()
     const from = Math.max(0, size - limitBytes)

@@ -19,6 +19,7 @@ import {
   lookText,
   openText,
   prepareText,
+  printedText,
   readText,
   removeText,
 } from './host-texts.ts'
@@ -156,6 +157,12 @@ export class RemoteJobFiles implements JobFiles {
         `Nothing of the job ${place.id} can be collected: its directory is not on ${this.#host.name}.`,
       )
     return collected
+  }
+
+  async readPrinted(place: JobPlace, limitBytes: number, signal: AbortSignal): Promise<string> {
+    const words = [await this.base(signal), jobPath(place), String(Math.floor(limitBytes / 2))]
+    const script: HostScript = { what: 'reading logs', text: printedText, words, priority: 'background' }
+    return runScript(this.#host, script, this.#options.newMark(), signal)
   }
 
   async remove(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {

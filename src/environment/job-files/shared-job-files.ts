@@ -20,7 +20,7 @@ import {
 } from './job-files.ts'
 import { markOf } from './job-mark.ts'
 import { commandFile, readCommandFile, readNoteLine } from './command-file.ts'
-import { ensureLogs, freshLogs, logDirectory, sortOutputs } from './logs.ts'
+import { ensureLogs, freshLogs, logDirectory, readLogEnds, sortOutputs } from './logs.ts'
 import { executionPath, jobPath, keyOf, type JobPlace } from './places.ts'
 
 /** Jobs looked after in one turn of the event loop. */
@@ -108,6 +108,11 @@ export class SharedJobFiles implements JobFiles {
       marks.set(place.id, markIn(join(base, jobPath(place))))
     })
     return marks
+  }
+
+  async readPrinted(place: JobPlace, limitBytes: number): Promise<string> {
+    const directory = join(await this.base(), jobPath(place))
+    return readLogEnds([join(directory, 'stdout'), join(directory, 'stderr')], limitBytes)
   }
 
   async markCancelled(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {

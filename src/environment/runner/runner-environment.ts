@@ -167,6 +167,12 @@ export class RunnerEnvironment implements Environment {
     return this.#parts.files.collect(place, directory, signal)
   }
 
+  async readPrinted(handle: JobHandle, limitBytes: number, signal: AbortSignal): Promise<string> {
+    this.#mustBeOpen()
+    const place = placeOfHandle(handle)
+    return place === undefined ? '' : this.#parts.files.readPrinted(place, limitBytes, signal)
+  }
+
   async release(handles: readonly JobHandle[], signal: AbortSignal): Promise<void> {
     this.#mustBeOpen()
     const underWay = this.#jobs.underWay(handles)
