@@ -129,7 +129,7 @@ export class JobEnds {
   }
 
   #retryLater(job: Job, delayMs: number): void {
-    this.#run.moves.putBack(job)
+    this.#run.moves.retried(job)
     this.#run.journal.record([writeJob(job, undefined)])
     this.#run.journal.moved(job, 'ready')
     const timer = setTimeout(() => {

@@ -78,6 +78,13 @@ export class JobMoves {
     job.state = 'ready'
   }
 
+  /** A job has failed, and waits for its next try. */
+  retried(job: Job): void {
+    this.putBack(job)
+    // A group counts as one, whatever becomes of its jobs.
+    if (job.capsule.groupSize === 1) count(this.#journal.tally.retriedOn, job.environment, 1)
+  }
+
   /** A job has ended for good. */
   close(job: Job, state: 'completed' | 'failed'): void {
     const { tally } = this.#journal

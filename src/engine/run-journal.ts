@@ -140,11 +140,11 @@ export class RunJournal {
 
   /** What a transaction ends with: an event that tells of the jobs in it, and the totals as they are then. */
   #end(): TransactionEnd {
-    const totals = this.tally.snapshot()
+    const snapshot = this.tally.snapshot()
     return {
-      writes: [...this.#tellMoves(), ['setFact', 'totals', JSON.stringify(totals)]],
+      writes: [...this.#tellMoves(), ['setFact', 'totals', JSON.stringify(snapshot.totals)]],
       committed: () => {
-        this.tally.commit(totals)
+        this.tally.commit(snapshot)
         this.#committed()
         this.#nextCommit.resolve()
         this.#nextCommit = Promise.withResolvers()

@@ -4,6 +4,12 @@ export interface Totals {
   readonly environments: { done: number; failed: number }[]
 }
 
+/** What a transaction will have committed. */
+export interface TallySnapshot {
+  readonly totals: Totals
+  readonly retriedOn: readonly number[]
+}
+
 /** How many jobs of an execution are where. Every question costs the same however many there are. */
 export class Tally {
   /** Jobs at work in each capsule now. */
@@ -15,8 +21,10 @@ export class Tally {
   /** Of the waiting jobs, those that stand behind `submittedTo`, by the first environment of their capsule. */
   readonly waitingIn: number[]
   readonly runningOn: number[]
+  /** Of the environment jobs that have failed, those whose job waits again. */
+  readonly retriedOn: number[]
   readonly totals: Totals
-  #committed: Totals
+  #committed: TallySnapshot
 
   constructor(steps: number, environments: number, totals?: Totals) {
     const zeros = (count: number): number[] => Array.from({ length: count }, () => 0)
@@ -25,26 +33,27 @@ export class Tally {
     this.submittedTo = zeros(environments)
     this.waitingIn = zeros(environments)
     this.runningOn = zeros(environments)
+    this.retriedOn = zeros(environments)
     this.totals = totals ?? {
       capsules: zeros(steps).map(() => ({ completed: 0, failed: 0 })),
       environments: zeros(environments).map(() => ({ done: 0, failed: 0 })),
     }
-    this.#committed = structuredClone(this.totals)
+    this.#committed = this.snapshot()
   }
 
   /** The totals as they are now, to be written and, once committed, shown. */
-  snapshot(): Totals {
-    return structuredClone(this.totals)
+  snapshot(): TallySnapshot {
+    return { totals: structuredClone(this.totals), retriedOn: [...this.retriedOn] }
   }
 
-  commit(totals: Totals): void {
-    this.#committed = totals
+  commit(snapshot: TallySnapshot): void {
+    this.#committed = snapshot
   }
 
   /** What clients are told of a capsule. What has ended and is not committed yet still counts as running. */
   capsule(step: number): { running: number; completed: number; failed: number } {
     const now = this.totals.capsules[step]
-    const { completed, failed } = this.#committed.capsules[step] ?? { completed: 0, failed: 0 }
+    const { completed, failed } = this.#committed.totals.capsules[step] ?? { completed: 0, failed: 0 }
     const uncommitted = (now?.completed ?? 0) - completed + (now?.failed ?? 0) - failed
     return { completed, failed, running: (this.running[step] ?? 0) + uncommitted }
   }
@@ -52,8 +61,10 @@ export class Tally {
   /** What clients are told of an environment. */
   environment(index: number): { submitted: number; running: number; done: number; failed: number } {
     const now = this.totals.environments[index]
-    const { done, failed } = this.#committed.environments[index] ?? { done: 0, failed: 0 }
-    const uncommitted = (now?.done ?? 0) - done + (now?.failed ?? 0) - failed
+    const { done, failed } = this.#committed.totals.environments[index] ?? { done: 0, failed: 0 }
+    // What waits again does not run as well.
+    const retried = (this.retriedOn[index] ?? 0) - (this.#committed.retriedOn[index] ?? 0)
+    const uncommitted = (now?.done ?? 0) - done + (now?.failed ?? 0) - failed - retried
     return {
       done,
       failed,
