@@ -25,6 +25,7 @@ import { eachBounded } from './each-bounded.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { cancelledAnnotation, executionSelector, instanceSelector, jobIdOf, jobName } from './names.ts'
 import { prepareMounts, type Mounts } from './mounts.ts'
+import { lossOf } from './observe.ts'
 import { ObservedObjects } from './observed-objects.ts'
 import type { KubernetesOptions } from './options.ts'
 import { Stager } from './stager.ts'
@@ -167,7 +168,7 @@ export class KubernetesEnvironment implements Environment {
       const name = pod?.metadata?.name
       const missing = outputs.filter(({ optional }) => optional !== true).map(({ path }) => path)
       if (pod === undefined || name === undefined || !isKeeping(pod))
-        return { files: [], missing, ...(await fetchLogs(cluster, name, logs, signal)) }
+        return withLoss(pod, { files: [], missing, ...(await fetchLogs(cluster, name, logs, signal)) })
       try {
         return await fetchOutputs(cluster, name, { outputs }, { directory, logs }, newMark(), signal)
       } catch (error) {
@@ -328,6 +329,12 @@ function isCancelled({ metadata }: WirePod): boolean {
 
 function hasEnded({ status }: WirePod): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed'
+}
+
+/** A node may go down between the end of a job and the fetching of its outputs. */
+function withLoss(pod: WirePod | undefined, collected: CollectedFiles): CollectedFiles {
+  const lost = pod === undefined ? undefined : lossOf(pod)
+  return lost === undefined ? collected : { ...collected, lost }
 }
 
 /** Whether the job has ended by itself and its outputs can be fetched. */

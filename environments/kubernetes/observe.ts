@@ -177,14 +177,20 @@ function ended(pod: WirePod, { reason, message, exitCode }: Terminated): Observa
   const told = readEnd(`${(message ?? '').trimEnd()}\n`)
   if (told === undefined && unseen.has(reason ?? ''))
     return stopped('node-failure', `Its node lost sight of it.${wordsOf(message)}`)
-  const stageOut = pod.status?.containerStatuses?.find(({ name }) => name === stagingContainers.out)
-  if (unseen.has(stageOut?.state?.terminated?.reason ?? ''))
-    return stopped('node-failure', 'It had ended, but what kept its outputs went down with its node.')
+  const loss = lossOf(pod)
+  if (loss !== undefined) return stopped('node-failure', loss)
   if (told?.kind === 'timeout') return stopped('timeout', 'It ran longer than its wall time.')
   if (told?.kind === 'signalled') return stopped('signal', `It was ended by ${signalName(told.signal)}.`)
   if (told?.kind === 'failed') return stopped('unknown', told.message)
   if (told?.kind === 'abandoned') return stopped('node-failure', told.message)
   return { kind: 'exited', exitCode: told?.kind === 'exited' ? told.exitCode : exitCode, ...hostOf(pod) }
+}
+
+/** Why what a job left is gone although it has ended by itself; undefined where its pod shows no reason. */
+export function lossOf({ status }: WirePod): string | undefined {
+  const stageOut = status?.containerStatuses?.find(({ name }) => name === stagingContainers.out)
+  if (!unseen.has(stageOut?.state?.terminated?.reason ?? '')) return undefined
+  return 'It had ended, but what kept its outputs went down with its node.'
 }
 
 /** When the pod had to end, by the node's clock. */

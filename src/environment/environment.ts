@@ -209,6 +209,8 @@ export interface CollectedFiles {
   readonly stderr: string
   /** What the environment knows of why the job may have gone wrong: the rest of a sentence that tells of its end. */
   readonly remark?: string
+  /** Why all that the job left is gone although it had ended, as with its computer: then it may be run again. */
+  readonly lost?: string
 }
 
 /** The environment itself cannot be used: unreachable, refused credentials, missing program. */

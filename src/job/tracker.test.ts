@@ -196,6 +196,14 @@ describe('a tracker', () => {
     expect(endings.size).toBe(0)
   })
 
+  it('takes a job for lost whose results went down with its computer', async () => {
+    const environment = new FakeEnvironment(() => ({ runMs: 2 }))
+    const collect = environment.collect.bind(environment)
+    environment.collect = async (...asked) => ({ ...(await collect(...asked)), lost: 'no power' })
+    const { endings } = run(environment, 1)
+    await expect.poll(() => [...endings.values()]).toEqual([{ kind: 'lost', message: 'no power' }])
+  })
+
   it('releases what it could not release as soon as the environment answers', async () => {
     const environment = new FakeEnvironment(() => ({ runMs: 2 }))
     const tracker = track(environment)

@@ -236,8 +236,11 @@ export class EnvironmentTracker {
     })
     if (this.#stop.signal.aborted) return
     if (observation.kind === 'stopped') await this.#end(tracked, { ...observation, collected })
-    else if (collected === undefined)
-      await this.#end(tracked, { kind: 'lost', message: 'The outputs cannot be fetched.' })
+    else if (collected === undefined || collected.lost !== undefined)
+      await this.#end(tracked, {
+        kind: 'lost',
+        message: collected?.lost ?? 'The outputs cannot be fetched.',
+      })
     else await this.#end(tracked, { kind: 'exited', exitCode: observation.exitCode, collected })
   }
 
