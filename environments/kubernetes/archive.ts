@@ -7,7 +7,8 @@ import { jobPath, keyOf } from '../../src/environment/job-files/places.ts'
 import type { Content } from '../../src/environment/job-files/scan-tree.ts'
 import type { FileVersion, TarEntry } from '../../src/environment/job-files/tar-stream.ts'
 import type { WorkTree, WorkTrees } from '../../src/environment/job-files/work-trees.ts'
-import { commandText } from './command-text.ts'
+import { segmentsOf } from '../../src/environment/view.ts'
+import { commandText, shellWord } from './command-text.ts'
 import { podPlaces } from './places.ts'
 import { startScript } from './start-script.ts'
 
@@ -57,8 +58,24 @@ export async function archiveOf(
         : [placed(entry, place, options.hasRuntime ? shared : new Map())],
     ),
     { kind: 'text', path: 'job/command', text: commandText(request, variablesOf(request, options)) },
+    { kind: 'text', path: 'outputs', text: outputsText(keptPaths(request.outputs)) },
     { kind: 'text', path: 'start', text: startScript(options) },
   ]
+}
+
+/** What is kept of a job, as paths below its directory in the pod: both streams and its outputs. */
+export function keptPaths(outputs: JobRequest['outputs']): readonly string[] {
+  return ['stdout', 'stderr', ...outputs.map(({ path }) => `work/${plainPath(path)}`)]
+}
+
+/** The path without empty and `.` steps. */
+export function plainPath(path: string): string {
+  return (segmentsOf(path) ?? []).join('/')
+}
+
+/** Shell text that sets the positional parameters to these. */
+export function outputsText(paths: readonly string[]): string {
+  return `set -- ${paths.map(shellWord).join(' ')}\n`
 }
 
 /** Smaller inputs are copied: the job may change them. */

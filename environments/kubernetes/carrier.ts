@@ -1,10 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Readable } from 'node:stream'
 import { EnvironmentError } from '../../src/environment/environment.ts'
 import { ApiError } from './api-errors.ts'
 import { carrierBody, carrierContainer, carrierLabel, usedMark } from './carrier-body.ts'
 import type { Cluster } from './cluster.ts'
-import { execInPod, promptMs } from './exec.ts'
+import { execInPod, promptMs, type ExecCommand } from './exec.ts'
 import { instanceSelector } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
 import { usedText } from './volume-scripts.ts'
@@ -33,17 +32,24 @@ export class Carrier {
   readonly #parts: CarrierParts
   #name: string | undefined
   #hasCleared = false
+  #starting: Promise<string> | undefined
 
   constructor(parts: CarrierParts) {
     this.#parts = parts
   }
 
   /** Runs shell text with words in the pod. Throws EnvironmentError where there can be no pod, and ApiError. */
-  async run(text: string, words: readonly string[], signal: AbortSignal, stdin?: Readable): Promise<string> {
+  async run(
+    text: string,
+    words: readonly string[],
+    signal: AbortSignal,
+    { stdin, output }: Pick<ExecCommand, 'stdin' | 'output'> = {},
+  ): Promise<string> {
     const { cluster } = this.#parts
-    const pod = (await this.#running(signal)) ?? (await this.#start(signal))
+    const running = this.#starting === undefined ? await this.#running(signal) : undefined
+    const pod = running ?? (await this.#startOnce(signal))
     const argv = ['sh', '-c', `${usedText(usedMark)}${text}`, 'sh', ...words]
-    const command = { pod, container: carrierContainer, argv, stdin, silenceMs, firstMs: promptMs }
+    const command = { pod, container: carrierContainer, argv, stdin, output, silenceMs, firstMs: promptMs }
     const result = await execInPod(cluster, command, signal)
     if (result.exitCode === 0) return result.stdout
     const { volume } = this.#parts.options
@@ -65,12 +71,19 @@ export class Carrier {
 
   /** Name of its pod, if that runs. */
   async #running(signal: AbortSignal): Promise<string | undefined> {
-    if (this.#name === undefined) return undefined
-    const pod = await this.#pod(this.#name, signal)
+    const name = this.#name
+    if (name === undefined) return undefined
+    const pod = await this.#pod(name, signal)
     if (pod !== undefined && isRunning(pod)) return pod.metadata?.name
-    await this.#delete(this.#name, signal)
-    this.#name = undefined
+    await this.#delete(name, signal)
+    if (this.#name === name) this.#name = undefined
     return undefined
+  }
+
+  /** Who comes meanwhile waits for the same pod. */
+  #startOnce(signal: AbortSignal): Promise<string> {
+    this.#starting ??= this.#start(signal).finally(() => (this.#starting = undefined))
+    return this.#starting
   }
 
   async #start(signal: AbortSignal): Promise<string> {

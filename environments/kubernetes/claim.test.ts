@@ -147,6 +147,43 @@ describeWith('kubernetes-node', 'a claim with data', () => {
     })
   }
 
+  test('takes the outputs of jobs whose server is away', { timeout: 300_000 }, async () => {
+    const { directory, trial } = await makeScene()
+    try {
+      await trial.open()
+      const request = trial.shell(
+        'sleep 8; echo one >out.txt; mkdir deep; echo two >deep/er; echo printed; exit 3',
+        {
+          outputs: [{ path: 'out.txt' }, { path: 'deep' }, { path: 'none', optional: true }],
+        },
+      )
+      const handle = await trial.submit(request)
+      await trial.waitForRunning(handle)
+      await trial.environment.close()
+      const isLeft = () =>
+        readdirSync(directory, { recursive: true }).some((path) => String(path).endsWith('/outputs.tar'))
+      await until(
+        'its outputs are in the claim',
+        async () => isLeft() || undefined,
+        () => readdirSync(directory, { recursive: true }),
+        120_000,
+      )
+      await trial.open()
+      expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'exited', exitCode: 3 })
+      const { collected, stdout, read } = await trial.collect(handle)
+      expect(collected).toMatchObject({ files: ['out.txt', 'deep'], missing: [] })
+      expect([stdout, String(read('out.txt')), String(read('deep/er'))]).toEqual([
+        'printed\n',
+        'one\n',
+        'two\n',
+      ])
+      await trial.environment.discard?.(trial.workDirectory, noSignal)
+      expect(isLeft()).toBe(false)
+    } finally {
+      await trial.close()
+    }
+  })
+
   test('that is not there lets jobs wait, and says why', { timeout: 180_000 }, async () => {
     const { namespace, trial } = await makeScene({ volume: 'missing', pendingLimit: 3000 })
     try {
@@ -158,10 +195,28 @@ describeWith('kubernetes-node', 'a claim with data', () => {
         reason: expect.stringMatching(/into the claim missing.*persistentvolumeclaim "missing" not found/),
       })
       expect(await untilNoCarrier(namespace)).toBe(true)
+      expect(await volumeFinding(namespace, 'missing')).toMatchObject({
+        isGood: false,
+        message: 'There is no claim missing in the namespace.',
+      })
+      expect(await volumeFinding(namespace, 'data')).toMatchObject({ isGood: true })
     } finally {
       await trial.close()
     }
   })
+
+  /** What a look at the claim finds with an account that may read it. */
+  async function volumeFinding(namespace: string, volume: string) {
+    const { kubeconfig, image } = kubernetes
+    const trial = tryOut({ kubeconfig, image, namespace, volume })
+    try {
+      await trial.open()
+      const findings = await trial.environment.inspect?.(noSignal)
+      return findings?.find(({ what }) => what === 'volume')
+    } finally {
+      await trial.close()
+    }
+  }
 
   test('is read by jobs with the template of the page for operators', { timeout: 180_000 }, async () => {
     const [, template = ''] = /'template=([^']*)'/.exec(page) ?? []

@@ -15,25 +15,23 @@ import {
 import { keyOf } from '../../src/environment/job-files/places.ts'
 import { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { refusalOf } from '../../src/environment/refusal.ts'
-import { ApiError } from './api-errors.ts'
 import { askCluster } from './ask-cluster.ts'
 import { inspectCluster } from './check.ts'
 import type { Cluster } from './cluster.ts'
+import { collectJob } from './collect-job.ts'
 import { warningOfDropped } from './dropped-fields.ts'
-import { fetchLogs, readLogEnd } from './fetch-logs.ts'
+import { readLogEnd } from './fetch-logs.ts'
 import { eachBounded } from './each-bounded.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { cancelledAnnotation, executionSelector, instanceSelector, jobIdOf, jobName } from './names.ts'
 import { prepareMounts, type Mounts } from './mounts.ts'
-import { lossOf } from './observe.ts'
 import { ObservedObjects } from './observed-objects.ts'
 import type { KubernetesOptions } from './options.ts'
+import { hasEnded, isCancelled, isKeeping } from './pod-states.ts'
 import { Stager } from './stager.ts'
-import { fetchOutputs, notPacked } from './staging.ts'
 import { handleOf, submitJob } from './submit-job.ts'
-import { stagingContainers } from './template.ts'
 import { Volume } from './volume.ts'
-import type { WireJob, WirePod } from './wire.ts'
+import type { WireJob } from './wire.ts'
 
 export interface KubernetesEnvironmentParts {
   readonly cluster: Cluster
@@ -160,23 +158,11 @@ export class KubernetesEnvironment implements Environment {
     signal.throwIfAborted()
     this.#mustBeOpen()
     const { cluster, requests, newMark } = this.#parts
-    const request = requests.read(handle.id)
-    const outputs = request?.outputs ?? []
-    const logs = this.#logsOf(handle.id)
+    const parts = { cluster, volume: this.#volume, newMark }
+    const places = { directory, logs: this.#logsOf(handle.id) }
     return askCluster(async () => {
       const pod = await this.#objects.podOf(handle.id, signal)
-      const name = pod?.metadata?.name
-      const missing = outputs.filter(({ optional }) => optional !== true).map(({ path }) => path)
-      if (pod === undefined || name === undefined || !isKeeping(pod))
-        return withLoss(pod, { files: [], missing, ...(await fetchLogs(cluster, name, logs, signal)) })
-      try {
-        return await fetchOutputs(cluster, name, { outputs }, { directory, logs }, newMark(), signal)
-      } catch (error) {
-        if (!(error instanceof ApiError) || error.reason !== notPacked) throw error
-        // It would go wrong again: the job has ended, and nothing in its pod changes.
-        const kept = await fetchLogs(cluster, name, logs, signal)
-        return { files: [], missing, ...kept, remark: error.message }
-      }
+      return collectJob(pod, requests.read(handle.id), places, parts, signal)
     })
   }
 
@@ -320,25 +306,4 @@ export class KubernetesEnvironment implements Environment {
   #mustBeOpen(): void {
     if (this.#stop.signal.aborted) throw new EnvironmentError(`The environment ${this.name} is closed.`)
   }
-}
-
-/** Its time of asking must stay: what ended before it ended by itself. */
-function isCancelled({ metadata }: WirePod): boolean {
-  return metadata?.annotations?.[cancelledAnnotation] !== undefined
-}
-
-function hasEnded({ status }: WirePod): boolean {
-  return status?.phase === 'Succeeded' || status?.phase === 'Failed'
-}
-
-/** A node may go down between the end of a job and the fetching of its outputs. */
-function withLoss(pod: WirePod | undefined, collected: CollectedFiles): CollectedFiles {
-  const lost = pod === undefined ? undefined : lossOf(pod)
-  return lost === undefined ? collected : { ...collected, lost }
-}
-
-/** Whether the job has ended by itself and its outputs can be fetched. */
-function isKeeping({ status }: WirePod): boolean {
-  const stateOf = (name: string) => status?.containerStatuses?.find((each) => each.name === name)?.state
-  return stateOf('main')?.terminated !== undefined && stateOf(stagingContainers.out)?.running !== undefined
 }

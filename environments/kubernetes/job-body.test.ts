@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { toJobId } from '../../src/environment/environment.ts'
-import { jobBody } from './job-body.ts'
+import { jobBody, mountedIn } from './job-body.ts'
 import { kubernetesOptions } from './options.ts'
+import type { WirePod } from './wire.ts'
 
 const identity = { id: toJobId('job-1'), instance: 'i1', execution: 'e1' }
 
@@ -161,4 +162,30 @@ test('Kubernetes reads commands as they are meant', () => {
 test('nothing in it is undefined: it is plain data', () => {
   const job = body({ tolerations: [{ key: 'a' }], securityContext: { runAsUser: 5 } })
   expect(structuredClone(job)).toStrictEqual(JSON.parse(JSON.stringify(job)))
+})
+
+test('what lies in a claim is mounted where it would be unpacked, and nothing else of it', () => {
+  const hash = 'a'.repeat(40)
+  const job = body({ volume: 'data' }, { mounted: [hash], isKept: true })
+  expect(podOf(job).volumes).toEqual([
+    { name: 'molehill', emptyDir: {} },
+    { name: 'molehill-claim', persistentVolumeClaim: { claimName: 'data' } },
+  ])
+  const content = {
+    name: 'molehill-claim',
+    subPath: `molehill/i1/shared/${hash}/content`,
+    mountPath: `/molehill/shared/${hash}/content`,
+    readOnly: true,
+  }
+  const kept = {
+    name: 'molehill-claim',
+    subPath: 'molehill/i1/jobs/e1/mh-job-1',
+    mountPath: '/molehill/kept',
+  }
+  const own = { name: 'molehill', mountPath: '/molehill' }
+  expect(containerOf(job, 'stage-in').volumeMounts).toEqual([own])
+  expect(containerOf(job, 'main').volumeMounts).toEqual([own, content])
+  expect(containerOf(job, 'stage-out').volumeMounts).toEqual([own, content, kept])
+  expect([...mountedIn({ spec: podOf(job) } as unknown as WirePod)]).toEqual([hash])
+  expect(podOf(body({ volume: 'data' })).volumes).toHaveLength(1)
 })

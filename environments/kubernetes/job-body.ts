@@ -23,7 +23,17 @@ export interface JobBodyInput extends JobIdentity {
   readonly resources: Resources
   /** Hashes of the contents that it finds in the claim. */
   readonly mounted?: readonly string[]
+  /** Whether it has a directory in the claim, where outputs are left for a server that is away. */
+  readonly isKept?: boolean
 }
+
+/** The directory of an execution's jobs in the environment's own directory of its claim. */
+export function keptDirectory(execution: string): string {
+  return `jobs/${execution}`
+}
+
+/** After how long outputs go into the claim that nobody has begun to fetch. */
+const claimAfterMs = 30_000
 
 /** The environment's own directory in its claim. */
 export function claimDirectory(instance: string): string {
@@ -91,13 +101,13 @@ function podSpec(input: JobBodyInput, options: KubernetesOptions): V1PodSpec {
     ...(deadline !== undefined && { activeDeadlineSeconds: deadline }),
     volumes: [
       { name: jobVolume, emptyDir: {} },
-      ...(volume === undefined || claimed.length === 0
+      ...(volume === undefined || (claimed.length === 0 && input.isKept !== true)
         ? []
         : [{ name: claimVolume, persistentVolumeClaim: { claimName: volume } }]),
     ],
     initContainers: [stageIn(options)],
     // What brings files needs nothing of the claim; what keeps outputs follows links there.
-    containers: [main(input, options, claimed), stageOut(options, claimed)],
+    containers: [main(input, options, claimed), stageOut(input, options, claimed)],
   }
 }
 
@@ -157,8 +167,18 @@ function stageIn(options: KubernetesOptions): V1Container {
   return staging(stagingContainers.in, stageInText(options.stagingLimit), options, [])
 }
 
-function stageOut(options: KubernetesOptions, claimed: readonly V1VolumeMount[]): V1Container {
-  return staging(stagingContainers.out, stageOutText(options.stagingLimit), options, claimed)
+function stageOut(
+  { id, instance, execution, isKept = false }: JobBodyInput,
+  options: KubernetesOptions,
+  claimed: readonly V1VolumeMount[],
+): V1Container {
+  const text = stageOutText({
+    limitMs: options.stagingLimit,
+    claimAfterMs: isKept ? Math.min(claimAfterMs, options.stagingLimit) : undefined,
+  })
+  const subPath = `${claimDirectory(instance)}/${keptDirectory(execution)}/${jobName(id)}`
+  const own = isKept ? [{ name: claimVolume, subPath, mountPath: podPlaces.kept }] : []
+  return staging(stagingContainers.out, text, options, [...claimed, ...own])
 }
 
 function staging(

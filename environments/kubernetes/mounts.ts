@@ -3,6 +3,7 @@ import { keyOf } from '../../src/environment/job-files/places.ts'
 import type { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { ApiError } from './api-errors.ts'
 import { refusedInClaim } from './carrier.ts'
+import { jobName } from './names.ts'
 import type { NeededContent, Volume } from './volume.ts'
 
 export interface MountsParts {
@@ -63,7 +64,13 @@ async function prepareExecution(
       shared.set(from, content.hash)
       needed.push({ content, isKept: true })
     }
-    await volume.ensure(keyOf(workDirectory), needed, signal)
+    const key = keyOf(workDirectory)
+    await volume.ensure(key, needed, signal)
+    await volume.makeKept(
+      key,
+      requests.map(({ id }) => jobName(id)),
+      signal,
+    )
     return { kind: 'ready', tree: tree.content.hash, shared }
   } catch (error) {
     signal.throwIfAborted()

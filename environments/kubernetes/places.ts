@@ -14,6 +14,12 @@ export interface Places {
   readonly in: string
   /** There once nothing is needed any more. */
   readonly out: string
+  /** There once somebody has begun to fetch outputs. */
+  readonly fetching: string
+  /** Shell text that sets the positional parameters to what is to be kept, as paths below `job`. */
+  readonly outputs: string
+  /** The job's own directory in a claim, where there is one. */
+  readonly kept: string
   /** What is written here becomes the `message` of the container's end. */
   readonly message: string
 }
@@ -26,6 +32,9 @@ export function placesBelow(root: string, message: string): Places {
     job: `${root}/job`,
     in: `${root}/in`,
     out: `${root}/out`,
+    fetching: `${root}/fetching`,
+    outputs: `${root}/outputs`,
+    kept: `${root}/kept`,
     message,
   }
 }

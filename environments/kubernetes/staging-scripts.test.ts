@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { placesBelow, type Places } from './places.ts'
-import { stageInText, stageOutText } from './staging-scripts.ts'
+import { outputsText } from './archive.ts'
+import { keptName, stageInText, stageOutText } from './staging-scripts.ts'
 
 const waitMs = 30_000
 const path = [...(process.env['PATH'] ?? '').split(delimiter), '/bin', '/usr/bin']
@@ -71,7 +72,7 @@ test('stage-in ends when it is asked to', { timeout: waitMs }, async () => {
 
 test('stage-out waits for the server', { timeout: waitMs }, async () => {
   mkdirSync(places.job)
-  const { ended } = start(stageOutText(waitMs, places))
+  const { ended } = start(stageOutText({ limitMs: waitMs }, places))
   writeFileSync(join(places.job, 'exit'), 'exited 0\n')
   writeFileSync(places.out, '')
   expect(await ended).toBe(0)
@@ -82,12 +83,52 @@ test(
   { timeout: waitMs },
   async () => {
     mkdirSync(places.job)
-    const { ended } = start(stageOutText(300, places))
+    const { ended } = start(stageOutText({ limitMs: 300 }, places))
     expect(
       await Promise.race([ended, new Promise((resolve) => setTimeout(() => resolve('waits'), 1000))]),
     ).toBe('waits')
     writeFileSync(join(places.job, 'exit'), 'exited 0\n')
     expect(await ended).toBe(0)
     expect(existsSync(places.job)).toBe(true)
+  },
+)
+
+test('stage-out leaves the outputs in the claim when the server is away', { timeout: waitMs }, async () => {
+  mkdirSync(join(places.job, 'work/out'), { recursive: true })
+  mkdirSync(places.kept)
+  writeFileSync(join(places.job, 'stdout'), 'printed')
+  writeFileSync(join(places.job, "work/out/it's one"), 'one')
+  writeFileSync(places.outputs, outputsText(['stdout', "work/out/it's one", 'work/none']))
+  const { ended } = start(stageOutText({ limitMs: waitMs, claimAfterMs: 300 }, places))
+  writeFileSync(join(places.job, 'exit'), 'exited 0\n')
+  expect(await ended).toBe(0)
+  const list = execFileSync('tar', ['-tf', join(places.kept, keptName)], { encoding: 'utf8' })
+  expect(list).toBe("stdout\nwork/out/it's one\n")
+})
+
+test(
+  'stage-out keeps what is being fetched, and what the claim has no room for',
+  { timeout: waitMs },
+  async () => {
+    mkdirSync(places.job)
+    writeFileSync(places.outputs, outputsText(['stdout']))
+    writeFileSync(join(places.job, 'stdout'), 'printed')
+    writeFileSync(join(places.job, 'exit'), 'exited 0\n')
+    const { ended } = start(stageOutText({ limitMs: waitMs, claimAfterMs: 200 }, places))
+    const stays = await Promise.race([
+      ended,
+      new Promise((resolve) => setTimeout(() => resolve('stays'), 1500)),
+    ])
+    expect(stays).toBe('stays')
+    writeFileSync(places.out, '')
+    expect(await ended).toBe(0)
+    rmSync(places.out)
+    mkdirSync(places.kept)
+    writeFileSync(places.fetching, '')
+    const fetched = start(stageOutText({ limitMs: waitMs, claimAfterMs: 200 }, places))
+    await until('the outputs in the claim', () => existsSync(join(places.kept, keptName)))
+    expect(fetched.child.exitCode).toBe(null)
+    writeFileSync(places.out, '')
+    expect(await fetched.ended).toBe(0)
   },
 )

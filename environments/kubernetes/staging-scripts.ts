@@ -26,16 +26,46 @@ chmod -R a+rwX ${shellWord(job)} || molehill_fail "The files could not be opened
 `
 }
 
+/** Leaves those of the positional parameters that are there: what links lead to counts. */
+export const presentText = `count=$#
+while [ "$count" -gt 0 ]; do
+  path=$1
+  shift
+  [ -e "$path" ] && set -- "$@" "$path"
+  count=$((count - 1))
+done`
+
+/** What the outputs of a job are called in its directory of a claim. */
+export const keptName = 'outputs.tar'
+
+export interface KeepLimits {
+  /** How long the outputs are kept in the pod for a server that is away. */
+  readonly limitMs: number
+  /** After how long they go into the job's directory of a claim, where it has one; then the pod ends. */
+  readonly claimAfterMs?: number | undefined
+}
+
 /**
  * Shell text of the container `stage-out`: it waits until nothing is needed any more, but after the job has ended no
- * longer than `limitMs`. It ends with 0: how a pod ended is for the job to say.
+ * longer than the limit. It ends with 0: how a pod ended is for the job to say.
  */
-export function stageOutText(limitMs: number, places: Places = podPlaces): string {
+export function stageOutText({ limitMs, claimAfterMs }: KeepLimits, places: Places = podPlaces): string {
   const { job, out } = places
   return `${prelude(places)}until [ -e ${shellWord(out)} ] || [ -s ${shellWord(`${job}/exit`)} ]; do sleep ${tickSeconds}; done
-${waitText(out, limitMs, 'break')}
+${claimAfterMs === undefined ? '' : `${waitText(out, claimAfterMs, 'break')}\n${keepText(places)}\n`}${waitText(out, limitMs, 'break')}
 exit 0
 `
+}
+
+/** A claim without room leaves the outputs where they are; who is fetching them now may go on. */
+function keepText({ job, out, outputs, fetching, kept }: Places): string {
+  const [begun, whole] = [`${kept}/new.tar`, `${kept}/${keptName}`].map(shellWord)
+  return `if [ ! -e ${shellWord(out)} ]; then
+  cd ${shellWord(job)} && . ${shellWord(outputs)}
+${presentText}
+  if tar -c -h -f ${begun} "$@" && mv ${begun} ${whole}; then [ -e ${shellWord(fetching)} ] || exit 0
+  else rm -f ${begun}; fi
+fi`
 }
 
 function prelude({ message }: Places): string {

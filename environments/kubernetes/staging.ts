@@ -1,15 +1,16 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import { Readable, type Writable } from 'node:stream'
 import type { CollectedFiles, JobRequest } from '../../src/environment/environment.ts'
 import { ensureLogs, freshLogs } from '../../src/environment/job-files/logs.ts'
 import { receiveOutputs, type Placing } from '../../src/environment/job-files/receive-outputs.ts'
 import { tarBytes, tarLength, type TarEntry } from '../../src/environment/job-files/tar-stream.ts'
-import { segmentsOf } from '../../src/environment/view.ts'
 import { ApiError } from './api-errors.ts'
+import { keptPaths, plainPath } from './archive.ts'
 import type { Cluster } from './cluster.ts'
 import { execInPod, promptMs } from './exec.ts'
 import { podPlaces } from './places.ts'
+import { presentText } from './staging-scripts.ts'
 import { stagingContainers } from './template.ts'
 
 /**
@@ -20,7 +21,7 @@ import { stagingContainers } from './template.ts'
 const unpackText = `echo
 umask 0
 head -c "$1" | {
-  cd ${podPlaces.root} && { [ -e in ] || { tar -x -f - && chmod -R a+rX shared start && : >in; }; }
+  cd ${podPlaces.root} && { [ -e in ] || { tar -x -f - && chmod -R a+rX shared start outputs && : >in; }; }
   code=$?
   cat >/dev/null
   exit "$code"
@@ -33,13 +34,8 @@ export const notPacked = 'NotPacked'
 
 /** Packs those of the given paths that are there, with what links lead to. */
 const packText = `cd ${podPlaces.job} || exit 1
-count=$#
-while [ "$count" -gt 0 ]; do
-  path=$1
-  shift
-  [ -e "$path" ] && set -- "$@" "$path"
-  count=$((count - 1))
-done
+: >${podPlaces.fetching}
+${presentText}
 printf '%s\\n' "$MOLEHILL_MARK"
 [ "$#" = 0 ] || exec tar -c -h -f - "$@"`
 
@@ -76,17 +72,38 @@ export interface FetchPlaces {
   readonly logs: string
 }
 
-/** Fetches outputs and logs of a job that has ended from its pod, which keeps them. */
-export async function fetchOutputs(
+/** Writes a tar stream to `stream`, after a line that is the mark. */
+export type Packing = (stream: Writable, mark: string) => Promise<void>
+
+/** Packs outputs and logs of a job that has ended in its pod, which keeps them. */
+export function packingInPod(
   cluster: Cluster,
   pod: string,
+  outputs: JobRequest['outputs'],
+  signal: AbortSignal,
+): Packing {
+  return async (output, mark) => {
+    const argv = ['env', `MOLEHILL_MARK=${mark}`, 'sh', '-c', packText, 'sh', ...keptPaths(outputs)]
+    const command = { pod, container: stagingContainers.out, argv, output, firstMs: promptMs }
+    const { exitCode, stderr } = await execInPod(cluster, command, signal)
+    if (exitCode === 0) return
+    throw new ApiError({
+      status: 0,
+      reason: notPacked,
+      message: `The outputs of the job could not be packed in the pod ${pod}: ${stderr.trim() || `exit code ${exitCode}`}`,
+    })
+  }
+}
+
+/** Fetches what is packed of a job's outputs and logs. */
+export async function fetchOutputs(
   { outputs }: Pick<JobRequest, 'outputs'>,
   { directory, logs: logDirectory }: FetchPlaces,
   mark: string,
-  signal: AbortSignal,
+  pack: Packing,
 ): Promise<CollectedFiles> {
   const logs = freshLogs(logDirectory)
-  const wanted = outputs.map((output) => ({ ...output, plain: (segmentsOf(output.path) ?? []).join('/') }))
+  const wanted = outputs.map((output) => ({ ...output, plain: plainPath(output.path) }))
   const found = new Set<string>()
   const place: Placing = (path, kind) => {
     if (kind === 'file' && (path === 'stdout' || path === 'stderr')) return logs[path]
@@ -103,24 +120,7 @@ export async function fetchOutputs(
   }
   mkdirSync(directory, { recursive: true })
   const { stream, whole } = receiveOutputs(mark, place, () => undefined)
-  const paths = ['stdout', 'stderr', ...wanted.map(({ plain }) => `work/${plain}`)]
-  const { exitCode, stderr } = await execInPod(
-    cluster,
-    {
-      pod,
-      container: stagingContainers.out,
-      argv: ['env', `MOLEHILL_MARK=${mark}`, 'sh', '-c', packText, 'sh', ...paths],
-      output: stream,
-      firstMs: promptMs,
-    },
-    signal,
-  )
-  if (exitCode !== 0)
-    throw new ApiError({
-      status: 0,
-      reason: notPacked,
-      message: `The outputs of the job could not be packed in the pod ${pod}: ${stderr.trim() || `exit code ${exitCode}`}`,
-    })
+  await pack(stream, mark)
   await whole
   ensureLogs(logs)
   const files = wanted.filter(({ plain }) => found.has(plain))

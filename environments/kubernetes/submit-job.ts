@@ -40,7 +40,10 @@ export async function submitJob(
   await requests.keep({ ...request, resources })
   try {
     // There are no times in it, which the client's types would have as dates.
-    const body = jobBody({ ...identity, resources, mounted }, options) as unknown as WireJob
+    const body = jobBody(
+      { ...identity, resources, mounted, isKept: mounted.length > 0 },
+      options,
+    ) as unknown as WireJob
     const job = await cluster.jobs.create(body, signal)
     made(body, job)
     return { kind: 'accepted', handle: handleOf(id, job) }

@@ -7,7 +7,15 @@ import { Readable } from 'node:stream'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { scanContent, type Content } from '../../src/environment/job-files/scan-tree.ts'
 import { tarBytes, tarLength } from '../../src/environment/job-files/tar-stream.ts'
-import { claimText, publishText, releaseText, unpackText } from './volume-scripts.ts'
+import {
+  claimText,
+  lookKeptText,
+  makeKeptText,
+  publishText,
+  readKeptText,
+  releaseText,
+  unpackText,
+} from './volume-scripts.ts'
 
 const signal = new AbortController().signal
 let root: string
@@ -53,11 +61,11 @@ test('a content is there once it is published, and goes with the last of its exe
   expect(statSync(place('content/run')).mode & 0o777).toBe(0o555)
   expect(run(claimText, ['first', hash, '-', 'unknown', 'kept'])).toEqual(answered(`${hash}\n`))
   expect(run(claimText, ['second', hash, '-'])).toEqual(answered(`${hash}\n`))
-  expect(run(releaseText, ['first', '7'])).toEqual(answered(''))
+  expect(run(releaseText, ['first', '7', 'jobs/first'])).toEqual(answered(''))
   expect(existsSync(place('content/run'))).toBe(true)
-  expect(run(releaseText, ['second', '7'])).toEqual(answered(''))
+  expect(run(releaseText, ['second', '7', 'jobs/second'])).toEqual(answered(''))
   expect(existsSync(place(''))).toBe(false)
-  expect(run(releaseText, ['second', '7'])).toEqual(answered(''))
+  expect(run(releaseText, ['second', '7', 'jobs/second'])).toEqual(answered(''))
 })
 
 test('what many executions share stays for days after the last one', async () => {
@@ -65,10 +73,10 @@ test('what many executions share stays for days after the last one', async () =>
   run(unpackText, ['m1', String(tarLength(entries))], await archive())
   run(publishText, ['m1', ...size()])
   run(claimText, ['first', hash, 'kept'])
-  expect(run(releaseText, ['first', '7'])).toEqual(answered(''))
+  expect(run(releaseText, ['first', '7', 'jobs/first'])).toEqual(answered(''))
   expect(existsSync(place('content/run'))).toBe(true)
   spawnSync('touch', ['-d', '8 days ago', place('kept')])
-  expect(run(releaseText, ['other', '7'])).toEqual(answered(''))
+  expect(run(releaseText, ['other', '7', 'jobs/other'])).toEqual(answered(''))
   expect(existsSync(place(''))).toBe(false)
 })
 
@@ -82,4 +90,14 @@ test('what did not arrive whole is never published, and what was begun goes', as
   expect(stderr).toBe('2 files of 8 bytes have arrived instead of 3 of 8.\n')
   expect(run(claimText, ['first', hash, '-'])).toEqual(answered(''))
   expect(existsSync(join(claim, 'shared/new.m1'))).toBe(false)
+})
+
+test('what a job has left is there until its execution is over', () => {
+  expect(run(makeKeptText, ['jobs/first', 'a', 'b'])).toEqual(answered(''))
+  expect(run(lookKeptText, ['jobs/first/a/outputs.tar'])).toEqual(answered(''))
+  writeFileSync(join(claim, 'jobs/first/a/outputs.tar'), 'packed')
+  expect(run(lookKeptText, ['jobs/first/a/outputs.tar'])).toEqual(answered('there\n'))
+  expect(run(readKeptText, ['jobs/first/a/outputs.tar', 'mark'])).toEqual(answered('mark\npacked'))
+  run(releaseText, ['first', '7', 'jobs/first'])
+  expect(existsSync(join(claim, 'jobs/first'))).toBe(false)
 })

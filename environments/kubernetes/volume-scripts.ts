@@ -71,8 +71,21 @@ chmod -R a+rX,a-w "$new/content" && chmod a+rx "$new" && mkdir "$new/users" || e
 rm -rf "$3"
 mv "$new" "$3"`
 
-/** Takes the execution `$2` off the users of every content, and deletes what nobody has used for `$3` days. */
-export const releaseText = `cd "$1/shared" 2>/dev/null || exit 0
+/** Makes directories with the names after `$2` in `$2`, where jobs may leave their outputs. */
+export const makeKeptText = `mkdir -p "$1/$2" && cd "$1/$2" || exit 1
+shift 2
+mkdir -p "$@"`
+
+/** Says `there` where a job has left its outputs in the file `$2`. */
+export const lookKeptText = `[ ! -e "$1/$2" ] || echo there`
+
+/** The file `$2` after a line that is `$3`. */
+export const readKeptText = `printf '%s\\n' "$3"
+exec cat "$1/$2"`
+
+/** Takes the execution `$2` off the users of every content, and deletes what nobody has used for `$3` days, and its directory `$4`. */
+export const releaseText = `rm -rf "$1/$4"
+cd "$1/shared" 2>/dev/null || exit 0
 for place in *; do
   [ -d "$place/users" ] || continue
   rm -f "$place/users/$2"

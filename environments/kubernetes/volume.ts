@@ -14,8 +14,18 @@ import { ApiError } from './api-errors.ts'
 import { Carrier, type CarrierParts } from './carrier.ts'
 import { claimRoot } from './carrier-body.ts'
 import { backOffMs } from './clock.ts'
-import { claimDirectory } from './job-body.ts'
-import { claimText, publishText, releaseText, unpackText } from './volume-scripts.ts'
+import { claimDirectory, keptDirectory } from './job-body.ts'
+import type { Packing } from './staging.ts'
+import { keptName } from './staging-scripts.ts'
+import {
+  claimText,
+  lookKeptText,
+  makeKeptText,
+  publishText,
+  readKeptText,
+  releaseText,
+  unpackText,
+} from './volume-scripts.ts'
 
 export interface VolumeParts extends CarrierParts {
   /** On the server: which executions have something in the claim. */
@@ -73,11 +83,32 @@ export class Volume {
     })
   }
 
+  /** Makes a directory for each job of an execution. Throws as `ensure` does. */
+  async makeKept(key: string, names: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#exclusively(() =>
+      this.#persistently(
+        () => this.#carrier.run(makeKeptText, [this.#root, keptDirectory(key), ...names], signal),
+        signal,
+      ),
+    )
+  }
+
+  /** How to get what a job has left in its directory; undefined where it has left nothing. */
+  async kept(key: string, name: string, signal: AbortSignal): Promise<Packing | undefined> {
+    if (!existsSync(this.#recordOf(key))) return undefined
+    const path = `${keptDirectory(key)}/${name}/${keptName}`
+    const answer = await this.#exclusively(() => this.#carrier.run(lookKeptText, [this.#root, path], signal))
+    if (answer.trim() !== 'there') return undefined
+    return async (output, mark) => {
+      await this.#carrier.run(readKeptText, [this.#root, path, mark], signal, { output })
+    }
+  }
+
   /** Deletes what only this execution has used. */
   async discard(key: string, signal: AbortSignal): Promise<void> {
     if (!existsSync(this.#recordOf(key))) return
     await this.#exclusively(async () => {
-      await this.#carrier.run(releaseText, [this.#root, key, String(keptDays)], signal)
+      await this.#carrier.run(releaseText, [this.#root, key, String(keptDays), keptDirectory(key)], signal)
       for (const known of this.#known) if (known.startsWith(`${key} `)) this.#known.delete(known)
       rmSync(this.#recordOf(key), { force: true })
     })
@@ -106,7 +137,7 @@ export class Volume {
     const run = (text: string, words: readonly string[], piece?: readonly TarEntry[]) =>
       this.#persistently(() => {
         const stdin = piece && Readable.from(tarBytes(piece), { objectMode: false })
-        return this.#carrier.run(text, [this.#root, mark, ...words], signal, stdin)
+        return this.#carrier.run(text, [this.#root, mark, ...words], signal, { stdin })
       }, signal)
     for (const piece of piecesOf(entries)) await run(unpackText, [String(tarLength(piece))], piece)
     const files = entries.filter(({ kind }) => kind === 'file').length

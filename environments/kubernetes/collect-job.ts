@@ -1,0 +1,59 @@
+import type { CollectedFiles, JobRequest } from '../../src/environment/environment.ts'
+import { keyOf } from '../../src/environment/job-files/places.ts'
+import { ApiError } from './api-errors.ts'
+import type { Cluster } from './cluster.ts'
+import { fetchLogs } from './fetch-logs.ts'
+import { jobName } from './names.ts'
+import { lossOf } from './observe.ts'
+import { isKeeping } from './pod-states.ts'
+import { fetchOutputs, notPacked, packingInPod, type FetchPlaces, type Packing } from './staging.ts'
+import type { Volume } from './volume.ts'
+import type { WirePod } from './wire.ts'
+
+export interface CollectionParts {
+  readonly cluster: Cluster
+  readonly volume: Volume | undefined
+  readonly newMark: () => string
+}
+
+/** What there is of a job that has ended: outputs from its pod or its claim, else what Kubernetes has of its log. */
+export async function collectJob(
+  pod: WirePod | undefined,
+  request: JobRequest | undefined,
+  places: FetchPlaces,
+  { cluster, volume, newMark }: CollectionParts,
+  signal: AbortSignal,
+): Promise<CollectedFiles> {
+  const outputs = request?.outputs ?? []
+  const name = pod?.metadata?.name
+  const missing = outputs.filter(({ optional }) => optional !== true).map(({ path }) => path)
+  const pack =
+    pod !== undefined && name !== undefined && isKeeping(pod)
+      ? packingInPod(cluster, name, outputs, signal)
+      : await leftInClaim(request, volume, signal)
+  if (pack === undefined)
+    return withLoss(pod, { files: [], missing, ...(await fetchLogs(cluster, name, places.logs, signal)) })
+  try {
+    return await fetchOutputs({ outputs }, places, newMark(), pack)
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== notPacked) throw error
+    // It would go wrong again: the job has ended, and nothing in its pod changes.
+    const kept = await fetchLogs(cluster, name, places.logs, signal)
+    return { files: [], missing, ...kept, remark: error.message }
+  }
+}
+
+async function leftInClaim(
+  request: JobRequest | undefined,
+  volume: Volume | undefined,
+  signal: AbortSignal,
+): Promise<Packing | undefined> {
+  if (request === undefined) return undefined
+  return volume?.kept(keyOf(request.workDirectory), jobName(request.id), signal)
+}
+
+/** A node may go down between the end of a job and the fetching of its outputs. */
+function withLoss(pod: WirePod | undefined, collected: CollectedFiles): CollectedFiles {
+  const lost = pod === undefined ? undefined : lossOf(pod)
+  return lost === undefined ? collected : { ...collected, lost }
+}
