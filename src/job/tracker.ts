@@ -76,12 +76,12 @@ export class EnvironmentTracker {
   }
 
   /**
-   * The end of what an attempt that runs has printed so far; undefined where its environment cannot tell. Throws
+   * The end of what an attempt that runs has printed so far; undefined where its environment cannot tell, or gives no answers. Throws
    * EnvironmentError.
    */
   async readPrinted(id: JobId, limitBytes: number, signal: AbortSignal): Promise<string | undefined> {
     const { state, handle } = this.#tracked.get(id) ?? {}
-    if (handle === undefined || state !== 'running') return undefined
+    if (handle === undefined || state !== 'running' || this.#outage.reason !== undefined) return undefined
     const either = AbortSignal.any([signal, this.#stop.signal])
     return this.environment.readPrinted?.(handle, limitBytes, either)
   }

@@ -108,6 +108,10 @@ test('a failed one tells why, a cancelled one that it was cancelled, and a finis
 test('output and list are told', async () => {
   await using server = await start()
   expect(await ask(server, '/output')).toEqual({ status: 200, body: { output: 'hello\n', running: [] } })
+  const printing = [{ job: 7, subject: 'walk[3]', text: 'step 1\n' }]
+  Object.assign(server.executions.all.get('id-1') ?? {}, { printing })
+  expect(await ask(server, '/output')).toMatchObject({ body: { running: printing } })
+  expect(await ask(server, '/output', { running: 'false' })).toMatchObject({ body: { running: [] } })
   expect(await ask(server, '/list')).toEqual({
     status: 200,
     body: [{ id: 'id-1', name: 'pi', script: 'pi.ts', state: 'running', cancelled: false, startedAt: 1000 }],

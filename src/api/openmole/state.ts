@@ -37,6 +37,14 @@ const stateSchema = z.object({
     }),
 })
 
+const outputParameters = z.object({
+  ...executionParameters.shape,
+  running: z
+    .stringbool({ error: 'expected true or false' })
+    .optional()
+    .meta({ description: 'Whether to ask environments what jobs print that run; true without it.' }),
+})
+
 const outputSchema = z.object({
   output: z.string(),
   running: z.array(z.object({ job: z.int(), subject: z.string(), text: z.string() })).meta({
@@ -82,11 +90,13 @@ export function stateRoutes(executions: OwnExecutions): readonly Route[] {
       ...shared,
       path: '/output',
       summary: 'What the workflow has written so far, and what some of its running jobs print.',
+      parameters: outputParameters,
+      problems: ['parameter-missing', 'parameter-invalid', 'execution-unknown'],
       answer: { status: 200, description: 'The whole text.', schema: outputSchema },
       handle: async ({ parameters, principal }) => {
         const own = executionsOf(executions, principal)
         // In this order a job that ends meanwhile is told twice rather than not at all.
-        const running = await own.printing(parameters.id)
+        const running = parameters.running === false ? [] : await own.printing(parameters.id)
         return { output: await own.output(parameters.id), running: [...running] }
       },
     }),

@@ -36,7 +36,7 @@ export function watchRemotely(
     async output(hasEnded) {
       looksToSkip -= 1
       if (hasEnded || looksToSkip < 0) {
-        text = (await call('output', { id }, outputAnswer)).output
+        text = (await call('output', { id, running: 'false' }, outputAnswer)).output
         looksToSkip = Math.floor(text.length / lettersPerLook)
       }
       return text
