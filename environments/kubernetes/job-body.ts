@@ -196,14 +196,11 @@ function staging(
   }
 }
 
-/**
- * It does next to nothing, but some namespaces want to be told so. Without processors, jobs fill nodes as asked. Files that
- * a slow disk has not taken yet count as memory.
- */
+/** It does next to nothing, but some namespaces want to be told so. Without processors, jobs fill nodes as asked. */
 export function stagingResources({ limitsCpus }: KubernetesOptions): V1ResourceRequirements {
   return {
     requests: { cpu: '0', memory: '16Mi' },
-    limits: { ...(limitsCpus && { cpu: '1' }), memory: '256Mi' },
+    limits: { ...(limitsCpus && { cpu: '1' }), memory: '128Mi' },
   }
 }
 

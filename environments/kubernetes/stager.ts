@@ -160,7 +160,8 @@ export class Stager {
       this.#failures.set(id, error instanceof HopelessError ? error.message : hopeless(error))
       return
     }
-    if (staging.failures === 1)
+    // The first may be none: a container that has got all may end before the program that brought it (137).
+    if (staging.failures === 2)
       this.#parts.warn(`The files of ${id} did not come to the pod ${pod}: ${messageOf(error)}`)
     const again = this.#queueLater(staging).finally(() => this.#pauses.delete(again))
     this.#pauses.add(again)
