@@ -66,7 +66,8 @@ test.each([
   [{ variables: { 'A=B': 'x' } }, 'expected the name of a variable'],
   [{ variables: { A: 'x\0' } }, 'expected text without NUL'],
   [{ imagePullPolicy: 'Sometimes' }, 'expected Always, IfNotPresent or Never'],
-  [{ volume: { claim: 'shared' } }, 'Unrecognized key'],
+  [{ volume: { claim: 'shared' } }, 'expected string'],
+  [{ volume: 'My Claim' }, 'volume: expected a name of lower-case letters'],
   [{ memory: 'much' }, 'memory: expected a number with its unit'],
   [{ nodes: 2 }, 'Unrecognized key'],
 ])('%j is refused in a sentence', (options, message) => {
@@ -85,6 +86,7 @@ test.each([
     'image of the container "stage-in" is set',
   ],
   [{ spec: { volumes: [{ name: 'molehill', emptyDir: {} }] } }, 'the volume molehill is'],
+  [{ spec: { volumes: [{ name: 'molehill-claim', emptyDir: {} }] } }, 'the volume molehill-claim is'],
   [{ metadata: { labels: { 'molehill/x': 'y' } } }, 'kept for Molehill itself'],
 ])('the template %j is refused', (template, message) => {
   expect(messages({ template })).toContain(message)
