@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { until } from '../../test/conformance/until.ts'
 import { nodeTimeoutMs, startKubernetes, type Kubernetes } from '../../test/daemons/kubernetes.ts'
 import { describeWith } from '../../test/daemons/present.ts'
+import { ApiError } from './api-errors.ts'
 import { openCluster, type Cluster } from './cluster.ts'
 import { credentialsFrom } from './credentials.ts'
 import { execInPod, type ExecCommand } from './exec.ts'
@@ -170,15 +171,19 @@ describeWith('kubernetes-node', 'a program in a container', () => {
     const stdin = () => Readable.from(Array.from({ length: 100 }, () => Buffer.alloc(65_536)))
     const failing = 'head -c 6553600 | { head -c 10; cat > /dev/null; exit 4; }'
     expect(await shell(failing, { stdin: stdin() })).toMatchObject({ exitCode: 4 })
-    // Here the container's runtime tells no end; what was said is told at least.
+    // Here the container's runtime may tell no end, or cut: that depends on how much of the input it has taken by then.
     const input = stdin()
     const lost = shell('head -c 10 > /dev/null; echo no space left >&2; exit 3', {
       stdin: input,
       silenceMs: 1500,
     })
-    await expect(lost).rejects.toThrow(
-      /for 1\.5 s, and no end of the program there\. Its last words: no space left/,
-    )
+    const end = await lost.catch((error: unknown) => error)
+    if (end instanceof ApiError) {
+      expect(end.status).toBe(0)
+      expect(end.message).toMatch(
+        /no end of the program there\. Its last words: no space left|cut the connection/,
+      )
+    } else expect(end).toMatchObject({ exitCode: 3, stderr: 'no space left\n' })
     expect(input.destroyed).toBe(true)
   })
 
