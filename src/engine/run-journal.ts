@@ -18,7 +18,7 @@ export class RunJournal {
   readonly isResumed: boolean
   readonly #graph: Graph
   readonly #now: () => number
-  readonly #committed: () => void
+  readonly #endTransaction: () => () => void
   #moves = new Map<string, number[]>()
   #lastJob: number
   #lastExploration: number
@@ -27,12 +27,18 @@ export class RunJournal {
 
   constructor(
     database: Database,
-    options: { graph: Graph; environments: number; now: () => number; committed: () => void },
+    options: {
+      graph: Graph
+      environments: number
+      now: () => number
+      /** Called when a transaction is put together; what it gives is called when that one is committed. */
+      endTransaction: () => () => void
+    },
   ) {
     this.database = database
     this.#graph = options.graph
     this.#now = options.now
-    this.#committed = options.committed
+    this.#endTransaction = options.endTransaction
     const totals = this.#column("SELECT value FROM facts WHERE name = 'totals'")
     this.isResumed = totals !== null
     this.tally = new Tally(
@@ -141,11 +147,12 @@ export class RunJournal {
   /** What a transaction ends with: an event that tells of the jobs in it, and the totals as they are then. */
   #end(): TransactionEnd {
     const snapshot = this.tally.snapshot()
+    const committed = this.#endTransaction()
     return {
       writes: [...this.#tellMoves(), ['setFact', 'totals', JSON.stringify(snapshot.totals)]],
       committed: () => {
         this.tally.commit(snapshot)
-        this.#committed()
+        committed()
         this.#nextCommit.resolve()
         this.#nextCommit = Promise.withResolvers()
       },

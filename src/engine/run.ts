@@ -85,9 +85,12 @@ export class Run {
       graph: this.graph,
       environments,
       now,
-      committed: () => {
-        this.#hooks.committed()
-        this.#wake()
+      endTransaction: () => {
+        const { lastNoted } = this.#hooks
+        return () => {
+          this.#hooks.committed(lastNoted)
+          this.#wake()
+        }
       },
     })
     this.moves = new JobMoves(this.journal, now)

@@ -39,7 +39,7 @@ async function live(lines: readonly string[], die?: Die): Promise<void> {
   const began = die === undefined ? log.append('a function began\n') : undefined
   journal.write(hooks.note(lines.map((line) => ({ kind: 'display', text: `${line}\n` }))))
   await journal.flushed()
-  hooks.committed()
+  hooks.committed(hooks.lastNoted)
   await (die === undefined ? hooks.idle() : dead.promise)
   await began
   if (die === undefined) await log.append('a function ended\n')
@@ -105,7 +105,7 @@ it('says so when the output cannot be written', async () => {
   })
   journal.write(hooks.note([{ kind: 'display', text: 'lost\n' }]))
   await journal.flushed()
-  hooks.committed()
+  hooks.committed(hooks.lastNoted)
   await hooks.idle()
   await journal.close()
   await writer.close()
@@ -127,7 +127,7 @@ it('leaves what it cannot note as done to the next life, where the server stops 
   )
   await journal.flushed()
   disk.isFull = true
-  hooks.committed()
+  hooks.committed(hooks.lastNoted)
   await disk.refused
   disk.waitNoMore()
   await hooks.idle()
@@ -137,4 +137,26 @@ it('leaves what it cannot note as done to the next life, where the server stops 
 
   await live([])
   expect(await readFile(join(directory, 'rows.csv'), 'utf8')).toBe('x\n1\n')
+})
+
+it('waits with what was noted while an earlier transaction was on its way: dying in between writes it once', async () => {
+  const append = (text: string) =>
+    [{ kind: 'append', path: 'rows.csv', text, header: '', keepsOld: false }] as const
+  const writer = new DatabaseWriter()
+  const journal = await writer.open(join(directory, 'journal.db'), journalSchema, journalVersion)
+  const hooks = new HookWriter(journal, {
+    paths: { workDirectory: directory, filesDirectory: directory },
+    display: { openedBytes: 0, append: () => Promise.resolve() },
+    failed: (error) => expect.unreachable(error.message),
+  })
+  journal.write(hooks.note(append('1\n')))
+  const { lastNoted } = hooks
+  hooks.note(append('2\n'))
+  await journal.flushed()
+  hooks.committed(lastNoted)
+  await hooks.idle()
+  // The server dies here: the second was never committed, so its job runs again and notes it once more.
+  await journal.close()
+  await writer.close()
+  expect(await readFile(join(directory, 'rows.csv'), 'utf8')).toBe('1\n')
 })

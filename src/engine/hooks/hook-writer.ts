@@ -93,7 +93,7 @@ export class HookWriter {
     }
     const unfinished = mark === undefined ? undefined : this.#takeUnfinished(mark)
     if (unfinished !== undefined) this.#running = this.#carryOutAll(this.#finishDisplay(unfinished))
-    this.committed()
+    this.committed(this.#sequence)
   }
 
   /** The journal's entries for effects. They belong into the transaction that completes the job. */
@@ -113,10 +113,18 @@ export class HookWriter {
     })
   }
 
-  /** Says that all that was noted so far is committed. */
-  committed(): void {
-    this.#committed.push(...this.#noted)
-    this.#noted = []
+  /** The number of the last effect that was noted: see `committed`. */
+  get lastNoted(): number {
+    return this.#sequence
+  }
+
+  /**
+   * Says that what was noted up to this number is committed. Later effects wait for their own transaction: done before
+   * it, they would be done again when the server dies in between.
+   */
+  committed(lastNoted: number): void {
+    const count = this.#noted.findIndex(({ sequence }) => sequence > lastNoted)
+    this.#committed.push(...this.#noted.splice(0, count === -1 ? this.#noted.length : count))
     if (this.#committed.length > 0) this.#running ??= this.#carryOutAll()
   }
 
