@@ -113,6 +113,8 @@ class KillTrial {
     secondRuns: 0,
   }
   #life: Life | undefined
+  /** Whether the life under way has been told to end: nobody need answer any more. */
+  #isEnding = false
   #stops = 0
 
   constructor(dataDirectory: string, seed: number) {
@@ -133,6 +135,7 @@ class KillTrial {
       await untilTrue('a start is answered', () => this.#watched.size > 0, { forMs: firstAnswerMs })
     await delay(lifeMs)
     const processes = processTree(life.pid)
+    this.#isEnding = true
     if (uniformAt(this.#seed, 4, kill) < stopShare) {
       this.#stops += 1
       this.#endings.push(await life.end('SIGTERM'))
@@ -206,6 +209,7 @@ class KillTrial {
   async #begin(): Promise<Life> {
     const life = await startLife(this.#dataDirectory)
     this.#life = life
+    this.#isEnding = false
     this.#startsMs.push(life.startMs)
     if (this.#client.token === '') await this.#client.login(life)
     const { json } = await this.#client.post(life, 'list')
@@ -235,6 +239,7 @@ class KillTrial {
         // The kill came in between. Anything else is a fault.
         await delay(50)
         if (life.isAlive()) await delay(500)
+        if (this.#isEnding) return
         if (life.isAlive()) {
           this.#faults.push(`while the server was alive: ${String(error)}`)
           return
