@@ -62,7 +62,10 @@ const names = Array.from({ length: workunits }, (_, at) => `wu_${at}`)
 const replication = { target: 2, quorum: 2, errorsAtMost: 5, copiesAtMost: 6, isHomogeneous: false }
 await volunteers.file(names.map((name) => exampleWorkunit(name, { replication, estimatedMs: 1000 })))
 
-/** Hosts that ask again within two seconds are put off; a second is for their clocks. */
+/**
+ * Hosts that ask again within two seconds are put off for longer each time; a second is for their clocks. They wait before
+ * they ask, since the life before may have ended a moment ago.
+ */
 const pauseMs = 1100
 const done = new AbortController()
 const end = async (): Promise<void> => {
@@ -80,7 +83,9 @@ console.log('done')
 
 /** Finishes what it has and asks for more, again and again, as soon as it may. */
 async function live(host: HostMemory): Promise<void> {
-  while (!done.signal.aborted) {
+  for (;;) {
+    await delay(pauseMs)
+    if (done.signal.aborted) return
     const finished = Object.entries(host.tasks)
     for (const [name, outputName] of finished) await send(name, outputName)
     const request = fakeRequest({
@@ -99,7 +104,6 @@ async function live(host: HostMemory): Promise<void> {
     for (const { name, outputName } of tasks) host.tasks[name] = outputName
     const told: ToldLine = { ...host, acknowledged }
     console.log(JSON.stringify(told))
-    await delay(pauseMs)
   }
 }
 
