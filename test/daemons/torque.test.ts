@@ -16,7 +16,8 @@ describeWith('torque', "Torque's commands for tests", () => {
     const script = join(jobs, 'script')
     const output = join(jobs, 'out')
     writeFileSync(script, '#!/bin/sh\necho "$PBS_JOBID $PBS_JOBNAME"\n', { mode: 0o755 })
-    const id = (await runCommand(['qsub', '-N', 'named', '-o', output, script], { variables })).trim()
+    const qsub = ['qsub', '-N', 'named', '-o', output, '-e', join(jobs, 'err'), script]
+    const id = (await runCommand(qsub, { variables })).trim()
     let seen = ''
     await until(
       'the job has ended',
