@@ -165,9 +165,12 @@ describeWith('condor', 'when HTCondor fails', () => {
       expect(await submit()).toMatchObject({ kind: 'deferred', reason: expect.stringMatching(/MAX_JOBS/) })
       writeFileSync(gate, '')
       expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'exited', exitCode: 5 })
-      const isTaken = async () => ((await submit())?.kind === 'accepted' ? true : undefined)
-      await until('the second is taken', isTaken, undefined, patienceMs)
-      await trial.run(request)
+      const take = async () => {
+        const outcome = await submit()
+        return outcome?.kind === 'accepted' ? outcome.handle : undefined
+      }
+      const taken = await until('the second is taken', take, undefined, patienceMs)
+      expect(await trial.waitForEnd(taken)).toMatchObject({ kind: 'exited', exitCode: 0 })
     } finally {
       await condor.configure(['MAX_JOBS_PER_OWNER = 100000'])
     }
