@@ -227,7 +227,8 @@ export function describeEnvironment(
     test('shows the end of what a job has printed while it runs', async (context) => {
       const { environment } = trial
       context.skip(environment.readPrinted === undefined, 'it cannot look at jobs that run')
-      const handle = await trial.submit(trial.shell('seq 1 9000; echo trouble >&2; exec sleep 600'))
+      // Where both streams are one they stand in the order in which they came, which two at once do not have.
+      const handle = await trial.submit(trial.shell('seq 1 9000; sleep 2; echo trouble >&2; exec sleep 600'))
       await trial.waitForRunning(handle)
       const read = async () => environment.readPrinted?.(handle, 2000, noSignal)
       const printed = await until('it has printed all', async () => {
