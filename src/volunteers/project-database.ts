@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { Problem } from '../problem.ts'
+import { inTransaction } from '../store/dialect-database.ts'
 import { projectSchema, projectVersion } from './schema.ts'
 
 const busyTimeoutMs = 5000
@@ -33,19 +34,6 @@ export function openProjectDatabase(path: string, accountsSchema: string): Datab
     return database
   } catch (error) {
     database.close()
-    throw error
-  }
-}
-
-/** All that `work` writes, or nothing of it. */
-export function inTransaction<Result>(database: DatabaseSync, work: () => Result): Result {
-  database.exec('BEGIN IMMEDIATE')
-  try {
-    const result = work()
-    database.exec('COMMIT')
-    return result
-  } catch (error) {
-    if (database.isTransaction) database.exec('ROLLBACK')
     throw error
   }
 }

@@ -19,7 +19,12 @@ import { openAccounts, type Accounts } from '../../volunteers/accounts.ts'
 import type { Volunteers } from '../../volunteers/contract.ts'
 import { openKeys } from '../../volunteers/keys.ts'
 import { openVolunteers } from '../../volunteers/open-volunteers.ts'
-import { firstRequest, program, sizeRequest, uploadRequest } from '../../volunteers/protocol/examples.ts'
+import {
+  firstRequest,
+  program,
+  sizeRequest,
+  uploadRequest,
+} from '../../volunteers/protocol/examples.fixtures.ts'
 import { signUpload } from '../../volunteers/protocol/signatures.ts'
 import { createRequestLimiter } from '../access/request-limiter.ts'
 import { boincDialect } from './dialect.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { firstRequest, reportedResult } from './examples.ts'
+import { firstRequest, reportedResult } from './examples.fixtures.ts'
 import { readRequest } from './read-request.ts'
 
 const bytes = (text: string) => Buffer.from(text, 'utf8')

@@ -2,7 +2,13 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { readKeyText, writeKeyText } from './key-text.ts'
 import { isSignatureOf, isUploadSigned, md5Of, signKeyText, signMd5, signUpload } from './signatures.ts'
-import { codeSignKeyText, fileSignature, program, uploadKeyText, uploadSignature } from './examples.ts'
+import {
+  codeSignKeyText,
+  fileSignature,
+  program,
+  uploadKeyText,
+  uploadSignature,
+} from './examples.fixtures.ts'
 
 const certificate = { name: 'wu_1_0_r7919_0', bytesAtMost: 1_000_000, signature: uploadSignature }
 

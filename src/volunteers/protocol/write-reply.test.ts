@@ -8,7 +8,7 @@ import {
   replyToReport,
   replyWithWork,
   uploadSignature,
-} from './examples.ts'
+} from './examples.fixtures.ts'
 import { readKeyText, withoutSpace, writeKeyText } from './key-text.ts'
 import { replyToOldClient, replyToStranger, replyToUnreadable } from './refusals.ts'
 import { isSignatureOf, isUploadSigned, md5Of, signKeyText } from './signatures.ts'
