@@ -141,10 +141,11 @@ describeWith('kubernetes-node', 'a claim with data', () => {
     const configuration = new KubeConfig()
     configuration.loadFromFile(kubernetes.kubeconfig)
     const core = configuration.makeApiClient(CoreV1Api)
-    return until('no carrier is left', async () => {
+    const none = async () => {
       const { items } = await core.listNamespacedPod({ namespace, labelSelector: 'molehill/carrier' })
       return items.length === 0 ? true : undefined
-    })
+    }
+    return until('no carrier is left', none, undefined, 60_000)
   }
 
   test('takes the outputs of jobs whose server is away', { timeout: 300_000 }, async () => {

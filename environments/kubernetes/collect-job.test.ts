@@ -7,10 +7,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { toJobId, type JobRequest } from '../../src/environment/environment.ts'
 import { keyOf } from '../../src/environment/job-files/places.ts'
 import { tarBytes, type TarEntry } from '../../src/environment/job-files/tar-stream.ts'
+import { ApiError } from './api-errors.ts'
 import type { Cluster } from './cluster.ts'
 import { collectJob } from './collect-job.ts'
 import type { Packing } from './staging.ts'
 import type { Volume } from './volume.ts'
+import type { WirePod } from './wire.ts'
 
 const signal = new AbortController().signal
 let directory: string
@@ -55,10 +57,10 @@ function claim(entries: readonly TarEntry[] | undefined) {
   return { asked, volume: { kept } as unknown as Volume }
 }
 
-const collect = (volume: Volume | undefined) => {
-  const parts = { cluster: {} as Cluster, volume, newMark: () => 'M1x' }
+const collect = (volume: Volume | undefined, pod?: WirePod, cluster: Partial<Cluster> = {}) => {
+  const parts = { cluster: cluster as Cluster, volume, newMark: () => 'M1x' }
   const places = { directory: join(directory, 'out'), logs: join(directory, 'logs') }
-  return collectJob(undefined, request, places, parts, signal)
+  return collectJob(pod, request, places, parts, signal)
 }
 
 test('outputs and logs that the pod has left in its claim are fetched when it is gone', async () => {
@@ -69,6 +71,28 @@ test('outputs and logs that the pod has left in its claim are fetched when it is
   expect(readFileSync(stdout, 'utf8')).toBe('printed\n')
   expect(readFileSync(join(directory, 'out/out.txt'), 'utf8')).toBe('one')
   expect(readFileSync(join(directory, 'out/deep/er'), 'utf8')).toBe('two')
+})
+
+// Kubernetes 1.20 tells seconds later that a container has ended.
+test('a pod that has ended unheard has left outputs in its claim', async () => {
+  const refused = new ApiError({
+    status: 500,
+    reason: 'Unreadable',
+    message: 'container not found ("stage-out")',
+  })
+  const cluster = { namespace: () => Promise.reject(refused) }
+  const pod = {
+    metadata: { name: 'mh-job-1-abc' },
+    status: {
+      containerStatuses: [
+        { name: 'main', state: { terminated: { exitCode: 0 } } },
+        { name: 'stage-out', state: { running: {} } },
+      ],
+    },
+  } as unknown as WirePod
+  const { files, missing } = await collect(claim(packed).volume, pod, cluster)
+  expect({ files, missing }).toEqual({ files: ['./out.txt', 'deep'], missing: ['lost'] })
+  await expect(collect(claim(undefined).volume, pod, cluster)).rejects.toBe(refused)
 })
 
 test('without pod and claim the outputs are missing', async () => {

@@ -27,20 +27,30 @@ export async function collectJob(
   const outputs = request?.outputs ?? []
   const name = pod?.metadata?.name
   const missing = outputs.filter(({ optional }) => optional !== true).map(({ path }) => path)
-  const pack =
-    pod !== undefined && name !== undefined && isKeeping(pod)
-      ? packingInPod(cluster, name, outputs, signal)
-      : await leftInClaim(request, volume, signal)
-  if (pack === undefined)
-    return withLoss(pod, { files: [], missing, ...(await fetchLogs(cluster, name, places.logs, signal)) })
+  const fetch = (pack: Packing) => fetchOutputs({ outputs }, places, newMark(), pack)
   try {
-    return await fetchOutputs({ outputs }, places, newMark(), pack)
+    if (pod !== undefined && name !== undefined && isKeeping(pod))
+      try {
+        return await fetch(packingInPod(cluster, name, outputs, signal))
+      } catch (error) {
+        // The pod may have left them in the claim and ended since the API server last heard of it.
+        const left = hasFailedToPack(error) ? undefined : await leftInClaim(request, volume, signal)
+        if (left === undefined) throw error
+        return await fetch(left)
+      }
+    const left = await leftInClaim(request, volume, signal)
+    if (left !== undefined) return await fetch(left)
+    return withLoss(pod, { files: [], missing, ...(await fetchLogs(cluster, name, places.logs, signal)) })
   } catch (error) {
-    if (!(error instanceof ApiError) || error.reason !== notPacked) throw error
+    if (!hasFailedToPack(error)) throw error
     // It would go wrong again: the job has ended, and nothing in its pod changes.
     const kept = await fetchLogs(cluster, name, places.logs, signal)
     return { files: [], missing, ...kept, remark: error.message }
   }
+}
+
+function hasFailedToPack(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.reason === notPacked
 }
 
 async function leftInClaim(

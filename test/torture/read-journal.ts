@@ -3,11 +3,14 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { executionDirectory } from './server.ts'
 
-/** When the completed jobs of an execution ended, by step and ticket. Nobody else has the journal open. */
+/** The server that has the journal open holds it for a moment when it closes it. */
+const lockedForMs = 10_000
+
+/** When the completed jobs of an execution ended, by step and ticket. */
 export function completedJobs(dataDirectory: string, id: string): ReadonlyMap<string, number> {
   const path = join(executionDirectory(dataDirectory, id), 'journal.db')
   if (!existsSync(path)) return new Map()
-  const journal = new DatabaseSync(path, { readOnly: true })
+  const journal = new DatabaseSync(path, { readOnly: true, timeout: lockedForMs })
   try {
     const rows = journal.prepare("SELECT step, ticket, ended_at FROM jobs WHERE state = 'completed'").all()
     return new Map(
