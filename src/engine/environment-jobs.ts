@@ -10,17 +10,15 @@ import { packCalls } from './call-jobs.ts'
 import { packCommands } from './command-jobs.ts'
 import { isHosted } from './hosted.ts'
 import type { Printing } from './contract.ts'
-import { describeJob, type Job } from './job.ts'
+import type { Job } from './job.ts'
 import { logBytes, logPaths, readPrinted } from './job-logs.ts'
 import type { JobEnd, Package } from './package.ts'
+import { askPrinted } from './printing.ts'
 import type { Run } from './run.ts'
 import { StoredAttempts, type StoredAttempt } from './stored-attempts.ts'
 
 /** At most this much of what one job prints goes into the execution's output; its own logs keep all. */
 const printedBytes = 64 * 1024
-
-/** How many running jobs are asked what they print, how much of it is told, and how long that may take. */
-const [mostPrinting, printingBytes, printingMs] = [8, 16 * 1024, 5000]
 
 /** An environment that has jobs which outlive the server is waited for no longer than this when the execution ends. */
 const endWaitMs = 60_000
@@ -103,23 +101,9 @@ export class EnvironmentJobs {
   }
 
   /** What attempts print that run: of a few that were made first, as far as their environments can tell now. */
-  async printing(): Promise<readonly Printing[]> {
-    const canTell = [...this.#live.values()].filter(
-      ({ isRunning, environment }) =>
-        isRunning && this.#tracker(environment)?.environment.readPrinted !== undefined,
-    )
-    const signal = AbortSignal.timeout(printingMs)
-    const printing = canTell.slice(0, mostPrinting).map(async ({ id, environment, jobs }) => {
-      // What cannot be had now is left out: that an environment is away is told elsewhere.
-      const text = await this.#tracker(environment)
-        ?.readPrinted(id, printingBytes, signal)
-        .catch(() => undefined)
-      const [job] = jobs
-      return job === undefined || text === undefined || text === ''
-        ? []
-        : [{ job: job.id, subject: describeJob(job), text }]
-    })
-    return (await Promise.all(printing)).flat()
+  printing(): Promise<readonly Printing[]> {
+    const running = [...this.#live.values()].filter(({ isRunning }) => isRunning)
+    return askPrinted(running.map((attempt) => ({ ...attempt, tracker: this.#tracker(attempt.environment) })))
   }
 
   /** Ends every attempt under way. Resolves when they are over, or left to the environment to end. */
