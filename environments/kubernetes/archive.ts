@@ -55,7 +55,7 @@ export async function archiveOf(
     ...own.flatMap((entry) =>
       entry.path === `${place}/command`
         ? []
-        : [placed(entry, place, options.hasRuntime ? shared : new Map())],
+        : [placed(entry, place, 'job', options.hasRuntime ? shared : new Map())],
     ),
     { kind: 'text', path: 'job/command', text: commandText(request, variablesOf(request, options)) },
     { kind: 'text', path: 'outputs', text: outputsText(keptPaths(request.outputs)) },
@@ -96,9 +96,14 @@ function isLargeIn({ content, pathOf }: WorkTree, path: string): boolean {
   return found?.size === known.sizeBytes && found.mtime.getTime() === known.modifiedAt.getTime()
 }
 
-/** The entry below `job`; a link to what the image has leads there. */
-function placed(entry: TarEntry, place: string, inImage: ReadonlyMap<string, Content>): TarEntry {
-  const path = `job${entry.path.slice(place.length)}`
+/** The entry below `to` instead of `place`; a link to what the image has leads there. */
+export function placed(
+  entry: TarEntry,
+  place: string,
+  to: string,
+  inImage: ReadonlyMap<string, Content>,
+): TarEntry {
+  const path = `${to}${entry.path.slice(place.length)}`
   if (entry.kind !== 'link') return { ...entry, path }
   const content = [...inImage.values()].find(
     (each) => entry.target === `${podPlaces.root}/${contentPath(each)}`,
@@ -110,7 +115,8 @@ function placed(entry: TarEntry, place: string, inImage: ReadonlyMap<string, Con
   }
 }
 
-function contentEntries(content: Content): readonly TarEntry[] {
+/** A content where all jobs look for it. */
+export function contentEntries(content: Content): readonly TarEntry[] {
   const path = contentPath(content)
   const parent = path.slice(0, path.lastIndexOf('/'))
   return [

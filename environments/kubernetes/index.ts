@@ -6,7 +6,7 @@ import { LocalHost } from '../../src/environment/local-host.ts'
 import type { EnvironmentPlugin, PluginContext } from '../../src/environment/plugin.ts'
 import { openCluster } from './cluster.ts'
 import { credentialsFrom, type CredentialSource } from './credentials.ts'
-import { KubernetesEnvironment } from './environment.ts'
+import { KubernetesEnvironment, type KubernetesEnvironmentParts } from './environment.ts'
 import { KeptRequests } from './kept-requests.ts'
 import {
   kubernetesOperatorOnly,
@@ -14,6 +14,7 @@ import {
   kubernetesSecrets,
   type KubernetesOptions,
 } from './options.ts'
+import { PilotEnvironment } from './pilot-environment.ts'
 
 /** A namespace of a Kubernetes cluster: each attempt is a Job, which goes on while the server is away. */
 export const plugin: EnvironmentPlugin<KubernetesOptions> = {
@@ -25,7 +26,7 @@ export const plugin: EnvironmentPlugin<KubernetesOptions> = {
     const { directory, now, warn } = context
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     const credentials = credentialsFrom(sourceOf(options, context), now)
-    return new KubernetesEnvironment(name, {
+    const parts: KubernetesEnvironmentParts = {
       cluster: openCluster(credentials, { now, namespace: options.namespace }),
       options,
       instance: createHash('sha256').update(directory).digest('hex').slice(0, 16),
@@ -34,7 +35,11 @@ export const plugin: EnvironmentPlugin<KubernetesOptions> = {
       newMark: () => `M${randomBytes(12).toString('hex')}x`,
       now,
       warn,
-    })
+    }
+    const { pilots } = options
+    return pilots === undefined
+      ? new KubernetesEnvironment(name, parts)
+      : new PilotEnvironment(name, parts, pilots)
   },
 }
 

@@ -205,7 +205,7 @@ export function stagingResources({ limitsCpus }: KubernetesOptions): V1ResourceR
 }
 
 /** What all three containers have. */
-function ours(
+export function ours(
   { imagePullPolicy, securityContext }: KubernetesOptions,
   claimed: readonly V1VolumeMount[],
 ): Omit<V1Container, 'name'> {

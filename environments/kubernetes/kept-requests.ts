@@ -56,9 +56,13 @@ export class KeptRequests {
     }
   }
 
+  /** Of all jobs that have a request. */
+  ids(): readonly JobId[] {
+    return readdirSync(this.#requests).filter(isJobId)
+  }
+
   ofExecution(workDirectory: string): readonly JobId[] {
-    const ids = readdirSync(this.#requests).filter(isJobId)
-    return ids.filter((id) => this.read(id)?.workDirectory === workDirectory)
+    return this.ids().filter((id) => this.read(id)?.workDirectory === workDirectory)
   }
 }
 

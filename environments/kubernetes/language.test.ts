@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { kubernetes, type KubernetesReferenceOptions } from './language.ts'
 import { kubernetesOperatorOnly, kubernetesOptions, kubernetesSecrets } from './options.ts'
 
-/** Every option that a script can say. */
-const all: Required<Omit<KubernetesReferenceOptions, 'inCluster'>> = {
+/** Every option that a script can say, but those that do not go with others. */
+const all: Required<Omit<KubernetesReferenceOptions, 'inCluster' | 'pilots'>> = {
   name: 'cluster',
   namespace: 'simulations',
   image: 'python:3.13-slim',
@@ -42,12 +42,16 @@ test('all that a script can say is understood', () => {
   expect(reference).toMatchObject({ kind: 'kubernetes', name: 'cluster' })
   expect(kubernetesOptions.safeParse(reference.options).error?.issues ?? []).toEqual([])
   expect(kubernetesOptions.safeParse(kubernetes({ image: 'x', inCluster: true }).options).success).toBe(true)
+  const pilots = { count: 4, slots: 16, time: '2 h', idleMs: 5000 }
+  const piloted = kubernetesOptions.safeParse(kubernetes({ image: 'x', pilots }).options)
+  expect(piloted.data?.pilots).toEqual({ ...pilots, time: 7_200_000 })
 })
 
 test('a script can say all options but those of operators and those that go with secrets', () => {
   const words = new Set([
     ...Object.keys(all),
     'inCluster',
+    'pilots',
     ...kubernetesSecrets,
     ...kubernetesOperatorOnly,
     'url',

@@ -64,6 +64,17 @@ export interface KubernetesReferenceOptions {
    */
   readonly volume?: string
 
+  /**
+   * Few pods that run `slots` jobs at once each, one after the other, instead of a pod for each job: at most `count`, each
+   * for `time` or until nothing has come for `idleMs` (a minute). For many short jobs.
+   */
+  readonly pilots?: {
+    readonly count: number
+    readonly slots: number
+    readonly time: string | number
+    readonly idleMs?: number
+  }
+
   /** Most jobs of this server that wait or run there; 1000 without it. */
   readonly maxActiveJobs?: number
   /** How long an image that cannot be pulled is waited for: `'5 min'`, or milliseconds. 2 minutes without it. */

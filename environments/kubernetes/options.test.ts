@@ -143,3 +143,17 @@ describe('merge', () => {
     expect([base, overlay]).toEqual(copies)
   })
 })
+
+test('pilots go with no claim and no graphics processors', () => {
+  const pilots = { count: 2, slots: 4, time: '1 h' }
+  expect(kubernetesOptions.parse({ image: 'x', pilots }).pilots).toEqual({
+    count: 2,
+    slots: 4,
+    time: 3_600_000,
+    idleMs: 60_000,
+  })
+  for (const other of [{ volume: 'data' }, { gpus: 1 }])
+    expect(kubernetesOptions.safeParse({ image: 'x', pilots, ...other }).error?.issues).toMatchObject([
+      { path: Object.keys(other), message: expect.stringContaining('beside pilots') },
+    ])
+})

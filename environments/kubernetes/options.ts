@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { defaultsShape, duration, oneLine } from '../../src/environment/batch/option-shapes.ts'
+import { pilotOptions } from '../../src/environment/batch/pilot-options.ts'
 import {
   absolutePath,
   annotations,
@@ -116,6 +117,9 @@ const shape = {
    */
   volume: objectName.optional(),
 
+  /** Few pods that run many jobs each, instead of a pod for each job. */
+  pilots: pilotOptions.optional(),
+
   /** Most jobs of this server that wait or run there. */
   maxActiveJobs: z.int().min(1).max(100_000).default(1000),
   /** How long an image that cannot be pulled, or a pod that may not be made, is waited for. */
@@ -161,6 +165,14 @@ export const kubernetesOptions = z.strictObject(shape).superRefine((options, con
     if (options[name] !== undefined && url === undefined) refuse(name, 'needs the option url beside it')
   if (url !== undefined && token === undefined)
     refuse('token', 'is needed for url; it is kept with --secret token')
+  const { pilots, volume, gpus } = options
+  if (pilots !== undefined && volume !== undefined)
+    refuse(
+      'volume',
+      'has no use beside pilots: each gets the work directory once, and keeps it for all its jobs',
+    )
+  if (pilots !== undefined && gpus !== undefined)
+    refuse('gpus', 'has no meaning beside pilots: nothing keeps their jobs from taking the same ones')
   for (const toleration of options.tolerations)
     if (toleration.key === undefined && toleration.operator !== 'Exists')
       refuse('tolerations', "expected a key, or operator: 'Exists' to tolerate everything")

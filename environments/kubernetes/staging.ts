@@ -95,13 +95,19 @@ export function packingInPod(
   }
 }
 
-/** Fetches what is packed of a job's outputs and logs. */
-export async function fetchOutputs(
+/** Where outputs and logs of one job go as they come, and what has come of them. */
+export interface Sorting {
+  /** Takes paths below the directory of the job. */
+  readonly place: Placing
+  /** To be asked when all is there. */
+  readonly collected: () => CollectedFiles
+}
+
+/** Makes room for the outputs and logs of a job. */
+export function sortOutputs(
   { outputs }: Pick<JobRequest, 'outputs'>,
   { directory, logs: logDirectory }: FetchPlaces,
-  mark: string,
-  pack: Packing,
-): Promise<CollectedFiles> {
+): Sorting {
   const logs = freshLogs(logDirectory)
   const wanted = outputs.map((output) => ({ ...output, plain: plainPath(output.path) }))
   const found = new Set<string>()
@@ -119,11 +125,25 @@ export async function fetchOutputs(
     return target
   }
   mkdirSync(directory, { recursive: true })
+  const collected = (): CollectedFiles => {
+    ensureLogs(logs)
+    const files = wanted.filter(({ plain }) => found.has(plain))
+    const missing = wanted.filter(({ plain, optional }) => !found.has(plain) && optional !== true)
+    return { files: files.map(({ path }) => path), missing: missing.map(({ path }) => path), ...logs }
+  }
+  return { place, collected }
+}
+
+/** Fetches what is packed of a job's outputs and logs. */
+export async function fetchOutputs(
+  request: Pick<JobRequest, 'outputs'>,
+  places: FetchPlaces,
+  mark: string,
+  pack: Packing,
+): Promise<CollectedFiles> {
+  const { place, collected } = sortOutputs(request, places)
   const { stream, whole } = receiveOutputs(mark, place, () => undefined)
   await pack(stream, mark)
   await whole
-  ensureLogs(logs)
-  const files = wanted.filter(({ plain }) => found.has(plain))
-  const missing = wanted.filter(({ plain, optional }) => !found.has(plain) && optional !== true)
-  return { files: files.map(({ path }) => path), missing: missing.map(({ path }) => path), ...logs }
+  return collected()
 }

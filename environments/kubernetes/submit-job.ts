@@ -77,7 +77,11 @@ export function handleOf(id: JobId, { metadata }: WireJob): JobHandle {
   return { id, nativeId: metadata?.uid ?? '', state: { version: 1, name: jobName(id) } }
 }
 
-function withDefaults(resources: Resources, { cpus, memory, gpus, time }: KubernetesOptions): Resources {
+/** What a job asks for, or else what the environment gives. */
+export function withDefaults(
+  resources: Resources,
+  { cpus, memory, gpus, time }: KubernetesOptions,
+): Resources {
   return {
     ...(cpus !== undefined && { cpus }),
     ...(memory !== undefined && { memoryBytes: memory }),

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { sshOptionsShape, sshSecrets } from '../ssh/options.ts'
 import { defaultBatchOptions } from './batch-environment.ts'
 import { defaultsShape, duration, modules } from './option-shapes.ts'
+import { pilotOptions } from './pilot-options.ts'
 
 /** What every environment with a batch scheduler takes, besides what only its scheduler knows. */
 export const batchOptionsShape = {
@@ -37,18 +38,7 @@ export const batchOptionsShape = {
   /** Jobs of a host that gave no answer for so long count as lost and are tried again; without it they wait. */
   lostAfter: duration.optional(),
   /** Few batch jobs that run many jobs each, instead of one batch job for each. */
-  pilots: z
-    .strictObject({
-      /** Most pilots in the queue or running. */
-      count: z.int().min(1).max(1000),
-      /** How many jobs a pilot runs at once. */
-      slots: z.int().min(1).max(4096),
-      /** Wall time of a pilot. */
-      time: duration,
-      /** How long a pilot stays when nothing comes. */
-      idleMs: z.int().min(1000).max(86_400_000).default(60_000),
-    })
-    .optional(),
+  pilots: pilotOptions.optional(),
   /** How soon and how rarely the scheduler is asked; it is asked less often while nothing changes. */
   pollMs: z
     .strictObject({ min: z.int().min(100).max(600_000), max: z.int().min(100).max(3_600_000) })
