@@ -38,6 +38,8 @@ const contenders: Readonly<Record<string, Contender>> = {
   [yardstick]: runPlain,
   molehill: (account, jobs, directory) => runMolehill(account, jobs, directory, ''),
   'molehill, .by(20)': (account, jobs, directory) => runMolehill(account, jobs, directory, '.by(20)'),
+  'molehill, pilots': (account, jobs, directory) =>
+    runMolehill(account, jobs, directory, '', { pilots: { count: 2, slots: 4, time: '1 h' } }),
 }
 
 /** Eight requests at a time, and a look a second: nothing is fetched, nothing deleted. */
@@ -69,12 +71,18 @@ async function runPlain({ kubeconfig, namespace }: Account, jobs: number): Promi
 }
 
 /** As its users have it: a server, a script, exit codes, both streams of each job, and nothing left in the cluster. */
-async function runMolehill(account: Account, jobs: number, directory: string, by: string): Promise<number> {
+async function runMolehill(
+  account: Account,
+  jobs: number,
+  directory: string,
+  by: string,
+  more: object = {},
+): Promise<number> {
   const life = await startLife(join(directory, 'data'))
   try {
     const client = new TortureClient()
     await client.login(life)
-    const options = { ...account, image: kubernetes.image, stagingImage: kubernetes.image }
+    const options = { ...account, image: kubernetes.image, stagingImage: kubernetes.image, ...more }
     const environment = { name: 'cluster', kind: 'kubernetes', options: JSON.stringify(options) }
     const { status, text } = await client.post(life, 'environments/add', environment)
     if (status !== 200) throw new Error(text)
