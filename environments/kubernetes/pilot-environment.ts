@@ -225,11 +225,7 @@ export class PilotEnvironment implements Environment {
     await this.#begin(signal)
     await this.#releaseAll(this.#requests.ofExecution(workDirectory))
     this.#trees.forget(workDirectory)
-    await askCluster(() =>
-      eachBounded([...this.#work.links], mostCalls, (link) =>
-        link.flush(signal).then(() => link.drop(keyOf(workDirectory), signal)),
-      ),
-    )
+    await askCluster(() => this.#work.drop(keyOf(workDirectory), signal))
     if (!this.#jobs.isBusy) await this.#fleet.rest(signal)
   }
 

@@ -13,7 +13,7 @@ const request = (id: JobId): JobRequest => ({
   outputs: [],
   resources: {},
 })
-const end: PilotEnd = { cause: 'preempted', message: 'It is gone.', refusal: undefined }
+const end: PilotEnd = { cause: 'preempted', message: 'It is gone.', refusal: undefined, isFailure: true }
 
 let now: number
 let told: JobId[]

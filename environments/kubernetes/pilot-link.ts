@@ -103,6 +103,11 @@ export class PilotLink {
     return this.#contents.has(hash)
   }
 
+  /** What it has of these is needed: another execution that is over takes it along no more. */
+  use(contents: Delivery['contents']): void {
+    this.keep(new Map([...contents].filter(([hash]) => this.has(hash))))
+  }
+
   /** It has these now. */
   keep(contents: Delivery['contents']): void {
     for (const [hash, key] of contents) {
@@ -247,7 +252,7 @@ export class PilotLink {
   }
 
   async #releaseLater(): Promise<void> {
-    const { clock } = { clock: clockOf(this.#parts.now) }
+    const clock = clockOf(this.#parts.now)
     for (let failures = 0; this.#released.size > 0 && !this.signal.aborted;)
       try {
         await clock.wait(failures === 0 ? releaseDelayMs : backOffMs(failures), this.signal)

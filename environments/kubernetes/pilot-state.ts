@@ -26,6 +26,8 @@ export interface PilotEnd {
   readonly message: string
   /** Why none like it would ever start; undefined where it may have been an accident. */
   readonly refusal: string | undefined
+  /** Whether it ended otherwise than by itself. */
+  readonly isFailure: boolean
 }
 
 export function pilotStateOf(
@@ -65,6 +67,7 @@ function endOf(observation: Observation, hasRun: boolean): PilotEnd {
   const stopped = observation.kind === 'stopped' ? observation.cause : undefined
   const cause = stopped === 'preempted' || stopped === 'out-of-memory' ? stopped : 'node-failure'
   // A loop that could not be started says so by the end of its container.
-  const isRefused = stopped === 'unknown' || (observation.kind === 'exited' && observation.exitCode === 127)
-  return { cause, message, refusal: isRefused || (!hasRun && stopped === 'timeout') ? text : undefined }
+  const code = observation.kind === 'exited' ? observation.exitCode : undefined
+  const isRefused = stopped === 'unknown' || code === 127 || (!hasRun && stopped === 'timeout')
+  return { cause, message, refusal: isRefused ? text : undefined, isFailure: code !== 0 }
 }

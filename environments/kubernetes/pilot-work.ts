@@ -41,6 +41,7 @@ const goneUnseen: PilotEnd = {
   cause: 'preempted',
   message: 'The pilot that ran it is gone: it was deleted from outside, or with its node.',
   refusal: undefined,
+  isFailure: false,
 }
 
 /** Brings jobs that wait to pilots that have room, has pilots made, and takes what pilots say. */
@@ -94,6 +95,26 @@ export class PilotWork {
     await Promise.all(this.#tasks)
   }
 
+  /** Deletes what pilots have for this execution alone. One that is being brought something keeps it until its end. */
+  async drop(key: string, signal: AbortSignal): Promise<void> {
+    for (const link of this.#links.values()) {
+      if (link.isBringing) continue
+      // Nobody may count on what is on its way out.
+      link.isBringing = true
+      try {
+        await link.flush(signal)
+        await link.drop(key, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        // All that it has goes with it soon.
+        if (!link.isClosed && !link.signal.aborted) throw error
+      } finally {
+        link.isBringing = false
+        this.look()
+      }
+    }
+  }
+
   /** What waits and finds no room in the pilots that there are, in slots; what finds some is on its way after this. */
   handOut(): number {
     const { fleet, jobs, pilots } = this.#parts
@@ -145,7 +166,7 @@ export class PilotWork {
       if (state.kind === 'gone') {
         const hasServed = state.uid !== undefined && this.#links.has(state.uid)
         if (state.uid !== undefined) this.#bury(state.uid, state.end)
-        if (!hasServed || state.end.refusal !== undefined) this.#failed(state.end, isAnyOpen)
+        if (state.end.isFailure && !hasServed) this.#failed(state.end, isAnyOpen)
         this.#own(fleet.delete(name, this.#signal))
         continue
       }
@@ -319,6 +340,7 @@ export class PilotWork {
         for (const [id, message] of delivery.unreadable)
           jobs.stop(id, { kind: 'stopped', cause: 'unknown', message })
         if (delivery.unreadable.size === sent.length) return
+        link.use(delivery.contents)
         const isTaken = await link.deliver(delivery, name)
         if (isTaken) {
           link.keep(delivery.contents)
