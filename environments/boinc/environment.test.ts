@@ -128,6 +128,7 @@ test('work is filed with the copies, limits and programs that were asked for', a
   project.isRunning = false
   await open({
     quorum: 2,
+    agree: { relative: 1e-6 },
     maxErrors: 4,
     homogeneous: true,
     deadline: '2 d',
@@ -143,7 +144,14 @@ test('work is filed with the copies, limits and programs that were asked for', a
     outputBytesAtMost: 10 * 1024 ** 2,
     estimatedMs: 60_000,
     cpus: 1,
-    replication: { target: 2, quorum: 2, errorsAtMost: 4, copiesAtMost: 5, isHomogeneous: true },
+    replication: {
+      target: 2,
+      quorum: 2,
+      errorsAtMost: 4,
+      copiesAtMost: 5,
+      isHomogeneous: true,
+      agreement: { kind: 'numbers', relative: 1e-6, absolute: 0 },
+    },
     application: { title: 'Molehill', version: 100, resultName: 'result.tar.gz' },
   })
   // The launcher ends it, not the client, which would stay away for that.

@@ -142,12 +142,13 @@ function amounts(requests: readonly JobRequest[], jobMs: number | undefined, opt
 }
 
 function replicationOf(options: BoincOptions): Replication {
-  const { quorum, copies = quorum, maxCopies = Math.max(3, 2 * copies + 1) } = options
+  const { quorum, copies = quorum, maxCopies = Math.max(3, 2 * copies + 1), agree } = options
   return {
     target: copies,
     quorum,
     errorsAtMost: options.maxErrors,
     copiesAtMost: maxCopies,
     isHomogeneous: options.homogeneous,
+    ...(agree !== undefined && { agreement: { kind: 'numbers', ...agree } as const }),
   }
 }

@@ -14,6 +14,11 @@ export interface BoincReferenceOptions {
   readonly maxErrors?: number
   /** Whether all copies go to hosts with the same operating system and kind of processor, for results that depend on it. */
   readonly homogeneous?: boolean
+  /**
+   * How much numbers in outputs may differ that count as the same: `{ relative: 1e-6 }`, `{ absolute: 0.01 }`, or the
+   * larger of both. Without it outputs are the same byte for byte.
+   */
+  readonly agree?: { readonly relative?: number; readonly absolute?: number }
   /** How long a host has before the job is given to another: `'2 d'`, or milliseconds. 7 days without it. */
   readonly deadline?: string | number
 

@@ -20,6 +20,18 @@ const absolutePath = z
   .string()
   .refine((path) => isAbsolute(path) && !path.includes('\0'), { error: 'expected an absolute path' })
 
+const tolerance = z.number().min(0).max(1)
+
+const agree = z
+  .strictObject({
+    /** Of the larger of two numbers. */
+    relative: tolerance.default(0),
+    absolute: z.number().min(0).default(0),
+  })
+  .refine(({ relative, absolute }) => relative > 0 || absolute > 0, {
+    error: 'expected how much numbers may differ, such as { relative: 1e-6 }',
+  })
+
 const shape = {
   /** How many hosts must send the same result. */
   quorum: z.int().min(1).max(10).default(1),
@@ -31,6 +43,8 @@ const shape = {
   maxErrors: z.int().min(1).max(100).default(3),
   /** Whether all copies go to hosts with the same operating system and kind of processor. */
   homogeneous: z.boolean().default(false),
+  /** How much numbers in results may differ that count as the same. */
+  agree: agree.optional(),
   /** How long a host has for a job, or a bundle of them, before it is given to another. */
   deadline: duration.default(7 * dayMs),
 

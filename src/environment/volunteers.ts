@@ -102,6 +102,18 @@ export interface Replication {
   readonly copiesAtMost: number
   /** All copies go to hosts with the same operating system and kind of processor. */
   readonly isHomogeneous: boolean
+  /** When results are the same though their bytes are not. */
+  readonly agreement?: Agreement
+}
+
+/**
+ * Numbers in texts may differ by `absolute`, or by `relative` times the larger of the two, whichever is more; the rest
+ * must be the same.
+ */
+export interface Agreement {
+  readonly kind: 'numbers'
+  readonly relative: number
+  readonly absolute: number
 }
 
 export type WorkunitProgress =

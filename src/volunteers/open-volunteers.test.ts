@@ -143,3 +143,40 @@ test('goes on after a restart with all that was told, and reads results that wer
   await vi.waitFor(async () => expect(await kindOf('wu_1')).toBe('done'), patience)
   expect((await talk({ ...host, sequenceNumber: 1 })).hostId).toBeUndefined()
 })
+
+test('counts results whose numbers differ by less than they may, those before a restart as well', async () => {
+  const agreement = { kind: 'numbers', relative: 1e-6, absolute: 0 } as const
+  const replication = {
+    target: 2,
+    quorum: 2,
+    errorsAtMost: 3,
+    copiesAtMost: 4,
+    isHomogeneous: false,
+    agreement,
+  }
+  await volunteers.file([exampleWorkunit('wu_1', { replication })])
+  const hosts = []
+  for (const name of ['alice', 'bob']) hosts.push(await attach(addVolunteer(name), `${name}-box`))
+  const compute = async ({ host, tasks }: Awaited<ReturnType<typeof attach>>, energy: string) => {
+    await send(tasks[0]?.outputName ?? '', fakeArchive(`energy ${energy} J\n`))
+    await talk({ ...host, results: [{ name: tasks[0]?.name ?? '' }] })
+  }
+  for (const [index, energy] of ['1.0000001', '2.5'].entries()) {
+    const host = hosts[index]
+    if (host !== undefined) await compute(host, energy)
+  }
+  const carolKey = addVolunteer('carol')
+  const carol = await vi.waitFor(async () => {
+    const attached = await attach(carolKey, 'carol-box')
+    expect(attached.tasks).toHaveLength(1)
+    return attached
+  }, patience)
+  await volunteers.close()
+  volunteers = await open()
+  await compute(carol, '1.0000009')
+  await vi.waitFor(async () => expect(await kindOf('wu_1')).toBe('done'), patience)
+  expect((await volunteers.progressOf(['wu_1'])).get('wu_1')).toMatchObject({ host: 'alice-box' })
+  const failed = (await volunteers.hosts(10)).map(({ volunteer, copiesFailed }) => [volunteer, copiesFailed])
+  expect(Object.fromEntries(failed)).toEqual({ alice: 0, bob: 1, carol: 0 })
+  expect(warnings).toEqual([])
+})

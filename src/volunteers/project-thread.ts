@@ -15,6 +15,7 @@ import { readRequest } from './protocol/read-request.ts'
 import { createReplyWriter, trustsKey, type ReplySettings } from './protocol/write-reply.ts'
 import { startArchiveReader, type ArchiveReader } from './read-archives.ts'
 import { remember } from './remember.ts'
+import { sortResults } from './sort-results.ts'
 import type { Judgement } from './transitions.ts'
 
 /** What the thread is started with. */
@@ -154,14 +155,24 @@ function start({ database, project }: ReturnType<typeof open>): void {
 async function readArchives(reader: ArchiveReader, readings: readonly Reading[]) {
   const digests = await reader.read(readings.flatMap(({ archives }) => archives.map(({ path }) => path)))
   let next = 0
-  return readings.map(({ workunit, archives }) => ({
-    workunit,
-    judgements: archives.flatMap(({ number }): Judgement[] => {
+  const judged: { readonly workunit: number; readonly judgements: readonly Judgement[] }[] = []
+  for (const { workunit, archives, comparison } of readings) {
+    const read = archives.flatMap(({ number, path }) => {
       const digest = digests[next]
       next += 1
-      return digest === undefined ? [] : [{ ...digest, number }]
-    }),
-  }))
+      return digest === undefined ? [] : [{ number, path, digest }]
+    })
+    judged.push({
+      workunit,
+      judgements:
+        comparison === undefined
+          ? read.map(({ number, digest }) => ({ ...digest, number }))
+          : await sortResults(read, comparison.known, (left, right) =>
+              reader.compare(left, right, comparison.agreement),
+            ),
+    })
+  }
+  return judged
 }
 
 try {

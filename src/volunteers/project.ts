@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { join } from 'node:path'
+import type { Agreement } from '../environment/volunteers.ts'
 import { Problem, toProblem } from '../problem.ts'
 import { inTransaction } from '../store/dialect-database.ts'
 import { answerRequest } from './answer-request.ts'
@@ -12,9 +13,10 @@ import { progressOf } from './progress.ts'
 import type { CallOutcome, ProjectAnswer, ProjectCall } from './project-calls.ts'
 import { openProjectTables, type ProjectTables } from './project-tables.ts'
 import { replyToUnreadable } from './protocol/refusals.ts'
+import type { ResultClass } from './sort-results.ts'
 import { openStatistics } from './statistics.ts'
 import type { Judgement } from './transitions.ts'
-import { unread } from './work-table.ts'
+import { unread, type StoredWorkunit } from './work-table.ts'
 
 export interface ProjectSurroundings {
   readonly database: DatabaseSync
@@ -47,6 +49,8 @@ export interface BatchResult {
 export interface Reading {
   readonly workunit: number
   readonly archives: readonly { readonly number: number; readonly path: string }[]
+  /** Where more agree than those that are equal, with what was read before. */
+  readonly comparison?: { readonly agreement: Agreement; readonly known: readonly ResultClass[] }
 }
 
 const activeCountedMs = 60_000
@@ -117,7 +121,8 @@ export class Project {
       const copies = workunit === undefined ? [] : unread(workunit)
       if (copies.length === 0) return []
       const archives = copies.map(({ number, outputName }) => ({ number, path: this.#pathOf(outputName) }))
-      return [{ workunit: id, archives }]
+      const comparison = workunit && this.#comparison(workunit)
+      return [{ workunit: id, archives, ...(comparison !== undefined && { comparison }) }]
     })
     return { readings, last: ids.at(-1) }
   }
@@ -249,6 +254,18 @@ export class Project {
   #uploaded({ name, bytes, md5 }: ProjectCall & { kind: 'uploaded' }): void {
     const found = this.#findOutput(name)
     if (found !== undefined) this.#tables.work.keepUpload(found.workunit, found.copy, { bytes, md5 })
+  }
+
+  #comparison({ state, copies }: StoredWorkunit): Reading['comparison'] {
+    const { agreement, quorum } = state.replication
+    if (agreement === undefined || quorum < 2) return undefined
+    const first = new Map<string, ResultClass>()
+    // Others took the digest of the one that came first.
+    const inOrder = copies.toSorted((a, b) => (a.endedAt ?? 0) - (b.endedAt ?? 0) || a.number - b.number)
+    for (const { digest, outputName } of inOrder)
+      if (digest !== undefined && !first.has(digest))
+        first.set(digest, { digest, path: this.#pathOf(outputName) })
+    return { agreement, known: [...first.values()] }
   }
 
   #findOutput(name: string) {

@@ -1,18 +1,29 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import type { Agreement } from '../environment/volunteers.ts'
 import type { ResultDigest } from './result-archive.ts'
+import type { Sameness } from './sort-results.ts'
 
-export interface ReadingRequest {
-  readonly paths: readonly string[]
-}
+export type ReadingRequest =
+  | { readonly kind: 'read'; readonly paths: readonly string[] }
+  | {
+      readonly kind: 'compare'
+      readonly left: string
+      readonly right: string
+      readonly agreement: Agreement
+    }
 
 export type ReadingReply =
   | { readonly kind: 'read'; readonly digests: readonly ResultDigest[] }
+  | { readonly kind: 'compared'; readonly sameness: Sameness }
   | { readonly kind: 'failed'; readonly message: string }
 
+/** One call at a time. Calls throw where a file cannot be read for a reason of ours. */
 export interface ArchiveReader {
-  /** The digests of archives, in their order; one call at a time. Throws where a file cannot be read for a reason of ours. */
+  /** The digests of archives, in their order. */
   read(paths: readonly string[]): Promise<readonly ResultDigest[]>
+  /** Whether two archives that can be read are the same. */
+  compare(left: string, right: string, agreement: Agreement): Promise<Sameness>
   close(): Promise<void>
 }
 
@@ -33,15 +44,26 @@ export function startArchiveReader(): ArchiveReader {
     return worker
   }
 
+  async function ask(request: ReadingRequest): Promise<Exclude<ReadingReply, { kind: 'failed' }>> {
+    const { promise, resolve } = Promise.withResolvers<ReadingReply>()
+    tell = resolve
+    thread ??= start()
+    thread.postMessage(request)
+    const reply = await promise
+    if (reply.kind === 'failed') throw new Error(reply.message)
+    return reply
+  }
+
   return {
     async read(paths) {
-      const { promise, resolve } = Promise.withResolvers<ReadingReply>()
-      tell = resolve
-      thread ??= start()
-      thread.postMessage({ paths } satisfies ReadingRequest)
-      const reply = await promise
-      if (reply.kind === 'failed') throw new Error(reply.message)
-      return reply.digests
+      const reply = await ask({ kind: 'read', paths })
+      return reply.kind === 'read' ? reply.digests : []
+    },
+    async compare(left, right, agreement) {
+      const reply = await ask({ kind: 'compare', left, right, agreement })
+      return reply.kind === 'compared'
+        ? reply.sameness
+        : { kind: 'unclear', message: 'Nothing was compared.' }
     },
     async close() {
       await thread?.terminate()

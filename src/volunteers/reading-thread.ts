@@ -3,16 +3,22 @@
  */
 import { parentPort } from 'node:worker_threads'
 import { toProblem } from '../problem.ts'
+import { compareNumbers } from './numbers-agree.ts'
 import type { ReadingReply, ReadingRequest } from './read-archives.ts'
 import { digestResult } from './result-archive.ts'
 
-parentPort?.on('message', ({ paths }: ReadingRequest) => {
-  void readAll(paths).then((reply) => parentPort?.postMessage(reply))
+parentPort?.on('message', (request: ReadingRequest) => {
+  void answer(request).then((reply) => parentPort?.postMessage(reply))
 })
 
-async function readAll(paths: readonly string[]): Promise<ReadingReply> {
+async function answer(request: ReadingRequest): Promise<ReadingReply> {
   try {
-    return { kind: 'read', digests: await Promise.all(paths.map(async (path) => digestResult(path))) }
+    if (request.kind === 'compare') {
+      const { left, right, agreement } = request
+      return { kind: 'compared', sameness: await compareNumbers(left, right, agreement) }
+    }
+    const digests = await Promise.all(request.paths.map(async (path) => digestResult(path)))
+    return { kind: 'read', digests }
   } catch (error) {
     return { kind: 'failed', message: toProblem(error).message }
   }

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { createReadStream, readFileSync, statSync } from 'node:fs'
 import { createGunzip, gunzipSync } from 'node:zlib'
 import { defaultArchiveLimits, ratioFreeBytes, type ArchiveLimits } from '../files/archive-limits.ts'
@@ -8,12 +8,23 @@ import { createTarReader, type TarEntry, type TarReader, type TarSink } from '..
 import { unpackArchive, type UnpackedArchive } from '../files/unpack.ts'
 import { toProblem } from '../problem.ts'
 import { readComparison, type Comparison } from './comparison.ts'
+import { createNumberReader, type TextWithNumbers } from './numbers-in-text.ts'
 import { parseRecord, type ResultRecord } from './result-record.ts'
 
 export type ResultDigest =
   | { readonly kind: 'sound'; readonly digest: string }
   /** No result of the launcher, or one that says that it could run nothing. */
   | { readonly kind: 'broken'; readonly message: string }
+
+/** A result without the numbers in it, and those numbers. */
+export type ResultWithNumbers =
+  | {
+      readonly kind: 'sound'
+      /** Of all that is not a number. */
+      readonly digest: string
+      readonly numbers: readonly number[]
+    }
+  | (ResultDigest & { readonly kind: 'broken' })
 
 /** Files of an archive that are read as text. */
 const textBytes = 1024 ** 2
@@ -30,13 +41,35 @@ export async function digestResult(
   path: string,
   limits: ArchiveLimits = defaultArchiveLimits,
 ): Promise<ResultDigest> {
-  const reading = readingOf(limits)
+  const read = await readSound(path, limits, readBytes)
+  return read.kind === 'broken' ? read : { kind: 'sound', digest: read.digest }
+}
+
+/**
+ * The same where numbers in texts are compared otherwise: at most so many. Throws only where the file itself cannot
+ * be read.
+ */
+export async function readNumbers(
+  path: string,
+  numbersAtMost: number,
+  limits: ArchiveLimits = defaultArchiveLimits,
+): Promise<ResultWithNumbers> {
+  const allowance = { left: numbersAtMost }
+  return readSound(path, limits, () => createNumberReader(allowance))
+}
+
+async function readSound(
+  path: string,
+  limits: ArchiveLimits,
+  readContent: ContentReading,
+): Promise<ResultWithNumbers> {
+  const reading = readingOf(limits, readContent)
   try {
     await readTar(path, reading.sink, limits)
     const record = reading.record()
     if (record.failure !== undefined)
       return { kind: 'broken', message: `The launcher says: ${record.failure}.` }
-    return { kind: 'sound', digest: reading.digest(record) }
+    return { kind: 'sound', ...reading.compared(record) }
   } catch (error) {
     const { code, message } = toProblem(error)
     if (code === 'internal') throw error
@@ -122,13 +155,36 @@ function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
-/** Takes what a tar reader finds, checks it, and keeps what a digest needs. */
-function readingOf(limits: ArchiveLimits) {
+/** Reads one content that is compared. */
+type ContentReading = () => { update(chunk: Buffer): void; end(): TextWithNumbers }
+
+function readBytes(): ReturnType<ContentReading> {
+  const hash = createHash('sha256')
+  return {
+    update: (chunk) => void hash.update(chunk),
+    end: () => ({ digest: hash.digest('hex'), numbers: [] }),
+  }
+}
+
+interface Line {
+  readonly job: number
+  readonly name: string
+  readonly line: string
+  readonly numbers: readonly number[]
+}
+
+/** Takes what a tar reader finds, checks it, and keeps what a comparison needs. */
+function readingOf(limits: ArchiveLimits, readContent: ContentReading = readBytes) {
   const names = createNameTree(limits.entries)
-  const lines: { readonly job: number; readonly name: string; readonly line: string }[] = []
+  const lines: Line[] = []
   const texts = new Map<string, string>()
   let current:
-    { readonly entry: TarEntry; readonly hash: Hash; readonly text: Buffer[] | undefined } | undefined
+    | {
+        readonly entry: TarEntry
+        readonly content: ReturnType<ContentReading>
+        readonly text: Buffer[] | undefined
+      }
+    | undefined
   let bytes = 0
 
   const sink: TarSink = {
@@ -142,36 +198,37 @@ function readingOf(limits: ArchiveLimits) {
       // The launcher follows them.
       if (entry.kind === 'link') throw unsafeEntry(entry.path, 'is a link')
       if (entry.kind === 'directory') {
-        keep(entry, '')
+        keep(entry, { digest: '', numbers: [] })
         return
       }
       const isText = entry.path === 'record' || /^jobs\/\d+\/compared$/.test(entry.path)
       if (isText && entry.sizeBytes > textBytes)
         throw archiveTooLarge(`${entry.path} in the result is larger than ${textBytes} bytes.`)
-      current = { entry, hash: createHash('sha256'), text: isText ? [] : undefined }
+      const content = /^jobs\/\d+\/(stdout$|out\/)/.test(entry.path) ? readContent() : readBytes()
+      current = { entry, content, text: isText ? [] : undefined }
     },
     data(chunk) {
-      current?.hash.update(chunk)
+      current?.content.update(chunk)
       // The reader may use the chunk again.
       current?.text?.push(Buffer.from(chunk))
     },
     entryEnd() {
       if (current === undefined) return
-      const { entry, hash, text } = current
+      const { entry, content, text } = current
       current = undefined
       if (text !== undefined) texts.set(entry.path, Buffer.concat(text).toString('utf8'))
-      keep(entry, hash.digest('hex'))
+      keep(entry, content.end())
     },
     metadata(sizeBytes) {
       bytes += sizeBytes
     },
   }
 
-  function keep({ kind, path, mode }: TarEntry, content: string): void {
+  function keep({ kind, path, mode }: TarEntry, { digest, numbers }: TextWithNumbers): void {
     const [, job, name] = /^jobs\/(\d+)\/(.*?)\/?$/s.exec(path) ?? []
     if (job === undefined || name === undefined) return
     const runs = kind === 'file' && (mode & 0o100) !== 0
-    lines.push({ job: Number(job), name, line: JSON.stringify([job, kind, name, runs, content]) })
+    lines.push({ job: Number(job), name, line: JSON.stringify([job, kind, name, runs, digest]), numbers })
   }
 
   function record(): ResultRecord {
@@ -180,20 +237,24 @@ function readingOf(limits: ArchiveLimits) {
     return parseRecord(text)
   }
 
-  function digest({ ends, remark }: ResultRecord): string {
+  function compared({ ends, remark }: ResultRecord): TextWithNumbers {
     const comparisons = new Map<number, Comparison>()
     for (const job of ends.keys())
       comparisons.set(job, readComparison(texts.get(`jobs/${job}/compared`) ?? ''))
-    const compared = lines.flatMap(({ job, name, line }) => {
+    const found = lines.filter(({ job, name }) => {
       const comparison = comparisons.get(job)
-      return comparison !== undefined && isCompared(name, comparison) ? [line] : []
+      return comparison !== undefined && isCompared(name, comparison)
     })
+    const sorted = found.sort((a, b) => (a.line < b.line ? -1 : 1))
     const said = [...ends].map(([job, { kind, code }]) => JSON.stringify([job, kind, code ?? null]))
-    const all = [...said, remark === undefined ? '' : 'without outputs', ...compared.sort()]
-    return createHash('sha256').update(all.join('\n')).digest('hex')
+    const all = [...said, remark === undefined ? '' : 'without outputs', ...sorted.map(({ line }) => line)]
+    return {
+      digest: createHash('sha256').update(all.join('\n')).digest('hex'),
+      numbers: sorted.flatMap(({ numbers }) => numbers),
+    }
   }
 
-  return { sink, record, digest, hasRecord: () => texts.has('record') }
+  return { sink, record, compared, hasRecord: () => texts.has('record') }
 }
 
 function isCompared(name: string, { comparesPrinted, varying }: Comparison): boolean {

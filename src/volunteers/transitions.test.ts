@@ -30,8 +30,8 @@ const judge = (...judged: readonly (readonly [number, string])[]): WorkunitEvent
   kind: 'judged',
   at: 50,
   judgements: judged.map(([number, digest]) =>
-    digest === 'broken'
-      ? { kind: 'broken', number, message: 'no archive' }
+    digest === 'broken' || digest === 'incomparable'
+      ? { kind: digest, number, message: 'no archive' }
       : { kind: 'sound', number, digest },
   ),
 })
@@ -140,6 +140,22 @@ describe('a workunit', () => {
       0,
     ],
     [
+      'asks a third where two cannot be compared',
+      twice,
+      [sent(0), sent(1), report(0), report(1), judge([0, 'a'], [1, 'incomparable'])],
+      'active',
+      'reported incomparable',
+      1,
+    ],
+    [
+      'ends after so many that cannot be compared',
+      { ...twice, errorsAtMost: 1 },
+      [sent(0), sent(1), report(0), report(1), judge([0, 'a'], [1, 'incomparable'])],
+      'failed',
+      'reported incomparable',
+      0,
+    ],
+    [
       'fails where no two agree',
       { ...twice, copiesAtMost: 2 },
       [sent(0), sent(1), report(0), report(1), judge([0, 'a'], [1, 'b'])],
@@ -227,7 +243,10 @@ describe('whatever hosts do', () => {
     }))
   const number = fc.integer({ min: 0, max: 7 })
   /** What a copy's archive says when it is read: each host always sends the same. */
-  const digests = fc.array(fc.constantFrom('a', 'a', 'b', 'c', 'broken'), { minLength: 8, maxLength: 8 })
+  const digests = fc.array(fc.constantFrom('a', 'a', 'a', 'b', 'c', 'broken', 'incomparable'), {
+    minLength: 8,
+    maxLength: 8,
+  })
   type Step =
     | { readonly kind: 'send' | 'judge' | 'cancel' }
     | { readonly kind: 'report'; readonly number: number; readonly verdict: Verdict }
@@ -260,8 +279,8 @@ describe('whatever hosts do', () => {
   function judgementsOf(state: WorkunitState, digests: readonly string[]): Judgement[] {
     return copiesToJudge(state).map((number) => {
       const digest = digests[number] ?? 'a'
-      return digest === 'broken'
-        ? { kind: 'broken', number, message: 'no archive' }
+      return digest === 'broken' || digest === 'incomparable'
+        ? { kind: digest, number, message: 'no archive' }
         : { kind: 'sound', number, digest }
     })
   }

@@ -20,6 +20,8 @@ export type CopyState =
   | 'wrong'
   /** The host could not compute it, or sent an archive that cannot be read. */
   | 'failed'
+  /** Nobody could tell whether it is the same as another. */
+  | 'incomparable'
   /** It needed more than the workunit may take. */
   | 'limited'
   /** The volunteer or his client gave it back. */
@@ -63,7 +65,7 @@ export type Verdict =
 
 export type Judgement =
   | { readonly kind: 'sound'; readonly number: number; readonly digest: string }
-  | { readonly kind: 'broken'; readonly number: number; readonly message: string }
+  | { readonly kind: 'broken' | 'incomparable'; readonly number: number; readonly message: string }
 
 export type WorkunitEvent =
   | { readonly kind: 'sent'; readonly number: number }
@@ -152,7 +154,10 @@ function afterReport(
 function afterJudgement(copy: Copy, judgement: Judgement, at: number): Copy {
   if (copy.state !== 'reported' || copy.digest !== undefined) return copy
   if (judgement.kind === 'sound') return { ...copy, digest: judgement.digest }
-  return { ...copy, state: 'failed', cause: 'node-failure', message: judgement.message, endedAt: at }
+  const { message } = judgement
+  return judgement.kind === 'broken'
+    ? { ...copy, state: 'failed', cause: 'node-failure', message, endedAt: at }
+    : { ...copy, state: 'incomparable', cause: 'unknown', message, endedAt: at }
 }
 
 function replace(state: WorkunitState, number: number, change: (copy: Copy) => Copy): WorkunitState {
@@ -198,11 +203,13 @@ function compare(copy: Copy, digest: string): Copy {
   return { ...copy, state: copy.digest === digest ? 'agreeing' : 'wrong' }
 }
 
+const errors: ReadonlySet<CopyState> = new Set(['failed', 'limited', 'incomparable'])
+
 function failureOf(state: WorkunitState): { cause: FailureCause; message: string } | undefined {
   const { copies, replication } = state
   const limited = copies.filter((copy) => copy.state === 'limited')
   if (limited.length >= replication.quorum) return reasonOf(limited)
-  const failed = copies.filter((copy) => copy.state === 'failed' || copy.state === 'limited')
+  const failed = copies.filter(({ state }) => errors.has(state))
   if (failed.length >= Math.max(1, replication.errorsAtMost)) return reasonOf(failed)
   const possible =
     countOf(copies, 'sent') + largestAgreement(copies) + replication.copiesAtMost - copies.length
