@@ -35,9 +35,17 @@ export function openJobsAtFirst(hostCpus: number): number {
 export function groupAlike(requests: readonly JobRequest[]): readonly (readonly JobRequest[])[] {
   const groups = new Map<string, JobRequest[]>()
   for (const request of requests) {
-    const { workDirectory, linksWithin, resources, shared = [] } = request
+    const { workDirectory, linksWithin, resources, shared = [], hasComparison = false } = request
     const { cpus, memoryBytes, wallTimeMs } = resources
-    const key = JSON.stringify([workDirectory, linksWithin, cpus, memoryBytes, wallTimeMs, shared])
+    const key = JSON.stringify([
+      workDirectory,
+      linksWithin,
+      cpus,
+      memoryBytes,
+      wallTimeMs,
+      shared,
+      hasComparison,
+    ])
     const group = groups.get(key)
     if (group === undefined) groups.set(key, [request])
     else group.push(request)

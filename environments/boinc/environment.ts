@@ -16,9 +16,11 @@ import {
 } from '../../src/environment/environment.ts'
 import { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { refusalOf } from '../../src/environment/refusal.ts'
+import type { ResultComparison } from '../../src/environment/sameness.ts'
 import type { VolunteerProject, WorkunitProgress } from '../../src/environment/volunteers.ts'
 import type { JobEnd } from '../../src/volunteers/result-record.ts'
 import { bundleSize, groupAlike, openJobsAtFirst, slices } from './bundles.ts'
+import { Comparisons } from './compare.ts'
 import { FiledWorks, type FiledWork, type JobPlace } from './filed-work.ts'
 import { Filing, type Prepared } from './filing.ts'
 import { describeHosts, inspectHosts, shownHosts } from './inspect.ts'
@@ -48,6 +50,7 @@ export class BoincEnvironment implements Environment {
   readonly #works: FiledWorks
   readonly #filing: Filing
   readonly #results: Results
+  readonly #comparisons: Comparisons
   /** How long jobs of an execution take: only sizes of bundles hang on it. */
   readonly #jobMs = new Map<string, number>()
   readonly #measured = new Set<string>()
@@ -68,6 +71,7 @@ export class BoincEnvironment implements Environment {
     }
     this.#works = new FiledWorks(join(directory, 'work'))
     this.#results = new Results(join(directory, 'results'))
+    this.#comparisons = new Comparisons(join(directory, 'compared'))
     const programs = new Programs({ project, options, directory: join(directory, 'programs'), ownPlatform })
     this.#filing = new Filing({
       environment: name,
@@ -213,6 +217,14 @@ export class BoincEnvironment implements Environment {
     this.#parts.project.watch((names) => {
       const ids = names.flatMap((name) => this.#works.get(name)?.jobs.map(({ id }) => id) ?? [])
       if (ids.length > 0) changed(ids)
+    }, signal)
+  }
+
+  compareWith(ask: ResultComparison, signal: AbortSignal): void {
+    this.#parts.project.compareWith(async (pair, asking) => {
+      const work = this.#works.get(pair.name)
+      if (work === undefined) return undefined
+      return this.#comparisons.compare(work, pair, ask, AbortSignal.any([signal, asking]))
     }, signal)
   }
 

@@ -102,7 +102,7 @@ export class Filing {
       inputs: [{ ...inputOf(packedTree, slotNames.tree), keptMs: treeKeptMs }, inputOf(jobs, slotNames.jobs)],
       outputBytesAtMost: options.results,
       ...amounts(requests, jobMs, options),
-      replication: replicationOf(options),
+      replication: replicationOf(options, first.hasComparison === true),
     }
     return {
       version: 1,
@@ -141,14 +141,16 @@ function amounts(requests: readonly JobRequest[], jobMs: number | undefined, opt
   }
 }
 
-function replicationOf(options: BoincOptions): Replication {
+function replicationOf(options: BoincOptions, hasComparison: boolean): Replication {
   const { quorum, copies = quorum, maxCopies = Math.max(3, 2 * copies + 1), agree } = options
+  const tolerance = agree && ({ kind: 'numbers', ...agree } as const)
+  const agreement = hasComparison ? ({ kind: 'asked' } as const) : tolerance
   return {
     target: copies,
     quorum,
     errorsAtMost: options.maxErrors,
     copiesAtMost: maxCopies,
     isHomogeneous: options.homogeneous,
-    ...(agree !== undefined && { agreement: { kind: 'numbers', ...agree } as const }),
+    ...(agreement !== undefined && { agreement }),
   }
 }

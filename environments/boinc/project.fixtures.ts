@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type {
+  ArchiveComparison,
   VolunteerHost,
   VolunteerProject,
   Workunit,
@@ -17,6 +18,8 @@ export class FakeProject implements VolunteerProject, AsyncDisposable {
   /** Whether workunits are run as soon as they are filed. */
   isRunning = true
   hostList: VolunteerHost[] = [host]
+  /** What compares results, if anything does. */
+  comparison: ArchiveComparison | undefined
   readonly #directory: string
   readonly #progress = new Map<string, WorkunitProgress>()
   readonly #waiting: string[] = []
@@ -69,6 +72,11 @@ export class FakeProject implements VolunteerProject, AsyncDisposable {
   watch(changed: (names: readonly string[]) => void, signal: AbortSignal): void {
     this.#watchers.add(changed)
     signal.addEventListener('abort', () => this.#watchers.delete(changed), { once: true })
+  }
+
+  compareWith(compare: ArchiveComparison, signal: AbortSignal): void {
+    this.comparison = compare
+    signal.addEventListener('abort', () => (this.comparison = undefined), { once: true })
   }
 
   async signatureOf({ md5 }: { readonly md5: string }): Promise<string> {

@@ -35,20 +35,8 @@ export class Results {
     const { name } = work.workunit
     const { remark } = await this.record(name, archive)
     const unpacked = await once(this.#unpacking, name, () => this.#unpack(name, archive, signal))
-    const place = join(unpacked, 'jobs', String(position))
-    const files: string[] = []
-    const missing: string[] = []
-    for (const [index, { path, optional }] of job.outputs.entries()) {
-      const from = join(place, 'out', String(index + 1))
-      if (existsSync(from)) {
-        await bring(from, join(directory, ...(segmentsOf(path) ?? [])))
-        files.push(path)
-      } else if (optional !== true) missing.push(path)
-    }
-    await mkdir(place, { recursive: true })
-    const logs = { stdout: join(place, 'stdout'), stderr: join(place, 'stderr') }
-    ensureLogs(logs)
-    return { files, missing, ...logs, ...(remark !== undefined && { remark }) }
+    const gathered = await gather({ work, position, job }, unpacked, directory)
+    return { ...gathered, ...(remark !== undefined && { remark }) }
   }
 
   /** What there is of a job without a result: empty logs. */
@@ -71,6 +59,28 @@ export class Results {
     if (!existsSync(target)) await unpackResult(archive, target, signal)
     return target
   }
+}
+
+/** Brings outputs of a job from a result that was unpacked into `directory`; its logs stay there. */
+export async function gather(
+  { position, job }: JobPlace,
+  unpacked: string,
+  directory: string,
+): Promise<CollectedFiles> {
+  const place = join(unpacked, 'jobs', String(position))
+  const files: string[] = []
+  const missing: string[] = []
+  for (const [index, { path, optional }] of job.outputs.entries()) {
+    const from = join(place, 'out', String(index + 1))
+    if (existsSync(from)) {
+      await bring(from, join(directory, ...(segmentsOf(path) ?? [])))
+      files.push(path)
+    } else if (optional !== true) missing.push(path)
+  }
+  await mkdir(place, { recursive: true })
+  const logs = { stdout: join(place, 'stdout'), stderr: join(place, 'stderr') }
+  ensureLogs(logs)
+  return { files, missing, ...logs }
 }
 
 /** Replaces what is there. Files are the same as the unpacked ones, which nobody writes. */

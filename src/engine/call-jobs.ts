@@ -16,7 +16,7 @@ import type { Json } from '../workflow/value.ts'
 import { describeBadEnd } from './bad-end.ts'
 import { readOutcome, taskInputs } from './function-jobs.ts'
 import type { Job } from './job.ts'
-import type { JobEnd, Package, PackageOptions } from './package.ts'
+import type { JobEnd, Package, PackageOptions, ResultPlace } from './package.ts'
 
 /** What calls of functions away from the server need of it. */
 export interface CallSurroundings {
@@ -88,9 +88,10 @@ export function packCalls(
       resources: timeoutMs === null ? {} : { wallTimeMs: timeoutMs * jobs.length + nodeStartMs },
     },
     callMs: () => callMs,
-    open: async (ending) => {
-      const outcomes = await readOutcomes(join(directory, callPlaces.outcomes))
-      callMs = await readMeanTime(join(directory, callPlaces.times))
+    open: async (ending, elsewhere) => {
+      const place = elsewhere ?? { directory, filesDirectory: paths.filesDirectory }
+      const outcomes = await readOutcomes(join(place.directory, callPlaces.outcomes))
+      if (elsewhere === undefined) callMs = await readMeanTime(join(directory, callPlaces.times))
       const unknown = await describeUnknown(ending)
       const ends: JobEnd[] = []
       // Calls are made in order: the first without an outcome is the one that ended the process.
@@ -100,7 +101,7 @@ export function packCalls(
         // What all calls printed stands with the first.
         const collected = index === 0 ? unknown.collected : undefined
         if (outcome !== undefined)
-          await bringResults(join(directory, callPlaces.results, String(job.id)), job, paths)
+          await bringResults(join(place.directory, callPlaces.results, String(job.id)), job, place)
         ends.push(
           outcome === undefined
             ? { ...unknown, job, collected, isUntried: job !== culprit }
@@ -175,7 +176,7 @@ function readLine(line: string): OutcomeLine | undefined {
   }
 }
 
-async function bringResults(from: string, job: Job, { filesDirectory }: ExecutionPaths): Promise<void> {
+async function bringResults(from: string, job: Job, { filesDirectory }: ResultPlace): Promise<void> {
   await mkdir(filesDirectory, { recursive: true })
   const { handle, path } = await openWay(filesDirectory, [])
   try {

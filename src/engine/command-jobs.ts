@@ -9,7 +9,7 @@ import { describeBadEnd, inBrackets } from './bad-end.ts'
 import { taskInputs, type JobResult } from './function-jobs.ts'
 import type { Job } from './job.ts'
 import { stderrTail } from './job-logs.ts'
-import type { JobEnd, Package, PackageOptions } from './package.ts'
+import type { JobEnd, Package, PackageOptions, ResultPlace } from './package.ts'
 
 /** Jobs of a command task as one environment job. */
 export function packCommands(
@@ -23,10 +23,15 @@ export function packCommands(
     return { job, request: makeRequest(`${id}-${job.id}` as JobId, capsule, context, paths) }
   })
   const requests = members.map(({ request }) => request)
-  const open = async (job: Job, ending: AttemptEnding, place: string): Promise<JobEnd> => ({
+  const own = { directory, filesDirectory: paths.filesDirectory }
+  const open = async (
+    job: Job,
+    ending: AttemptEnding,
+    { directory: place, filesDirectory }: ResultPlace,
+  ): Promise<JobEnd> => ({
     job,
     ...(await readEnding(capsule.task, ending, place, {
-      keepDirectory: join(paths.filesDirectory, String(job.id)),
+      keepDirectory: join(filesDirectory, String(job.id)),
       keepName: `files/${job.id}`,
     })),
   })
@@ -34,22 +39,22 @@ export function packCommands(
   if (alone !== undefined)
     return {
       request: { ...alone.request, id },
-      open: async (ending) => [await open(alone.job, ending, directory)],
+      open: async (ending, place = own) => [await open(alone.job, ending, place)],
     }
   return {
     request: groupRequests(id, requests),
-    open: async (ending) => {
-      const results = await splitGroup(requests, directory)
+    open: async (ending, place = own) => {
+      const results = await splitGroup(requests, place.directory)
       const ends: JobEnd[] = []
       for (const [index, { job }] of members.entries()) {
         const result = results[index]
         ends.push(
           result?.exitCode === undefined
-            ? await open(job, unfinished(ending), directory)
+            ? await open(job, unfinished(ending), place)
             : await open(
                 job,
                 { kind: 'exited', exitCode: result.exitCode, collected: result.collected },
-                result.directory,
+                { ...place, directory: result.directory },
               ),
         )
       }

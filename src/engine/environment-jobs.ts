@@ -8,6 +8,7 @@ import { bundleSize } from './bundle-size.ts'
 import { CallTimes } from './call-times.ts'
 import { packCalls } from './call-jobs.ts'
 import { packCommands } from './command-jobs.ts'
+import { compareResults } from './compare-results.ts'
 import { isHosted } from './hosted.ts'
 import type { Printing } from './contract.ts'
 import type { Job } from './job.ts'
@@ -199,14 +200,25 @@ export class EnvironmentJobs {
     }
     this.#live.set(id, environmentJob)
     if (capsule.task.kind === 'function') this.#callTimes.made(capsule.task)
+    const { agree } = capsule
     return {
-      request: environmentJob.package.request,
+      request: { ...environmentJob.package.request, ...(agree !== undefined && { hasComparison: true }) },
+      ...(agree !== undefined && { compare: this.#comparison(environmentJob, { ...capsule, agree }) }),
       directory,
       isMovable: capsule.environments.length > 1,
       submitting: async () => this.#submitting(environmentJob),
       moved: (state, handle) => this.#moved(environmentJob, state, handle),
       ended: async (ending) => this.#ended(environmentJob, ending),
     }
+  }
+
+  #comparison(
+    { id, package: packed }: EnvironmentJob,
+    capsule: PlanCapsule & { readonly agree: string },
+  ): NonNullable<Attempt['compare']> {
+    const { host, paths } = this.#run.resources
+    const parts = { host, paths, capsule, package: packed, name: `${id}.compared` }
+    return async (results, signal) => compareResults(parts, results, signal)
   }
 
   #pack(

@@ -6,8 +6,11 @@ import type { Job } from './job.ts'
 /** Jobs made into one environment job. */
 export interface Package {
   readonly request: JobRequest
-  /** What each of the jobs came to, read from what was collected into the attempt's directory. */
-  open(ending: AttemptEnding): Promise<readonly JobEnd[]>
+  /**
+   * What each of the jobs came to, read from what was collected into the attempt's directory.
+   * @param elsewhere where one of several results of it lies, to be compared with another
+   */
+  open(ending: AttemptEnding, elsewhere?: ResultPlace): Promise<readonly JobEnd[]>
   /** Deletes what was made for the environment job, which is over or was never started. */
   readonly dispose?: () => Promise<void>
   /** How long a call took on average, in milliseconds, as far as `open` has found out. */
@@ -26,6 +29,13 @@ export interface JobEnd {
   readonly collected: CollectedFiles | undefined
   /** Whether the attempt ended before the job's turn came: it waits again, and this does not count as a try. */
   readonly isUntried?: boolean
+}
+
+export interface ResultPlace {
+  /** Where the outputs were collected. */
+  readonly directory: string
+  /** Where files are kept, by the job's id. */
+  readonly filesDirectory: string
 }
 
 /** What a package is made for. */

@@ -6,6 +6,8 @@
  * reached", "credentials refused"), never of one job: news of a job is a value in the map that comes back.
  */
 
+import type { ResultComparison } from './sameness.ts'
+
 /** One attempt at a job, as an environment knows it: a letter, then letters, digits and hyphens. Never used twice. */
 export type JobId = string & { readonly __brand: 'JobId' }
 
@@ -73,6 +75,12 @@ export interface Environment {
    * when the execution has ended and when it is removed. Safe to repeat, silent when already gone.
    */
   discard?(workDirectory: string, signal: AbortSignal): Promise<void>
+
+  /**
+   * Says who compares results of jobs with `hasComparison`, until the signal aborts. Only where several computers
+   * compute the same job.
+   */
+  compareWith?(compare: ResultComparison, signal: AbortSignal): void
 
   /** Looks at everything that a job needs here, one finding each. Throws only when aborted. */
   inspect?(signal: AbortSignal): Promise<readonly CheckFinding[]>
@@ -174,6 +182,8 @@ export interface JobRequest {
   readonly outputs: readonly OutputFile[]
   /** Whether what it prints on standard output is a result of it, and no mere log. */
   readonly returnsPrinted?: boolean
+  /** Whether results that several computers sent are to be compared by the comparison of `compareWith`, not by their bytes. */
+  readonly hasComparison?: boolean
   readonly resources: Resources
 }
 

@@ -1,3 +1,5 @@
+import type { NotYet, Sameness } from './sameness.ts'
+
 /**
  * What environments ask of the server's project of volunteers: to hand work out to hosts that come and ask, and to bring
  * back the one result that counts. One project serves every environment of the server.
@@ -20,6 +22,9 @@ export interface VolunteerProject {
 
   /** Calls `changed` with names of workunits soon after they changed, until the signal aborts. */
   watch(changed: (names: readonly string[]) => void, signal: AbortSignal): void
+
+  /** Asks `compare` of workunits whose agreement is `asked`, until the signal aborts. */
+  compareWith(compare: ArchiveComparison, signal: AbortSignal): void
 
   /**
    * The project's signature of a program that hosts are to run. Throws, with what to do about it, where the signing key
@@ -106,14 +111,35 @@ export interface Replication {
   readonly agreement?: Agreement
 }
 
+export type Agreement =
+  | Tolerance
+  /** Whoever filed it is asked: see `compareWith`. */
+  | { readonly kind: 'asked' }
+
 /**
  * Numbers in texts may differ by `absolute`, or by `relative` times the larger of the two, whichever is more; the rest
  * must be the same.
  */
-export interface Agreement {
+export interface Tolerance {
   readonly kind: 'numbers'
   readonly relative: number
   readonly absolute: number
+}
+
+/**
+ * Whether two results of a workunit are the same, by the paths of their archives. Undefined where the workunit is not
+ * known here. Where it throws, it is asked again.
+ */
+export type ArchiveComparison = (
+  pair: ArchivePair,
+  signal: AbortSignal,
+) => Promise<Sameness | NotYet | undefined>
+
+export interface ArchivePair {
+  /** The workunit's name. */
+  readonly name: string
+  readonly left: string
+  readonly right: string
 }
 
 export type WorkunitProgress =

@@ -1,4 +1,5 @@
 import type { CollectedFiles, JobHandle, JobRequest, StopCause } from '../environment/environment.ts'
+import type { ResultBringer, Sameness } from '../environment/sameness.ts'
 import type { AttemptState } from './attempt.ts'
 
 /** One attempt on its way through an environment, with the ears of whoever asked for it. */
@@ -8,6 +9,11 @@ export interface Attempt {
   readonly directory: string
   /** Whether another environment may take the job when this one cannot take it now. */
   readonly isMovable: boolean
+  /** Whether two results of the attempt are the same; absent where their bytes tell. */
+  readonly compare?: (
+    results: readonly [ResultBringer, ResultBringer],
+    signal: AbortSignal,
+  ) => Promise<Sameness>
   /** Called before the environment is asked. What must survive a crash is committed when it resolves. */
   submitting(): Promise<void>
   moved(state: AttemptState, handle: JobHandle | undefined): void

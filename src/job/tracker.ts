@@ -53,6 +53,11 @@ export class EnvironmentTracker {
     this.#chores = new Chores(environment, { store: options.chores, signal, warn })
     this.#lostGraceMs = options.lostGraceMs ?? (environment.capabilities.sharedFileSystem ? 0 : 270_000)
     environment.watch?.((ids) => this.#background.own(this.#observe(ids)), signal)
+    environment.compareWith?.(
+      async (id, results, asking) =>
+        (await this.#tracked.get(id)?.attempt.compare?.(results, asking)) ?? { kind: 'not-yet' },
+      signal,
+    )
     this.#background.own(this.#poll())
   }
 

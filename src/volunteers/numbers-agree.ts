@@ -1,12 +1,12 @@
-import type { Agreement } from '../environment/volunteers.ts'
+import type { Tolerance } from '../environment/volunteers.ts'
 import { readNumbers } from './result-archive.ts'
-import type { Sameness } from './sort-results.ts'
+import type { Sameness } from '../environment/sameness.ts'
 
 /** Of one result: two of them are in memory at a time. */
 const numbersAtMost = 4_000_000
 
 /** Whether two results are the same but for numbers that differ little. Throws only where a file cannot be read. */
-export async function compareNumbers(left: string, right: string, agreement: Agreement): Promise<Sameness> {
+export async function compareNumbers(left: string, right: string, tolerance: Tolerance): Promise<Sameness> {
   const one = await readNumbers(left, numbersAtMost)
   if (one.kind === 'broken') return { kind: 'unclear', message: one.message }
   const other = await readNumbers(right, numbersAtMost)
@@ -14,7 +14,7 @@ export async function compareNumbers(left: string, right: string, agreement: Agr
   const isSame =
     one.digest === other.digest &&
     one.numbers.length === other.numbers.length &&
-    one.numbers.every((number, index) => isNear(number, other.numbers[index] ?? NaN, agreement))
+    one.numbers.every((number, index) => isNear(number, other.numbers[index] ?? NaN, tolerance))
   return { kind: isSame ? 'same' : 'different' }
 }
 
@@ -22,7 +22,7 @@ export async function compareNumbers(left: string, right: string, agreement: Agr
 export function isNear(
   one: number,
   other: number,
-  { relative, absolute }: Pick<Agreement, 'relative' | 'absolute'>,
+  { relative, absolute }: Pick<Tolerance, 'relative' | 'absolute'>,
 ): boolean {
   if (one === other) return true
   const difference = Math.abs(one - other)

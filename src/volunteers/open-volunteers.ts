@@ -1,7 +1,8 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { WorkunitProgress } from '../environment/volunteers.ts'
-import { Problem } from '../problem.ts'
+import type { NotYet, Sameness } from '../environment/sameness.ts'
+import type { ArchiveComparison, ArchivePair, WorkunitProgress } from '../environment/volunteers.ts'
+import { Problem, toProblem } from '../problem.ts'
 import type { ProjectStatistics, Volunteers } from './contract.ts'
 import type { CallOutcome, ProjectAnswers, ProjectCall, ThreadReply, ThreadRequest } from './project-calls.ts'
 import type { ThreadData } from './project-thread.ts'
@@ -50,6 +51,11 @@ export async function openVolunteers(setup: VolunteersSetup): Promise<Volunteers
       thread.watchers.add(changed)
       signal.addEventListener('abort', () => thread.watchers.delete(changed), { once: true })
     },
+    compareWith(compare, signal) {
+      if (signal.aborted) return
+      thread.comparisons.add(compare)
+      signal.addEventListener('abort', () => thread.comparisons.delete(compare), { once: true })
+    },
     hosts: (limit) => thread.ask({ kind: 'hosts', limit }),
     downloadOf: (name) => thread.ask({ kind: 'download', name }),
     uploadOf: (name) => thread.ask({ kind: 'upload', name }),
@@ -70,11 +76,15 @@ function chunks<Item>(items: readonly Item[]): (readonly Item[])[] {
 /** The server's end of the thread: what is asked in one turn goes to it in one message. */
 class ProjectThread {
   readonly watchers = new Set<(names: readonly string[]) => void>()
+  readonly comparisons = new Set<ArchiveComparison>()
   readonly opened: Promise<void>
   readonly #worker: Worker
   readonly #ended: Promise<void>
   readonly #waiting = new Map<number, (outcome: CallOutcome) => void>()
   readonly #warn: (message: string) => void
+  readonly #closing = new AbortController()
+  /** What was warned of last: what goes wrong again and again is told once. */
+  #warning = ''
   #gathered: ProjectCall[] = []
   #last = 0
   #isClosed = false
@@ -136,6 +146,7 @@ class ProjectThread {
   async close(): Promise<void> {
     this.#send()
     this.#isClosed = true
+    this.#closing.abort()
     this.#worker.postMessage({ kind: 'close' } satisfies ThreadRequest)
     await this.#ended
   }
@@ -148,8 +159,33 @@ class ProjectThread {
     this.#last += calls.length
   }
 
+  async #compare(number: number, pair: ArchivePair): Promise<void> {
+    const sameness = await this.#askOf(pair)
+    if (!this.#isClosed)
+      this.#worker.postMessage({ kind: 'compared', number, sameness } satisfies ThreadRequest)
+  }
+
+  async #askOf(pair: ArchivePair): Promise<Sameness | NotYet> {
+    const { signal } = this.#closing
+    try {
+      for (const compare of this.comparisons) {
+        const sameness = await compare(pair, signal)
+        if (sameness !== undefined) return sameness
+      }
+    } catch (error) {
+      const warning = `Results of ${pair.name} cannot be compared now: ${toProblem(error).message}`
+      if (!signal.aborted && warning !== this.#warning) this.#warn(warning)
+      this.#warning = warning
+    }
+    return { kind: 'not-yet' }
+  }
+
   #hear(reply: Exclude<ThreadReply, { kind: 'ready' | 'not-opened' }>): void {
     if (reply.kind === 'warning') return this.#warn(reply.message)
+    if (reply.kind === 'compare') {
+      void this.#compare(reply.number, reply.pair)
+      return
+    }
     if (reply.kind === 'changed') {
       for (const changed of this.watchers) changed(reply.names)
       return

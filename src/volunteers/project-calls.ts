@@ -1,4 +1,5 @@
-import type { VolunteerHost, Workunit, WorkunitProgress } from '../environment/volunteers.ts'
+import type { NotYet, Sameness } from '../environment/sameness.ts'
+import type { ArchivePair, VolunteerHost, Workunit, WorkunitProgress } from '../environment/volunteers.ts'
 import type { ProblemCode } from '../problem.ts'
 import type { DownloadFile, ProjectStatistics, UploadFile } from './contract.ts'
 
@@ -36,6 +37,11 @@ export type CallOutcome =
 /** From the server to the thread. */
 export type ThreadRequest =
   | { readonly kind: 'calls'; readonly first: number; readonly calls: readonly ProjectCall[] }
+  | {
+      readonly kind: 'compared'
+      readonly number: number
+      readonly sameness: Sameness | NotYet
+    }
   | { readonly kind: 'close' }
 
 /** From the thread to the server. */
@@ -43,5 +49,6 @@ export type ThreadReply =
   | { readonly kind: 'ready' }
   | { readonly kind: 'not-opened'; readonly outcome: CallOutcome & { kind: 'refused' } }
   | { readonly kind: 'outcomes'; readonly outcomes: readonly (readonly [number, CallOutcome])[] }
+  | { readonly kind: 'compare'; readonly number: number; readonly pair: ArchivePair }
   | { readonly kind: 'changed'; readonly names: readonly string[] }
   | { readonly kind: 'warning'; readonly message: string }

@@ -6,17 +6,24 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
+import type { NotYet, Sameness } from '../environment/sameness.ts'
 import { toProblem } from '../problem.ts'
 import { accountIdOf, accountsSchema } from './accounts.ts'
+import {
+  isJudgedElsewhere,
+  judgeElsewhere,
+  judgeResults,
+  readArchives,
+  type Judged,
+  type ReadWorkunit,
+} from './judge-results.ts'
 import type { ProjectCall, ThreadReply, ThreadRequest } from './project-calls.ts'
 import { openProjectDatabase } from './project-database.ts'
-import { Project, type BatchResult, type Reading } from './project.ts'
+import { Project, type BatchResult } from './project.ts'
 import { readRequest } from './protocol/read-request.ts'
 import { createReplyWriter, trustsKey, type ReplySettings } from './protocol/write-reply.ts'
-import { startArchiveReader, type ArchiveReader } from './read-archives.ts'
+import { startArchiveReader } from './read-archives.ts'
 import { remember } from './remember.ts'
-import { sortResults } from './sort-results.ts'
-import type { Judgement } from './transitions.ts'
 
 /** What the thread is started with. */
 export interface ThreadData {
@@ -34,12 +41,20 @@ const sweepMs = 1000
 const readAtMost = 32
 /** After an archive could not be read for a reason that is ours. */
 const readAgainMs = 30_000
+/** Workunits whose results others compare at the same time. */
+const comparedAtMost = 16
+/** After somebody could not be asked yet to compare results. */
+const askAgainMs = 5000
 
 const { directory, settings, accountSecret } = workerData as ThreadData
 const waiting: (readonly [number, ProjectCall])[] = []
 let isDue = false
 let isReading = false
 let isReadingWanted = true
+/** Workunits whose results somebody else compares. */
+const comparing = new Set<number>()
+const asked = new Map<number, (sameness: Sameness | NotYet) => void>()
+let lastPair = 0
 
 function tell(reply: ThreadReply): void {
   parentPort?.postMessage(reply)
@@ -115,15 +130,41 @@ function start({ database, project }: ReturnType<typeof open>): void {
     if (!isReading) void readAll()
   }
 
+  const judge = async (read: readonly ReadWorkunit[]): Promise<void> => {
+    const judged: Judged[] = []
+    for (const each of read)
+      if (isJudgedElsewhere(each)) void compareElsewhere(each)
+      else judged.push(await judgeResults(each, (...pair) => reader.compare(...pair)))
+    finish(project.judge(judged))
+  }
+
+  /** Takes as long as it takes: others are judged meanwhile. */
+  const compareElsewhere = async (read: ReadWorkunit): Promise<void> => {
+    comparing.add(read.workunit)
+    const judged = await judgeElsewhere(read, (pair) => {
+      const { promise, resolve } = Promise.withResolvers<Sameness | NotYet>()
+      lastPair += 1
+      asked.set(lastPair, resolve)
+      tell({ kind: 'compare', number: lastPair, pair })
+      return promise
+    })
+    comparing.delete(read.workunit)
+    if (judged !== undefined) guard(() => finish(project.judge([judged])))
+    setTimeout(wantReading, judged === undefined ? askAgainMs : 0).unref()
+  }
+
   const readAll = async (): Promise<void> => {
     isReading = true
     try {
       while (isReadingWanted) {
         isReadingWanted = false
         for (let last: number | undefined = 0; last !== undefined;) {
-          const found = project.readings(last, readAtMost)
+          const found = project.readings(last, readAtMost, comparing)
           last = found.last
-          if (found.readings.length > 0) finish(project.judge(await readArchives(reader, found.readings)))
+          const free = comparedAtMost - comparing.size
+          const tooMany = new Set(found.readings.filter(isJudgedElsewhere).slice(free))
+          const readings = found.readings.filter((reading) => !tooMany.has(reading))
+          if (readings.length > 0) await judge(await readArchives(reader, readings))
         }
       }
     } catch (error) {
@@ -144,35 +185,16 @@ function start({ database, project }: ReturnType<typeof open>): void {
       database.close()
       process.exit(0)
     }
+    if (request.kind === 'compared') {
+      asked.get(request.number)?.(request.sameness)
+      asked.delete(request.number)
+      return
+    }
     for (const [at, call] of request.calls.entries()) waiting.push([request.first + at, call])
     beDue()
   })
   const sweeping = setInterval(sweep, sweepMs)
   wantReading()
-}
-
-/** Reads the archives of several workunits in one go. */
-async function readArchives(reader: ArchiveReader, readings: readonly Reading[]) {
-  const digests = await reader.read(readings.flatMap(({ archives }) => archives.map(({ path }) => path)))
-  let next = 0
-  const judged: { readonly workunit: number; readonly judgements: readonly Judgement[] }[] = []
-  for (const { workunit, archives, comparison } of readings) {
-    const read = archives.flatMap(({ number, path }) => {
-      const digest = digests[next]
-      next += 1
-      return digest === undefined ? [] : [{ number, path, digest }]
-    })
-    judged.push({
-      workunit,
-      judgements:
-        comparison === undefined
-          ? read.map(({ number, digest }) => ({ ...digest, number }))
-          : await sortResults(read, comparison.known, (left, right) =>
-              reader.compare(left, right, comparison.agreement),
-            ),
-    })
-  }
-  return judged
 }
 
 try {

@@ -48,6 +48,7 @@ export interface BatchResult {
 /** Workunits of which archives are to be read. */
 export interface Reading {
   readonly workunit: number
+  readonly name: string
   readonly archives: readonly { readonly number: number; readonly path: string }[]
   /** Where more agree than those that are equal, with what was read before. */
   readonly comparison?: { readonly agreement: Agreement; readonly known: readonly ResultClass[] }
@@ -110,19 +111,22 @@ export class Project {
     return { ...this.#result([]), count }
   }
 
-  /** Workunits behind this one whose archives can be compared, in order of their ids. */
+  /** Workunits behind this one whose archives can be compared, in order of their ids, but for those passed over. */
   readings(
     afterId: number,
     limit: number,
+    passedOver: ReadonlySet<number> = new Set(),
   ): { readonly readings: readonly Reading[]; readonly last: number | undefined } {
     const ids = this.#tables.work.toJudge(afterId, limit)
     const readings = ids.flatMap((id) => {
-      const workunit = this.#tables.work.get(id)
+      const workunit = passedOver.has(id) ? undefined : this.#tables.work.get(id)
       const copies = workunit === undefined ? [] : unread(workunit)
-      if (copies.length === 0) return []
+      if (workunit === undefined || copies.length === 0) return []
       const archives = copies.map(({ number, outputName }) => ({ number, path: this.#pathOf(outputName) }))
-      const comparison = workunit && this.#comparison(workunit)
-      return [{ workunit: id, archives, ...(comparison !== undefined && { comparison }) }]
+      const comparison = this.#comparison(workunit)
+      return [
+        { workunit: id, name: workunit.name, archives, ...(comparison !== undefined && { comparison }) },
+      ]
     })
     return { readings, last: ids.at(-1) }
   }

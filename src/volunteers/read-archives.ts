@@ -1,8 +1,8 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { Agreement } from '../environment/volunteers.ts'
+import type { Tolerance } from '../environment/volunteers.ts'
 import type { ResultDigest } from './result-archive.ts'
-import type { Sameness } from './sort-results.ts'
+import type { Sameness } from '../environment/sameness.ts'
 
 export type ReadingRequest =
   | { readonly kind: 'read'; readonly paths: readonly string[] }
@@ -10,7 +10,7 @@ export type ReadingRequest =
       readonly kind: 'compare'
       readonly left: string
       readonly right: string
-      readonly agreement: Agreement
+      readonly tolerance: Tolerance
     }
 
 export type ReadingReply =
@@ -23,7 +23,7 @@ export interface ArchiveReader {
   /** The digests of archives, in their order. */
   read(paths: readonly string[]): Promise<readonly ResultDigest[]>
   /** Whether two archives that can be read are the same. */
-  compare(left: string, right: string, agreement: Agreement): Promise<Sameness>
+  compare(left: string, right: string, tolerance: Tolerance): Promise<Sameness>
   close(): Promise<void>
 }
 
@@ -59,8 +59,8 @@ export function startArchiveReader(): ArchiveReader {
       const reply = await ask({ kind: 'read', paths })
       return reply.kind === 'read' ? reply.digests : []
     },
-    async compare(left, right, agreement) {
-      const reply = await ask({ kind: 'compare', left, right, agreement })
+    async compare(left, right, tolerance) {
+      const reply = await ask({ kind: 'compare', left, right, tolerance })
       return reply.kind === 'compared'
         ? reply.sameness
         : { kind: 'unclear', message: 'Nothing was compared.' }

@@ -14,8 +14,8 @@ parentPort?.on('message', (request: ReadingRequest) => {
 async function answer(request: ReadingRequest): Promise<ReadingReply> {
   try {
     if (request.kind === 'compare') {
-      const { left, right, agreement } = request
-      return { kind: 'compared', sameness: await compareNumbers(left, right, agreement) }
+      const { left, right, tolerance } = request
+      return { kind: 'compared', sameness: await compareNumbers(left, right, tolerance) }
     }
     const digests = await Promise.all(request.paths.map(async (path) => digestResult(path)))
     return { kind: 'read', digests }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { sortResults, type FreshResult, type Sameness } from './sort-results.ts'
+import type { Sameness } from '../environment/sameness.ts'
+import { sortResults, type FreshResult } from './sort-results.ts'
 
 /** Results that are numbers: the same when they differ by no more than one. */
 function fresh(...values: readonly number[]): readonly FreshResult[] {
@@ -46,5 +47,16 @@ test('what cannot be compared or read counts for nothing', async () => {
     { kind: 'sound', number: 0, digest: 'd10' },
     { kind: 'incomparable', number: 1, message: 'too many numbers' },
     { kind: 'broken', number: 2, message: 'no archive' },
+  ])
+})
+
+test('what is not the same as itself is found before others are compared with it', async () => {
+  const compare = async (left: string, right: string): Promise<Sameness> =>
+    left === '10' ? { kind: left === right ? 'different' : 'same' } : { kind: 'same' }
+  const sorted = await sortResults(fresh(10, 11, 12), [], compare, true)
+  expect(sorted).toMatchObject([
+    { kind: 'incomparable', message: expect.stringContaining('not the same as itself') },
+    { kind: 'sound', digest: 'd11' },
+    { kind: 'sound', digest: 'd11' },
   ])
 })

@@ -1,10 +1,6 @@
+import type { Sameness } from '../environment/sameness.ts'
 import type { ResultDigest } from './result-archive.ts'
 import type { Judgement } from './transitions.ts'
-
-export type Sameness =
-  | { readonly kind: 'same' | 'different' }
-  /** Nobody can tell, and why: a sentence. */
-  | { readonly kind: 'unclear'; readonly message: string }
 
 /** A result that was read now. */
 export interface FreshResult {
@@ -20,15 +16,21 @@ export interface ResultClass {
   readonly path: string
 }
 
+const unlikeItself = 'A result is not the same as itself, by the comparison that was asked for.'
+
 /**
  * Sorts results into classes where more agree than those that are equal: each takes the digest of the first that it is
  * the same as. All are compared with the first of a class, so that small differences cannot add up. What cannot be
  * compared counts for nothing, and nobody's host is blamed for it.
+ *
+ * @param isChecked whether each is compared with itself first: so what cannot be compared is found before it is what
+ *   others are compared with
  */
 export async function sortResults(
   fresh: readonly FreshResult[],
   known: readonly ResultClass[],
   compare: (left: string, right: string) => Promise<Sameness>,
+  isChecked = false,
 ): Promise<readonly Judgement[]> {
   const classes = [...known]
   const sorted = new Map(known.map(({ digest }) => [digest, digest]))
@@ -37,6 +39,9 @@ export async function sortResults(
   async function classOf(path: string, own: string): Promise<string | { readonly message: string }> {
     const equal = sorted.get(own)
     if (equal !== undefined) return equal
+    const itself = isChecked ? await compare(path, path) : undefined
+    if (itself?.kind === 'unclear') return itself
+    if (itself?.kind === 'different') return { message: unlikeItself }
     for (const { digest, path: other } of classes) {
       const sameness = await compare(other, path)
       if (sameness.kind === 'unclear') return sameness

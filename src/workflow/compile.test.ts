@@ -62,6 +62,14 @@ describe('a plan', () => {
     expect([...compileIt(model).functions.keys()]).toEqual(['model.run', 'model.hooks[1]'])
   })
 
+  test('calls what says when results agree with both of them', () => {
+    const agreeing = step('model', [], [y]).agree((one: number, other: number) => one === other)
+    const { plan, functions } = compileIt(agreeing)
+    expect(planSchema.parse(plan).steps[0]).toMatchObject({ agree: 'model.agree' })
+    const agree = functions.get('model.agree') as (results: object) => unknown
+    expect([agree({ one: 1, other: 1 }), agree({ one: 1, other: 2 })]).toEqual([true, false])
+  })
+
   test('collects what a command line uses as its inputs', () => {
     const book = file('book')
     const count = commandTask('count', {

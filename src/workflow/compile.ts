@@ -6,7 +6,7 @@ import { analyseFlow, type FlowStep, type Read } from './flow.ts'
 import type { SourceLocation } from './location.ts'
 import { orderTopologically } from './order.ts'
 import type { Plan, PlanCapsule, PlanEnvironment, PlanHook, PlanStep, PlanTask } from './plan.ts'
-import type { CapsuleStep, Step, Workflow } from './workflow.ts'
+import type { CapsuleStep, Placement, Step, Workflow } from './workflow.ts'
 import { WorkflowError, type WorkflowProblem } from './workflow-error.ts'
 
 /** A plan, and the functions it names. The functions never leave the process that evaluated the script. */
@@ -127,10 +127,27 @@ function draft(
     retry: placement.retry,
     timeoutMs: placement.timeoutMs ?? null,
     tolerance: placement.tolerance,
+    ...(placement.agree !== undefined && {
+      agree: compileAgree(placement.agree, name, functions, report),
+    }),
     hooks: placement.hooks.map((hook, index) =>
       compileHook(hook, `${name}.hooks[${index}]`, step.task, functions, report),
     ),
   }
+}
+
+/** Functions take one object. */
+function compileAgree(
+  agree: NonNullable<Placement['agree']>,
+  capsule: string,
+  functions: FunctionTable,
+  report: (message: string) => void,
+): string {
+  if (typeof agree !== 'function')
+    report(`${capsule} agrees by ${typeof agree}, expected a function of two results.`)
+  const name = `${capsule}.agree`
+  functions.set(name, ({ one, other }: { readonly one: never; readonly other: never }) => agree(one, other))
+  return name
 }
 
 function flowStep(

@@ -132,6 +132,7 @@ const capsule = z.strictObject({
   retry: z.strictObject({ limit: index, delayMs: z.number().min(0), factor: z.number().min(1) }),
   timeoutMs: z.number().positive().nullable(),
   tolerance: z.number().min(0).max(1),
+  agree: z.string().exactOptional(),
   hooks: z.array(hook),
   ...placed,
 }) satisfies z.ZodType<PlanCapsule>

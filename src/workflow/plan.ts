@@ -80,6 +80,8 @@ export interface PlanCapsule extends Placed {
   readonly retry: { readonly limit: number; readonly delayMs: number; readonly factor: number }
   readonly timeoutMs: number | null
   readonly tolerance: number
+  /** The function that says whether two results of a job are the same; bytes do without it. */
+  readonly agree?: string
   readonly hooks: readonly PlanHook[]
 }
 

@@ -38,6 +38,8 @@ export interface Placement {
   readonly timeoutMs: number | undefined
   /** The share of the capsule's jobs, from 0 to 1, that may fail without failing the execution. */
   readonly tolerance: number
+  /** Whether results that two computers sent for one job are the same. */
+  readonly agree: ((one: never, other: never) => unknown) | undefined
 }
 
 /** A failed job is tried `limit` times more, after `delayMs`, then `delayMs * factor` and so on. */
@@ -158,6 +160,14 @@ export class Capsule extends Workflow {
     return this.#placed({ tolerance: share })
   }
 
+  /**
+   * Says when results agree that several computers sent for the same job, as volunteers' hosts with a quorum do: a function
+   * of the outputs of one and of the other, by name, files as paths. Without it results must be the same byte for byte.
+   */
+  agree(agree: (one: never, other: never) => boolean | Promise<boolean>): Capsule {
+    return this.#placed({ agree })
+  }
+
   #placed(change: Partial<Placement>): Capsule {
     return new Capsule({ ...this.step, placement: { ...this.step.placement, ...change } })
   }
@@ -211,6 +221,7 @@ function makeCapsule(name: string, task: Task, location: SourceLocation | undefi
       retry: { limit: 0, delayMs: 0, factor: 1 },
       timeoutMs: undefined,
       tolerance: 0,
+      agree: undefined,
     },
   })
 }

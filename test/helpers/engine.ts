@@ -5,6 +5,7 @@ import { createExecutions } from '../../src/engine/executions.ts'
 import type { Executions, ExecutionState, StartRequest } from '../../src/engine/contract.ts'
 import type { EngineLimits } from '../../src/engine/start-queue.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
+import type { VolunteerProject } from '../../src/environment/volunteers.ts'
 import type { NamedEnvironments } from '../../src/store/named-environments.ts'
 
 /** An engine on a directory of its own, both gone at the end of the test. */
@@ -19,8 +20,8 @@ export interface TestEngine extends AsyncDisposable {
   ): Promise<string>
   /** Starts a script and waits for its end. */
   run(files: Readonly<Record<string, string>>): Promise<ExecutionState>
-  /** Closes the engine and opens it again on the same directory. */
-  restart(): Promise<TestEngine>
+  /** Closes the engine, lets something happen, and opens it again on the same directory. */
+  restart(meanwhile?: () => Promise<void>): Promise<TestEngine>
 }
 
 export interface TestEngineOptions {
@@ -33,6 +34,7 @@ export interface TestEngineOptions {
   /** The server's own environment variables; those of the tests without. */
   readonly variables?: Readonly<Record<string, string | undefined>>
   readonly plugins?: ReadonlyMap<string, EnvironmentPlugin>
+  readonly volunteers?: VolunteerProject
 }
 
 export async function startTestEngine(options: TestEngineOptions = {}): Promise<TestEngine> {
@@ -48,6 +50,7 @@ export async function startTestEngine(options: TestEngineOptions = {}): Promise<
     ...(options.runningJobsOf !== undefined && { runningJobsOf: options.runningJobsOf }),
     ...(options.named !== undefined && { named: options.named }),
     ...(options.plugins !== undefined && { plugins: options.plugins }),
+    ...(options.volunteers !== undefined && { volunteers: options.volunteers }),
     variables: options.variables ?? process.env,
     now: Date.now,
     warn: (message) => warnings.push(message),
@@ -69,8 +72,9 @@ export async function startTestEngine(options: TestEngineOptions = {}): Promise<
         fill: async (workDirectory) => writeFiles(workDirectory, files),
       }),
     run: async (files) => executions.ended(await engine.start(files), AbortSignal.timeout(60_000)),
-    async restart() {
+    async restart(meanwhile) {
       await close()
+      await meanwhile?.()
       return startTestEngine({ ...options, dataDirectory })
     },
     async [Symbol.asyncDispose]() {
