@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { gunzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import {
   EnvironmentError,
@@ -262,6 +263,37 @@ test('what hosts have or is signed is the same for another environment, or after
   } finally {
     await other.close()
   }
+})
+
+test('functions take the Node of each platform that the operator has, and only those run them', async () => {
+  project.isRunning = false
+  const [node, other, runtime] = ['node', 'node-arm64', 'runtime'].map((name) => join(trial.directory, name))
+  if (node === undefined || other === undefined || runtime === undefined) throw new Error('expected paths')
+  writeFileSync(node, 'Node of the server', { mode: 0o755 })
+  writeFileSync(other, 'Node of others', { mode: 0o755 })
+  mkdirSync(runtime)
+  writeFileSync(join(runtime, 'run.js'), 'the language')
+  await open({ nodePrograms: { 'aarch64-unknown-linux-gnu': other } })
+  const handle = await trial.submit(
+    trial.shell('exit 0', {
+      shared: [
+        { from: node, to: 'node' },
+        { from: runtime, to: 'runtime' },
+      ],
+    }),
+  )
+  const { platforms = {} } = project.filed.get(handle.id)?.application ?? {}
+  expect(Object.keys(platforms)).toEqual(['x86_64-pc-linux-gnu', 'aarch64-unknown-linux-gnu'])
+  const [ours = [], theirs = []] = Object.values(platforms)
+  // The launcher and the language are the same; Node is not, though it lies in the same place.
+  expect(ours.map(({ name }, index) => name === theirs[index]?.name)).toEqual([true, false, true])
+  expect(ours.map(({ openName }) => openName)).toEqual(theirs.map(({ openName }) => openName))
+  const unpacked = ([, program]: typeof ours) =>
+    gunzipSync(readFileSync(program?.path ?? '')).toString('latin1')
+  expect(unpacked(ours)).toContain('Node of the server')
+  expect(unpacked(theirs)).toContain('Node of others')
+  const paths = (archive: string): readonly string[] => archive.match(/shared\/[\w./-]+/g) ?? []
+  expect(paths(unpacked(theirs))).toEqual(paths(unpacked(ours)))
 })
 
 test('discarding an execution removes what hosts fetch for it', async () => {
