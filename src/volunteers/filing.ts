@@ -15,6 +15,14 @@ export function openFiling(database: DatabaseSync) {
   const findApplication = database.prepare('SELECT id FROM applications WHERE name = ? AND version = ?')
   const application = database.prepare('SELECT definition FROM applications WHERE id = ?')
   const addFile = database.prepare('INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)')
+  const unusedApplications = database.prepare(
+    'DELETE FROM applications WHERE id NOT IN (SELECT application FROM workunits) RETURNING id',
+  )
+  const unusedPrograms = database.prepare(
+    `DELETE FROM files WHERE workunit = 0 AND name NOT IN (
+       SELECT file.value ->> '$.name' FROM applications, json_each(definition, '$.platforms') AS platform,
+         json_each(platform.value) AS file)`,
+  )
   const findFile = database.prepare('SELECT path, bytes FROM files WHERE name = ? LIMIT 1')
   const findWorkunit = database.prepare('SELECT id FROM workunits WHERE name = ?')
   const addWorkunit = database.prepare(
@@ -68,6 +76,14 @@ export function openFiling(database: DatabaseSync) {
         applications.set(id, known)
       }
       return known
+    },
+
+    /** Forgets applications, and files of programs, that no workunit needs. They are filed again with the next that does. */
+    tidy(): void {
+      if (unusedApplications.all().length === 0) return
+      unusedPrograms.run()
+      applications.clear()
+      filedApplications.clear()
     },
 
     /** Forgets what was read in a transaction that was given up. */

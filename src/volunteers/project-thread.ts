@@ -37,6 +37,7 @@ const namesAtMost = 1000
 const accountsKept = 10_000
 const sweptAtMost = 200
 const sweepMs = 1000
+const tidyMs = 3_600_000
 /** Workunits whose archives are read before what they say is written down. */
 const readAtMost = 32
 /** After an archive could not be read for a reason that is ours. */
@@ -182,6 +183,7 @@ function start({ database, project }: ReturnType<typeof open>): void {
     if (request.kind === 'close') {
       while (waiting.length > 0) runBatch()
       clearInterval(sweeping)
+      clearInterval(tidying)
       database.close()
       process.exit(0)
     }
@@ -194,6 +196,7 @@ function start({ database, project }: ReturnType<typeof open>): void {
     beDue()
   })
   const sweeping = setInterval(sweep, sweepMs)
+  const tidying = setInterval(() => guard(() => project.tidy()), tidyMs)
   wantReading()
 }
 

@@ -227,6 +227,49 @@ describe('a quorum of two', () => {
   })
 })
 
+describe('hosts of several kinds', () => {
+  const arm = 'aarch64-unknown-linux-gnu'
+  const withNode = (name: string, isHomogeneous = false): Workunit => {
+    const example = exampleWorkunit(name, { replication: { ...twoOfThree, isHomogeneous } })
+    const [launcher] = example.application.platforms['x86_64-pc-linux-gnu'] ?? []
+    if (launcher === undefined) throw new Error('expected a launcher')
+    const programs = (node: string) => [
+      launcher,
+      { ...launcher, name: node, openName: 'shared_1.tar.gz', path: `/nowhere/${node}` },
+    ]
+    const platforms = { 'x86_64-pc-linux-gnu': programs('node_x86'), [arm]: programs('node_arm') }
+    return { ...example, application: { ...example.application, name: 'with_node', platforms } }
+  }
+  const programsOf = ({ assignments }: SchedulerReply): (readonly string[] | undefined)[] =>
+    assignments.map(({ workunit, platform }) =>
+      workunit.application.platforms[platform]?.map(({ name }) => name),
+    )
+
+  test('each get the programs of their own kind, and others nothing', () => {
+    file(withNode('wu'))
+    const [alice, bob, carol] = [new Host(1), new Host(2), new Host(3)]
+    expect(names(carol.ask({ platforms: ['windows_x86_64'] }))).toEqual([])
+    const replies = [alice.ask({ platforms: [arm] }), bob.ask()]
+    expect(replies.flatMap(({ assignments }) => assignments.map(({ platform }) => platform))).toEqual([
+      arm,
+      'x86_64-pc-linux-gnu',
+    ])
+    expect(replies.flatMap(programsOf)).toEqual([
+      ['launcher_100', 'node_arm'],
+      ['launcher_100', 'node_x86'],
+    ])
+    expect(call({ kind: 'download', name: 'node_arm' })).toMatchObject({ path: '/nowhere/node_arm' })
+  })
+
+  test('never compute the same job where all are to be of one kind', () => {
+    file(withNode('wu', true))
+    const [alice, bob, carol] = [new Host(1), new Host(2), new Host(3)]
+    expect(names(alice.ask({ platforms: [arm] }))).toEqual(['wu_0'])
+    expect(names(bob.ask())).toEqual([])
+    expect(names(carol.ask({ platforms: [arm] }))).toEqual(['wu_1'])
+  })
+})
+
 describe('a copy', () => {
   test('goes to another host when its deadline passes, and counts when it comes late all the same', () => {
     file(exampleWorkunit('wu', { deadlineMs: hourMs }))
@@ -547,5 +590,39 @@ describe('the project', () => {
     const hosts = [0, 1, 2].map((number) => new Host(1, { crossProjectId: `c${number}` }))
     for (const host of hosts) host.ask()
     expect(names(new Host(2).ask())).toEqual(['wu_0_1'])
+  })
+
+  test('forgets programs that no work needs any more, and knows them again when some does', () => {
+    const programs = () => [
+      Number(database.prepare('SELECT count(*) AS count FROM applications').get()?.['count']),
+      call({ kind: 'download', name: 'launcher_100' }) !== undefined,
+      call({ kind: 'download', name: 'other_100' }) !== undefined,
+    ]
+    const example = exampleWorkunit('wu_b')
+    const [launcher] = example.application.platforms['x86_64-pc-linux-gnu'] ?? []
+    const other = launcher === undefined ? [] : [launcher, { ...launcher, name: 'other_100' }]
+    const application = { ...example.application, name: 'other', platforms: { 'x86_64-pc-linux-gnu': other } }
+    file(exampleWorkunit('wu_a'), { ...example, application })
+    call({ kind: 'remove', names: ['wu_b'] })
+    expect(programs()).toEqual([2, true, true])
+    project.tidy()
+    expect(programs()).toEqual([1, true, false])
+    file({ ...example, name: 'wu_c', application })
+    expect(programs()).toEqual([2, true, true])
+    expect(names(new Host(1).ask({ wanted: { seconds: 1, cpuSeconds: 1e6, idleCpus: 0 } }))).toEqual([
+      'wu_a_0',
+      'wu_c_0',
+    ])
+  })
+
+  test('blames no host for what it did not send after the end of the work', () => {
+    file(exampleWorkunit('wanted'), exampleWorkunit('cancelled'))
+    const alice = new Host(1)
+    expect(names(alice.ask({ wanted: { seconds: 1, cpuSeconds: 1e6, idleCpus: 0 } }))).toHaveLength(2)
+    call({ kind: 'cancel', names: ['cancelled'] })
+    now += 48 * hourMs
+    expect(project.sweep(10).count).toBe(2)
+    const failed = (): unknown => database.prepare('SELECT failed FROM hosts').get()?.['failed']
+    expect(failed()).toBe(1)
   })
 })

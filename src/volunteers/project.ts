@@ -111,6 +111,11 @@ export class Project {
     return { ...this.#result([]), count }
   }
 
+  /** Forgets what is kept for no workunit: seldom, since it looks at all of them. */
+  tidy(): void {
+    this.#transaction(() => this.#tables.filing.tidy())
+  }
+
   /** Workunits behind this one whose archives can be compared, in order of their ids, but for those passed over. */
   readings(
     afterId: number,

@@ -54,6 +54,8 @@ export interface CopyChange {
   readonly copy: SentCopy
   readonly cpus: number
   readonly state: CopyState
+  /** Whether anybody waited for it: its workunit had not ended before. */
+  readonly wasAwaited: boolean
 }
 
 type WorkunitRow = Omit<StoredWorkunit, 'wasRunning' | 'state' | 'copies'> & {
@@ -155,7 +157,8 @@ export function openWorkTable(database: DatabaseSync, changed: (name: string) =>
         id,
         copy.number,
       )
-      if (sent.state !== copy.state) changes.push({ copy: sent, cpus, state: copy.state })
+      if (sent.state !== copy.state)
+        changes.push({ copy: sent, cpus, state: copy.state, wasAwaited: before.state.kind === 'active' })
     }
     // Where nobody computes any more and nothing is there to be compared with, any kind of host will do.
     const isBound = state.copies.some((copy) => copy.state === 'sent' || copy.state === 'reported')
