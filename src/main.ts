@@ -88,7 +88,7 @@ export async function startServer(
   const disk = createDiskReserve({ directory: dataDirectory, reserveBytes })
   const named = createNamedEnvironments(access.preferences, access.secrets)
   const { plugins } = surroundings
-  const volunteers = await openVolunteerProject(configuration, log, now)
+  const volunteers = await openVolunteerProject(configuration, { log, audit }, now)
   if (volunteers !== undefined) started.use(volunteers)
   const { project } = volunteers ?? {}
   const parts = { isolation, disk, metrics, named, users: access.users, plugins, volunteers: project }

@@ -203,6 +203,7 @@ test('short jobs go together once it is known that they are short', { timeout: 1
 })
 
 test('an inspection lists hosts, and says where none was heard lately', async () => {
+  project.hostList = [{ ...host, refused: 2, lastRefusal: 'The copy had ended: overdue.' }]
   await open()
   const findings = await trial.environment.inspect?.(noSignal)
   expect(findings).toMatchObject([
@@ -220,7 +221,9 @@ test('an inspection lists hosts, and says where none was heard lately', async ()
   expect(await trial.environment.hosts?.(noSignal)).toEqual([
     {
       name: 'volunteer-1',
-      description: expect.stringMatching(/^of alice: x86_64-pc-linux-gnu, 4 processors; heard/),
+      description: expect.stringMatching(
+        /^of alice: x86_64-pc-linux-gnu, 4 processors; heard.*2 reports refused, the last: The copy had ended: overdue;/,
+      ),
     },
   ])
   project.hostList = []

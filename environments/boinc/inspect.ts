@@ -35,11 +35,24 @@ function findingOf(host: VolunteerHost, now: number): CheckFinding {
 }
 
 function describeHost(host: VolunteerHost, now: number): string {
-  const { volunteer, platform, cpus, copiesInProgress, copiesDone, copiesFailed, credit } = host
+  const {
+    volunteer,
+    platform,
+    cpus,
+    copiesInProgress,
+    copiesDone,
+    copiesFailed,
+    refused,
+    lastRefusal,
+    credit,
+  } = host
   const parts = [
     `of ${volunteer}: ${platform}, ${cpus} processors`,
     `heard ${agoText(now - host.lastContact)} ago`,
     `${copiesInProgress} in progress, ${copiesDone} done, ${copiesFailed} failed`,
+    ...(refused > 0
+      ? [`${refused} reports refused, the last: ${lastRefusal ?? ''}`.replace(/[.]$/, '')]
+      : []),
     `credit ${credit.toFixed(1)}`,
   ]
   return parts.join('; ')

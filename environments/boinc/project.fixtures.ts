@@ -175,5 +175,6 @@ export const host: VolunteerHost = {
   copiesInProgress: 0,
   copiesDone: 0,
   copiesFailed: 0,
+  refused: 0,
   credit: 0,
 }

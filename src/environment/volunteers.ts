@@ -166,5 +166,8 @@ export interface VolunteerHost {
   readonly copiesInProgress: number
   readonly copiesDone: number
   readonly copiesFailed: number
+  /** Reports that did not count lately, and why the last one did not. */
+  readonly refused: number
+  readonly lastRefusal?: string
   readonly credit: number
 }

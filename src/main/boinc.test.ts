@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { startTestServer } from '../../test/helpers/running-server.ts'
 import { fakeRequest, understand } from '../../test/helpers/fake-volunteer.ts'
@@ -29,6 +31,10 @@ test('a server takes volunteers, beside who submits batches, and knows them afte
   const { hostId = 0 } = await talk(first.url, 0)
   expect(hostId).toBeGreaterThan(0)
   await first.close()
+  const audit = await readFile(join(first.dataDirectory, 'audit.log'), 'utf8')
+  expect(audit).toMatch(
+    /"action":"volunteer-add","outcome":"ok","object":"ann \(1\), by the command line at 1970/,
+  )
 
   const silent = createLog({ level: 'silent', format: 'json', isTerminal: false, now: Date.now })
   const second = await startServer(first.configuration, { log: silent })

@@ -4,12 +4,14 @@ import { boincDialect } from '../api/boinc/dialect.ts'
 import type { Dialect } from '../api/route.ts'
 import type { Configuration } from '../config/options.ts'
 import { readMasterUrl, volunteerDirectories } from '../config/volunteer-project.ts'
+import type { AuditLog } from '../store/audit-log.ts'
 import type { Log } from '../telemetry/log.ts'
 import { openAccounts, type Accounts } from '../volunteers/accounts.ts'
 import type { Volunteers } from '../volunteers/contract.ts'
 import { openKeys, type VolunteerKeys } from '../volunteers/keys.ts'
 import { openVolunteers } from '../volunteers/open-volunteers.ts'
 import type { ReplySettings } from '../volunteers/protocol/write-reply.ts'
+import { auditAccounts } from './account-audit.ts'
 import type { DialectRooms } from './dialects.ts'
 
 /** The project of volunteers with what belongs to it. */
@@ -35,7 +37,7 @@ const accountTriesPerSecond = 0.2
 /** Opens the project; undefined where the server takes no volunteers. Throws Problem configuration-invalid. */
 export async function openVolunteerProject(
   configuration: Configuration,
-  log: Log,
+  { log, audit }: { readonly log: Log; readonly audit: Pick<AuditLog, 'record' | 'flushed'> },
   now: () => number,
 ): Promise<VolunteerRooms | undefined> {
   if (!configuration.volunteers) return undefined
@@ -63,6 +65,7 @@ export async function openVolunteerProject(
     warn: (message) => log.warn({}, message),
   })
   const accounts = openAccounts(places.database, accountSecret, now)
+  const auditing = auditAccounts(accounts, audit, (message) => log.warn({}, message))
   log.info({ masterUrl }, 'volunteers may attach')
   return {
     project,
@@ -70,6 +73,7 @@ export async function openVolunteerProject(
     keys,
     settings,
     async [Symbol.asyncDispose]() {
+      await auditing[Symbol.asyncDispose]()
       accounts[Symbol.dispose]()
       await project.close()
     },

@@ -4,21 +4,31 @@ import type { Executions } from '../engine/contract.ts'
 import type { DiskReserve } from '../files/disk-reserve.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Volunteers } from '../volunteers/contract.ts'
 
 export interface NumberSources {
   readonly executions: Executions
   readonly uploads: Uploads
   readonly disk: DiskReserve
   readonly metrics: Metrics
+  /** Absent where the server takes none. */
+  readonly volunteers?: { readonly project: Pick<Volunteers, 'countRefusals'> } | undefined
 }
 
 /** The numbers for monitoring, as they are now. */
-export async function tellNumbers({ executions, uploads, disk, metrics }: NumberSources): Promise<string> {
+export async function tellNumbers({
+  executions,
+  uploads,
+  disk,
+  metrics,
+  volunteers,
+}: NumberSources): Promise<string> {
   const environments = await executions.environments.list()
   metrics.countAnew()
   countExecutions(executions, metrics)
   for (const { name, health } of environments)
     if (health.state !== 'unknown') metrics.environmentUp(name, health.state === 'good')
+  if (volunteers !== undefined) metrics.volunteerRefusals(await volunteers.project.countRefusals())
   metrics.uploadsUnderWay(uploads.underWay)
   metrics.diskFree(await disk.freeBytes())
   return metrics.text()

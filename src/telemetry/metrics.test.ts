@@ -5,7 +5,9 @@ import { createMetrics } from './metrics.ts'
 async function lines(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {
   return (await metrics.text())
     .split('\n')
-    .filter((line) => /^molehill_(executions|jobs|request|function|environment|audit|queue|disk)/.test(line))
+    .filter((line) =>
+      /^molehill_(executions|jobs|request|function|environment|audit|queue|disk|volunteer)/.test(line),
+    )
 }
 
 test('what was recorded is told in the text format', async () => {
@@ -32,6 +34,8 @@ test('what went wrong, what was cleared away and what is allowed are told too', 
   metrics.functionHostLost()
   metrics.executionExpired()
   metrics.auditFailed()
+  metrics.volunteerRefusals(3)
+  metrics.volunteerRefusals(5)
   metrics.environmentUp('hub', true)
   metrics.environmentUp('cluster', false)
   metrics.limits({ executions: 20, queuedExecutions: 1000, diskReserveBytes: 512 })
@@ -40,6 +44,7 @@ test('what went wrong, what was cleared away and what is allowed are told too', 
       'molehill_function_host_restarts_total 1',
       'molehill_executions_expired_total 1',
       'molehill_audit_failures_total 1',
+      'molehill_volunteer_refusals_total 5',
       'molehill_environment_up{environment="hub"} 1',
       'molehill_environment_up{environment="cluster"} 0',
       'molehill_executions_limit 20',

@@ -18,6 +18,8 @@ export interface Metrics {
   environmentUp(environment: string, isUp: boolean): void
   /** An execution was removed because it had been kept long enough. */
   executionExpired(): void
+  /** How many results of volunteers' hosts did not count, since there are any. */
+  volunteerRefusals(count: number): void
   /** The audit log could not be written; it is tried again. */
   auditFailed(): void
   /** What is configured: executions that may run and wait, and bytes below which nothing new is taken. */
@@ -120,6 +122,12 @@ export function createMetrics(): Metrics {
     help: 'Times that the audit log could not be written; what was to be written is tried again.',
     registers,
   })
+  const refusals = new Counter({
+    name: 'molehill_volunteer_refusals_total',
+    help: "Results of volunteers' hosts that did not count: late, doubled, unknown, or another's.",
+    registers,
+  })
+  let toldRefusals = 0
   const limit = (name: string, help: string) => new Gauge({ name, help, registers })
   const limits = {
     executions: limit('molehill_executions_limit', 'Executions that may run at the same time.'),
@@ -136,6 +144,10 @@ export function createMetrics(): Metrics {
     executionsInState: (state, count) => executions.set({ state }, count),
     jobsInState: (environment, state, count) =>
       jobs.set({ environment: labelEnvironment(environment), state }, count),
+    volunteerRefusals(count) {
+      refusals.inc(Math.max(0, count - toldRefusals))
+      toldRefusals = Math.max(count, toldRefusals)
+    },
     jobsEnded: (environment, outcome, count) =>
       endedJobs.inc({ environment: labelEnvironment(environment), outcome }, count),
     functionHostLost: () => lostHosts.inc(),

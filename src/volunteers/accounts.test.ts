@@ -98,4 +98,23 @@ describe('accounts', () => {
     await expect(create('b@example.org', late)).rejects.toMatchObject({ code: 'password-wrong' })
     expect(accounts.list()).toHaveLength(1)
   })
+
+  it('tell what was done to them, by whom, until that was told', async () => {
+    accounts.add('ann')
+    const invitation = accounts.invite(1, now + 1000)
+    accounts.join('bob', invitation, '192.0.2.1')
+    accounts.remove('ann')
+    await expect(accounts.create({ name: 'x', email: 'x@y', passwordHash }, 'guessed')).rejects.toThrow(
+      'invitation',
+    )
+    const changes = accounts.changes(10)
+    expect(changes.map(({ action, object, address }) => [action, object, address])).toEqual([
+      ['volunteer-add', 'ann (1)', undefined],
+      ['volunteer-invite', '1 until 2023-11-14T22:13:21.000Z', undefined],
+      ['volunteer-add', 'bob (2)', '192.0.2.1'],
+      ['volunteer-remove', 'ann (1)', undefined],
+    ])
+    accounts.told(changes[2]!)
+    expect(accounts.changes(10)).toEqual(changes.slice(3))
+  })
 })

@@ -2,6 +2,7 @@ import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 import { Problem } from '../problem.ts'
+import { inTransaction } from '../store/dialect-database.ts'
 
 /**
  * Volunteers: whose hosts take part, and whom credit belongs to. Their authenticators are not kept: they are made of
@@ -21,7 +22,25 @@ export const accountsSchema = `
     uses INTEGER NOT NULL,
     ends_at INTEGER NOT NULL
   ) STRICT;
+  -- What was done to accounts and is not told yet.
+  CREATE TABLE IF NOT EXISTS account_changes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    object TEXT NOT NULL,
+    address TEXT
+  ) STRICT;
 `
+
+/** Something that was done to accounts, by the operator's command line or by somebody at an address. */
+export interface AccountChange {
+  readonly id: number
+  /** Milliseconds since 1970. */
+  readonly at: number
+  readonly action: 'volunteer-add' | 'volunteer-remove' | 'volunteer-invite'
+  readonly object: string
+  readonly address?: string
+}
 
 export interface Account {
   readonly id: number
@@ -48,9 +67,9 @@ export interface Accounts extends Disposable {
    * For who makes one himself. Throws Problem user-conflict for an address that is taken, password-wrong for an
    * invitation that is none, or none any more.
    */
-  create(account: NewAccount, invitation: string | undefined): Promise<Account>
+  create(account: NewAccount, invitation: string | undefined, address?: string): Promise<Account>
   /** For who has an invitation and wants a key. Throws Problem user-conflict, password-wrong. */
-  join(name: string, invitation: string): Account
+  join(name: string, invitation: string, address?: string): Account
   /** The account of an address. Throws Problem user-unknown, password-wrong. */
   logIn(email: string, passwordHash: string): Promise<Account>
   list(): readonly Account[]
@@ -59,6 +78,10 @@ export interface Accounts extends Disposable {
   /** A text with which so many people may each make an account until then. */
   invite(uses: number, endsAt: number): string
   authenticatorOf(account: Pick<Account, 'id'>): string
+  /** Changes that are not told yet, the oldest first, whoever made them. */
+  changes(limit: number): readonly AccountChange[]
+  /** Forgets changes up to this one, which have been told. */
+  told(change: Pick<AccountChange, 'id'>): void
 }
 
 const busyTimeoutMs = 5000
@@ -80,6 +103,12 @@ export function openAccounts(path: string, secret: Uint8Array, now: () => number
     'UPDATE invitations SET uses = uses - 1 WHERE hash = ? AND uses > 0 AND ends_at > ?',
   )
 
+  const addChange = database.prepare(
+    'INSERT INTO account_changes (at, action, object, address) VALUES (?, ?, ?, ?)',
+  )
+  const untold = database.prepare('SELECT * FROM account_changes ORDER BY id LIMIT ?')
+  const forgetChanges = database.prepare('DELETE FROM account_changes WHERE id <= ?')
+
   const checkNewName = (name: string) => {
     checkName(name)
     if (byName.get(name) !== undefined)
@@ -89,30 +118,43 @@ export function openAccounts(path: string, secret: Uint8Array, now: () => number
     if (takeInvitation.run(hashOf(invitation), now()).changes === 0)
       throw new Problem('password-wrong', 'The invitation is not known, used up or too old.')
   }
-  const addWithoutPassword = (name: string) =>
-    readAccount(one(insert, [name, null, null, newCrossProjectId(), now()]))
+  const note = (action: AccountChange['action'], object: string, address: string | undefined) => {
+    addChange.run(now(), action, object, address ?? null)
+  }
+  const insertAccount = (
+    values: readonly [name: string, email: string | null, password: string | null],
+    address: string | undefined,
+  ) => {
+    const account = readAccount(one(insert, [...values, newCrossProjectId(), now()]))
+    note('volunteer-add', `${account.name} (${account.id})`, address)
+    return account
+  }
 
   return {
     add(name) {
       checkNewName(name)
-      return addWithoutPassword(name)
+      return inTransaction(database, () => insertAccount([name, null, null], undefined))
     },
 
-    join(name, invitation) {
+    join(name, invitation, address) {
       checkNewName(name)
-      useInvitation(invitation)
-      return addWithoutPassword(name)
+      return inTransaction(database, () => {
+        useInvitation(invitation)
+        return insertAccount([name, null, null], address)
+      })
     },
 
-    async create({ name, email, passwordHash }, invitation) {
+    async create({ name, email, passwordHash }, invitation, from) {
       const address = checkEmail(email)
       checkName(name)
       if (byEmail.get(address) !== undefined) throw addressTaken(address)
       const password = await hashPassword(checkPasswordHash(passwordHash))
-      if (invitation !== undefined) useInvitation(invitation)
-      // Somebody else may have come with the address meanwhile.
-      if (byEmail.get(address) !== undefined) throw addressTaken(address)
-      return readAccount(one(insert, [name, address, password, newCrossProjectId(), now()]))
+      return inTransaction(database, () => {
+        if (invitation !== undefined) useInvitation(invitation)
+        // Somebody else may have come with the address meanwhile.
+        if (byEmail.get(address) !== undefined) throw addressTaken(address)
+        return insertAccount([name, address, password], from)
+      })
     },
 
     async logIn(email, passwordHash) {
@@ -135,17 +177,26 @@ export function openAccounts(path: string, secret: Uint8Array, now: () => number
         throw new Problem('user-conflict', `There are ${rows.length} volunteers ${shown}.`, {
           hint: 'Name the e-mail address of the one you mean: molehill boinc account list shows it.',
         })
-      database.prepare('DELETE FROM accounts WHERE id = ?').run(Number(rows[0]?.['id']))
+      const id = Number(rows[0]?.['id'])
+      inTransaction(database, () => {
+        database.prepare('DELETE FROM accounts WHERE id = ?').run(id)
+        note('volunteer-remove', `${nameOrEmail} (${id})`, undefined)
+      })
     },
 
     invite(uses, endsAt) {
       const invitation = randomBytes(9).toString('base64url')
-      database.prepare('DELETE FROM invitations WHERE uses < 1 OR ends_at < ?').run(now())
-      database.prepare('INSERT INTO invitations VALUES (?, ?, ?)').run(hashOf(invitation), uses, endsAt)
+      inTransaction(database, () => {
+        database.prepare('DELETE FROM invitations WHERE uses < 1 OR ends_at < ?').run(now())
+        database.prepare('INSERT INTO invitations VALUES (?, ?, ?)').run(hashOf(invitation), uses, endsAt)
+        note('volunteer-invite', `${uses} until ${new Date(endsAt).toISOString()}`, undefined)
+      })
       return invitation
     },
 
     authenticatorOf: ({ id }) => authenticatorOf(id, secret),
+    changes: (limit) => untold.all(limit).map((row) => readChange(row)),
+    told: ({ id }) => void forgetChanges.run(id),
     [Symbol.dispose]: () => database.close(),
   }
 }
@@ -181,6 +232,17 @@ function readAccount(row: Row): Account {
     ...(typeof email === 'string' && { email }),
     crossProjectId: String(row['cross_project_id']),
     createdAt: Number(row['created_at']),
+  }
+}
+
+function readChange(row: Row): AccountChange {
+  const address = row['address']
+  return {
+    id: Number(row['id']),
+    at: Number(row['at']),
+    action: String(row['action']) as AccountChange['action'],
+    object: String(row['object']),
+    ...(typeof address === 'string' && { address }),
   }
 }
 

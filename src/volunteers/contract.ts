@@ -14,6 +14,9 @@ export interface Volunteers extends VolunteerProject {
   /** Tells that a file is on the disk whole, and synced. */
   uploaded(name: string, sent: { readonly bytes: number; readonly md5: string }): Promise<void>
 
+  /** How many results did not count so far: late, doubled, unknown, or another's. */
+  countRefusals(): Promise<number>
+
   /** Sums for the statistics export and its page. */
   statistics(): Promise<ProjectStatistics>
 

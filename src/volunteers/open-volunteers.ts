@@ -57,6 +57,7 @@ export async function openVolunteers(setup: VolunteersSetup): Promise<Volunteers
       signal.addEventListener('abort', () => thread.comparisons.delete(compare), { once: true })
     },
     hosts: (limit) => thread.ask({ kind: 'hosts', limit }),
+    countRefusals: () => thread.ask({ kind: 'refusals' }),
     downloadOf: (name) => thread.ask({ kind: 'download', name }),
     uploadOf: (name) => thread.ask({ kind: 'upload', name }),
     uploaded: (name, { bytes, md5 }) => thread.ask({ kind: 'uploaded', name, bytes, md5 }),

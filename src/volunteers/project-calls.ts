@@ -11,6 +11,7 @@ export type ProjectCall =
   | { readonly kind: 'download' | 'upload'; readonly name: string }
   | { readonly kind: 'uploaded'; readonly name: string; readonly bytes: number; readonly md5: string }
   | { readonly kind: 'hosts'; readonly limit: number }
+  | { readonly kind: 'refusals' }
   | { readonly kind: 'user-statistics' | 'host-statistics'; readonly after: number; readonly limit: number }
 
 export interface ProjectAnswers {
@@ -23,6 +24,7 @@ export interface ProjectAnswers {
   readonly upload: UploadFile | undefined
   readonly uploaded: undefined
   readonly hosts: readonly VolunteerHost[]
+  readonly refusals: number
   readonly 'user-statistics': ProjectStatistics['users']
   readonly 'host-statistics': ProjectStatistics['hosts']
 }

@@ -302,6 +302,7 @@ describe('a copy', () => {
     expect(alice.finish('wu_0').acknowledged).toEqual(['wu_0'])
     expect(progressOf('wu')).toMatchObject({ kind: 'done', host: 'box2' })
     expect(refusals()).toEqual(['wu_0: The copy had ended: overdue.'])
+    expect(call({ kind: 'refusals' })).toBe(1)
   })
 
   test('that its host lost is sent again under its name, and given up after a few times', () => {

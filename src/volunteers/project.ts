@@ -199,6 +199,8 @@ export class Project {
         return undefined
       case 'hosts':
         return this.#statistics.recentHosts(call.limit)
+      case 'refusals':
+        return this.#tables.refusals.count()
       case 'user-statistics':
         return this.#statistics.users(call.after, call.limit)
       case 'host-statistics':

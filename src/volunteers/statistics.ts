@@ -19,8 +19,10 @@ export function openStatistics(database: DatabaseSync) {
   const recent = database.prepare(
     `SELECT h.id, h.last_contact AS lastContact, h.done AS copiesDone, h.failed AS copiesFailed,
        h.total_credit AS credit, a.name AS volunteer, facts,
-       (SELECT count(*) FROM copies WHERE copies.host = h.id AND state = 'sent') AS copiesInProgress
+       (SELECT count(*) FROM copies WHERE copies.host = h.id AND state = 'sent') AS copiesInProgress,
+       coalesce(r.count, 0) AS refused, (SELECT reason FROM refusals WHERE refusals.id = r.last) AS lastRefusal
      FROM (SELECT * FROM hosts ORDER BY last_contact DESC LIMIT ?) AS h
+     LEFT JOIN (SELECT host, count(*) AS count, max(id) AS last FROM refusals GROUP BY host) AS r ON r.host = h.id
      JOIN host_facts ON host_facts.host = h.id JOIN accounts AS a ON a.id = h.account ORDER BY h.last_contact DESC`,
   )
 
@@ -51,9 +53,16 @@ export function openStatistics(database: DatabaseSync) {
 
     recentHosts(limit: number): readonly VolunteerHost[] {
       return recent.all(limit).map((row) => {
-        const { facts, ...host } = row as unknown as RecentHost
+        const { facts, lastRefusal, ...host } = row as unknown as RecentHost
         const { name, platform, cpus, memoryBytes } = JSON.parse(facts) as StoredFacts
-        return { ...host, name, platform, cpus, memoryBytes }
+        return {
+          ...host,
+          name,
+          platform,
+          cpus,
+          memoryBytes,
+          ...(lastRefusal !== null && { lastRefusal }),
+        }
       })
     },
   }
@@ -64,6 +73,7 @@ type HostSums = Pick<
   'id' | 'createdAt' | 'lastContact' | 'totalCredit' | 'averageCredit' | 'averageAt'
 > & { readonly account: number; readonly facts: string }
 
-type RecentHost = Omit<VolunteerHost, 'name' | 'platform' | 'cpus' | 'memoryBytes'> & {
+type RecentHost = Omit<VolunteerHost, 'name' | 'platform' | 'cpus' | 'memoryBytes' | 'lastRefusal'> & {
   readonly facts: string
+  readonly lastRefusal: string | null
 }

@@ -74,7 +74,7 @@ export function accountRoutes(parts: VolunteerParts): readonly Route[] {
   ]
 }
 
-async function createAccount({ parameters }: AccountCall, parts: VolunteerParts): Promise<string> {
+async function createAccount({ parameters, address }: AccountCall, parts: VolunteerParts): Promise<string> {
   const { accounts, joining } = parts
   const { email_addr: email = '', passwd_hash: passwordHash = '', user_name: name, invite_code } = parameters
   const known = await accounts.logIn(email, passwordHash).catch((error: unknown) => {
@@ -86,7 +86,7 @@ async function createAccount({ parameters }: AccountCall, parts: VolunteerParts)
   const [localPart = ''] = email.split('@', 1)
   const account = { name: name === undefined || name.trim() === '' ? localPart : name, email, passwordHash }
   return accounts.authenticatorOf(
-    await accounts.create(account, joining === 'open' ? undefined : invite_code),
+    await accounts.create(account, joining === 'open' ? undefined : invite_code, address),
   )
 }
 
@@ -121,7 +121,7 @@ function joinRoutes({ accounts, joining, settings, accountTries }: VolunteerPart
       handle({ parameters: { invitation = '', name = '' }, address }) {
         accountTries.take(addressKey(address))
         if (joining === 'closed') throw creationDisabled()
-        const key = accounts.authenticatorOf(accounts.join(name, invitation))
+        const key = accounts.authenticatorOf(accounts.join(name, invitation, address))
         const { masterUrl } = settings
         return page(
           `Welcome, ${name}`,
