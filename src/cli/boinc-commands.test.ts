@@ -44,6 +44,13 @@ test('volunteers are added with a key, listed and removed', async () => {
   })
 })
 
+test('a new upload key waits for the next start of the server', async () => {
+  await molehill('keys')
+  expect((await molehill('keys', '--rotate-upload')).stderr).toContain('takes the new upload key')
+  const names = await readdir(join(data(), 'volunteers', 'keys'))
+  expect(names).toEqual(expect.arrayContaining(['upload.pem', 'upload.next.pem']))
+})
+
 test('an invitation is a link', async () => {
   const { stdout, stderr } = await molehill('invite', '--uses', '3', '--for', '2d')
   expect(stdout).toMatch(/^https:\/\/hub\.example\/boinc\/join\?invitation=[\w-]{12}\n$/)

@@ -12,6 +12,7 @@ import { openKeys, type VolunteerKeys } from '../volunteers/keys.ts'
 import { openVolunteers } from '../volunteers/open-volunteers.ts'
 import type { ReplySettings } from '../volunteers/protocol/write-reply.ts'
 import { auditAccounts } from './account-audit.ts'
+import { takeNextUploadKey } from '../volunteers/upload-keys.ts'
 import type { DialectRooms } from './dialects.ts'
 
 /** The project of volunteers with what belongs to it. */
@@ -44,6 +45,7 @@ export async function openVolunteerProject(
   const masterUrl = readMasterUrl(configuration)
   const places = volunteerDirectories(configuration)
   await mkdir(places.directory, { recursive: true, mode: 0o700 })
+  await takeNextUploadKey(places.keys, now)
   const keys = await openKeys(places.keys)
   tellKeys(keys, places.keys, log)
   const settings: ReplySettings = {
@@ -89,6 +91,7 @@ export function openBoinc({ configuration, volunteers, disk, log, now }: Dialect
     accounts,
     settings,
     uploadKey: keys.uploadKey,
+    olderUploadKeys: keys.olderUploadKeys,
     joining: configuration.volunteerAccounts,
     platforms,
     uploadBytes: configuration.uploadBytes,

@@ -33,6 +33,8 @@ export interface UploadFile {
   /** Where it is to be written; its directory is there. */
   readonly path: string
   readonly bytesAtMost: number
+  /** When a host was given the task that it is of: milliseconds since 1970. */
+  readonly givenAt: number
   /** `closed`: complete, or nobody needs it any more. What comes is read away and answered as a success. */
   readonly state: 'open' | 'closed'
 }

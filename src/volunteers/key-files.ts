@@ -18,6 +18,10 @@ export const keyNames = {
   announcement: 'code-sign.json',
   /** Private, and always the server's. */
   upload: 'upload.pem',
+  /** Private: the server takes it in place of that at its next start. */
+  nextUpload: 'upload.next.pem',
+  /** Public halves of those that were in use before. */
+  olderUploads: 'older-upload',
   /** What volunteers' authenticators are made of. */
   secret: 'accounts.secret',
 } as const

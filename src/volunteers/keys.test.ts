@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { moveCodeSignKey, rotateCodeSignKey, signProgram } from './key-files.ts'
 import { openKeys } from './keys.ts'
+import { makeNextUploadKey, takeNextUploadKey } from './upload-keys.ts'
 import { readKeyText, withoutSpace, writeKeyText } from './protocol/key-text.ts'
 import { isSignatureOf, md5Of } from './protocol/signatures.ts'
 
@@ -71,6 +72,25 @@ describe('keys', () => {
       true,
     )
     expect(third.uploadKeyPem).toBe(first.uploadKeyPem)
+  })
+})
+
+describe('the upload key', () => {
+  it('changes at the next start of the server, and of the one before the public half stays', async () => {
+    const first = await openKeys(server)
+    await makeNextUploadKey(server)
+    // The command line reads keys too.
+    expect((await openKeys(server)).uploadKeyPem).toBe(first.uploadKeyPem)
+    clock = 500
+    await takeNextUploadKey(server, now)
+    await takeNextUploadKey(server, now)
+    const second = await openKeys(server)
+    expect(second.uploadKeyPem).not.toBe(first.uploadKeyPem)
+    expect(second.olderUploadKeys.map(({ key, until }) => [writeKeyText(key), until])).toEqual([
+      [writeKeyText(first.uploadKey), 500],
+    ])
+    expect(await readFile(join(server, 'older-upload', '500.pem'), 'utf8')).toContain('PUBLIC KEY')
+    expect(await readdir(server)).not.toContain('upload.next.pem')
   })
 })
 

@@ -7,6 +7,7 @@ import { readAnnouncement, type Announcement } from './announcement.ts'
 import { announce, keyNames, makeKey, makeSecret, readIfThere, signatureDirectory } from './key-files.ts'
 import { readKeyText } from './protocol/key-text.ts'
 import { isSignatureOf, signMd5 } from './protocol/signatures.ts'
+import { readOlderUploadKeys, type OlderUploadKey } from './upload-keys.ts'
 
 /** The keys of a project, as the server uses them. */
 export interface VolunteerKeys {
@@ -18,6 +19,8 @@ export interface VolunteerKeys {
   readonly isNew: boolean
   readonly uploadKey: KeyObject
   readonly uploadKeyPem: string
+  /** What hosts were given before may come back with certificates of these. */
+  readonly olderUploadKeys: readonly OlderUploadKey[]
   /** What volunteers' authenticators are made of. */
   readonly accountSecret: Uint8Array
   /** Signatures by the MD5 of what is signed, all made with the key in use. */
@@ -60,6 +63,7 @@ export async function openKeys(directory: string): Promise<VolunteerKeys> {
     isNew: signing.isNew,
     uploadKey: createPublicKey(createPrivateKey(uploadPem)),
     uploadKeyPem: uploadPem,
+    olderUploadKeys: await readOlderUploadKeys(directory),
     accountSecret: Buffer.from(secret.trim(), 'hex'),
     signatureOf,
     async signatures() {

@@ -258,6 +258,7 @@ export class Project {
     return {
       path: this.#pathOf(name),
       bytesAtMost: outputBytesAtMost,
+      givenAt: copy.sentAt,
       state: isAwaited ? 'open' : 'closed',
     }
   }

@@ -50,6 +50,7 @@ export async function startBoincProject(): Promise<BoincProject> {
     accounts,
     settings,
     uploadKey: keys.uploadKey,
+    olderUploadKeys: keys.olderUploadKeys,
     joining: 'invited',
     platforms: { 'x86_64-pc-linux-gnu': 'Linux x86_64' },
     uploadBytes: 2 ** 30,

@@ -34,6 +34,9 @@ const platform = 'x86_64-pc-linux-gnu'
 const patience = { timeout: 60_000, interval: 20 }
 const outputBytes = 100_000
 
+const olderKey = generateKeyPairSync('rsa', { modulusLength: 1024 })
+/** In use until a test says so. */
+const olderUploadKeys = [{ key: olderKey.publicKey, until: 0 }]
 let directory: string
 let volunteers: Volunteers
 let accounts: Accounts
@@ -78,6 +81,7 @@ beforeAll(async () => {
     accounts,
     settings: whole,
     uploadKey: keys.uploadKey,
+    olderUploadKeys,
     joining: 'invited',
     platforms: { [platform]: 'Linux x86_64' },
     uploadBytes: 2 ** 20,
@@ -409,6 +413,19 @@ describe('a file that is sent', () => {
     expect((await askSize(name)).size).toBe('0')
   })
 
+  it('may have a certificate of an older key, where it was given out while that was in use', async () => {
+    const { outputName: name } = await takeTask('long-away')
+    const certificate = signUpload(name, outputBytes, olderKey.privateKey)
+    expect(await upload(transfer({ name, certificate, content }))).toMatchObject({
+      status: -1,
+      message: 'Invalid signature of the upload',
+    })
+    const [older] = olderUploadKeys
+    if (older !== undefined) older.until = Date.now() + 1000
+    expect((await upload(transfer({ name, certificate, content }))).status).toBe(0)
+    expect((await volunteers.uploadOf(name))?.state).toBe('closed')
+  })
+
   it('is refused for ever where it is too long or has another name', async () => {
     const { outputName: name, certificate } = await takeTask('too long')
     const long = Buffer.alloc(outputBytes + 1)
@@ -545,6 +562,7 @@ it('backs off whoever comes too often, in the words of each protocol', async () 
         accounts,
         settings: { ...settings, codeSignKey: '', successions: {}, uploadKey: await pem(), signatures: {} },
         uploadKey: generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey,
+        olderUploadKeys: [],
         joining: 'closed',
         platforms: {},
         uploadBytes: 1000,

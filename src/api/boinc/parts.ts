@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Accounts } from '../../volunteers/accounts.ts'
 import type { Volunteers } from '../../volunteers/contract.ts'
 import type { ReplySettings } from '../../volunteers/protocol/write-reply.ts'
+import type { OlderUploadKey } from '../../volunteers/upload-keys.ts'
 import type { RequestLimiter } from '../access/request-limiter.ts'
 
 /** What the routes for volunteers' hosts work on. */
@@ -11,6 +12,7 @@ export interface VolunteerParts {
   readonly settings: ReplySettings
   /** Public half of the key that upload certificates are made with. */
   readonly uploadKey: KeyObject
+  readonly olderUploadKeys: readonly OlderUploadKey[]
   /** Who may make an account himself: anybody, who has an invitation, or nobody. */
   readonly joining: 'open' | 'invited' | 'closed'
   /** Kinds of computers that work is for, by BOINC's names, and what they are called. */

@@ -42,12 +42,12 @@ export async function receiveUpload(
   parts: VolunteerParts,
 ): Promise<void> {
   const { name, certificate, bytes, offset } = request
-  if (!isUploadSigned(certificate, parts.uploadKey))
-    throw new UploadRefusal('Invalid signature of the upload')
+  const signedUntil = signatureEnd(certificate, parts)
   if (bytes > certificate.bytesAtMost)
     throw new UploadRefusal(`The file is too large: ${bytes} bytes, at most ${certificate.bytesAtMost}`)
   const upload = await parts.volunteers.uploadOf(name)
   if (upload === undefined || upload.state === 'closed') return
+  if (upload.givenAt >= signedUntil) throw wronglySigned()
   if (bytes > Math.min(upload.bytesAtMost, parts.uploadBytes))
     throw new UploadRefusal(`The file is too large: ${bytes} bytes`)
   await parts.checkDisk()
@@ -65,6 +65,21 @@ export async function receiveUpload(
     await handle.close()
   }
   await keepWhole(request, upload, parts)
+}
+
+/** Until when hosts were given certificates of the key that this one was made with. Throws where it is no key of ours. */
+function signatureEnd(
+  certificate: FileRequest['certificate'],
+  { uploadKey, olderUploadKeys }: VolunteerParts,
+): number {
+  if (isUploadSigned(certificate, uploadKey)) return Infinity
+  const older = olderUploadKeys.find(({ key }) => isUploadSigned(certificate, key))
+  if (older === undefined) throw wronglySigned()
+  return older.until
+}
+
+function wronglySigned(): UploadRefusal {
+  return new UploadRefusal('Invalid signature of the upload')
 }
 
 async function writePieces(
