@@ -12,6 +12,8 @@ interface RouteBase<Parameters extends z.ZodObject> {
   /** Below the dialect's mount. May have placeholders of Hono, as in `/jobs/:id`: see `Call.path`. */
   readonly path: `/${string}` | ''
   readonly summary: string
+  /** Whether it counts requests itself, by who they turn out to be of: the server does not count its addresses. */
+  readonly limitsItself?: boolean
   /** `token`: only for who holds a valid token. */
   readonly access: 'open' | 'token'
   /** Texts by name, from query string, urlencoded body or multipart text. Names not listed are ignored. */

@@ -54,7 +54,8 @@ export async function serveRoute(
   if (route.audit !== undefined) context.set('audit', route.audit)
   const address = context.env.incoming?.socket.remoteAddress ?? ''
   // Probes and the page cost nothing, and monitoring must not be refused.
-  if (route.method !== 'GET' || route.access !== 'open') parts.limiter?.take(addressKey(address))
+  const isCounted = route.limitsItself !== true && (route.method !== 'GET' || route.access !== 'open')
+  if (isCounted) parts.limiter?.take(addressKey(address))
   const received: Received = { isBegun: false, isFileBegun: false, files: [], bytes: Buffer.alloc(0) }
   const texts = collectParameters()
   for (const [name, text] of new URL(context.req.url).searchParams) texts.add(name, text)

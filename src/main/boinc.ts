@@ -1,12 +1,13 @@
 import { mkdir } from 'node:fs/promises'
 import { createRequestLimiter } from '../api/access/request-limiter.ts'
 import { boincDialect } from '../api/boinc/dialect.ts'
+import { createVolunteerLimits } from '../api/boinc/volunteer-limits.ts'
 import type { Dialect } from '../api/route.ts'
 import type { Configuration } from '../config/options.ts'
 import { readMasterUrl, volunteerDirectories } from '../config/volunteer-project.ts'
 import type { AuditLog } from '../store/audit-log.ts'
 import type { Log } from '../telemetry/log.ts'
-import { openAccounts, type Accounts } from '../volunteers/accounts.ts'
+import { accountIdOf, openAccounts, type Accounts } from '../volunteers/accounts.ts'
 import type { Volunteers } from '../volunteers/contract.ts'
 import { openKeys, type VolunteerKeys } from '../volunteers/keys.ts'
 import { openVolunteers } from '../volunteers/open-volunteers.ts'
@@ -30,6 +31,7 @@ const platforms = {
   'i686-pc-linux-gnu': 'Linux on x86, 32 bits',
   'arm-unknown-linux-gnueabihf': 'Linux on ARM, 32 bits',
 }
+const elapsedMs = () => performance.now()
 const bodyIdleMs = 60_000
 /** Tries of one address to find or make accounts. */
 const accountTriesAtOnce = 20
@@ -97,10 +99,16 @@ export function openBoinc({ configuration, volunteers, disk, log, now }: Dialect
     uploadBytes: configuration.uploadBytes,
     idleMs: bodyIdleMs,
     checkDisk: () => disk.check(),
+    limits: createVolunteerLimits({
+      perSecond: configuration.requestsPerSecond,
+      burst: configuration.requestBurst,
+      elapsedMs,
+    }),
+    accountOf: (authenticator) => accountIdOf(authenticator, keys.accountSecret),
     accountTries: createRequestLimiter({
       perSecond: accountTriesPerSecond,
       burst: accountTriesAtOnce,
-      elapsedMs: () => performance.now(),
+      elapsedMs,
     }),
     now,
     warn: (message) => log.warn({}, message),

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRequestLimiter } from '../../src/api/access/request-limiter.ts'
 import { boincDialect } from '../../src/api/boinc/dialect.ts'
+import { createVolunteerLimits } from '../../src/api/boinc/volunteer-limits.ts'
 import { listen } from '../../src/api/server.ts'
-import { openAccounts, type Accounts } from '../../src/volunteers/accounts.ts'
+import { accountIdOf, openAccounts, type Accounts } from '../../src/volunteers/accounts.ts'
 import type { Volunteers } from '../../src/volunteers/contract.ts'
 import { openKeys } from '../../src/volunteers/keys.ts'
 import { openVolunteers } from '../../src/volunteers/open-volunteers.ts'
@@ -51,6 +52,8 @@ export async function startBoincProject(): Promise<BoincProject> {
     settings,
     uploadKey: keys.uploadKey,
     olderUploadKeys: keys.olderUploadKeys,
+    limits: createVolunteerLimits({ perSecond: 0, burst: 1, elapsedMs: () => performance.now() }),
+    accountOf: (authenticator) => accountIdOf(authenticator, keys.accountSecret),
     joining: 'invited',
     platforms: { 'x86_64-pc-linux-gnu': 'Linux x86_64' },
     uploadBytes: 2 ** 30,

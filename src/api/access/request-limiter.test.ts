@@ -53,6 +53,13 @@ test('polling every 50 ms is never refused', () => {
   expect(passed).toBe(10_000)
 })
 
+test('to be asked whether one would pass costs nothing', () => {
+  const { limiter, send } = start(1, 2)
+  for (let n = 0; n < 10; n += 1) limiter.check('a')
+  expect(send('a', 3)).toBe(2)
+  expect(() => limiter.check('a')).toThrow('at most 1 requests a second')
+})
+
 test('a rate of 0 limits nothing', () => {
   expect(start(0, 1).send('a', 1000)).toBe(1000)
 })
@@ -82,6 +89,7 @@ test('an address and a token are refused by the API, and probes never are', asyn
   const taken: string[] = []
   await using test = await createTestApi({
     limiter: {
+      check: () => undefined,
       take(key) {
         taken.push(key)
         if (key === 'token good2')

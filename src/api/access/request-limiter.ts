@@ -5,6 +5,8 @@ import { Problem } from '../../problem.ts'
 export interface RequestLimiter {
   /** Counts one request. Throws Problem requests-throttled when `key` has sent too many. */
   take(key: string): void
+  /** Counts nothing. Throws Problem requests-throttled where a request would be one too many. */
+  check(key: string): void
 }
 
 export interface RequestLimits {
@@ -27,13 +29,21 @@ interface Bucket {
 /** One token bucket for each key: it holds `burst` requests and is filled again by `perSecond`. */
 export function createRequestLimiter({ perSecond, burst, elapsedMs }: RequestLimits): RequestLimiter {
   const buckets = new Map<string, Bucket>()
+  const fill = (key: string): Bucket => {
+    const nowMs = elapsedMs()
+    const bucket = buckets.get(key) ?? { tokens: burst, filledAtMs: nowMs }
+    bucket.tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.filledAtMs) * perSecond) / 1000)
+    bucket.filledAtMs = nowMs
+    return bucket
+  }
   return {
+    check(key) {
+      const { tokens } = perSecond === 0 ? { tokens: burst } : fill(key)
+      if (tokens < 1) throw throttled(perSecond, (1 - tokens) / perSecond)
+    },
     take(key) {
       if (perSecond === 0) return
-      const nowMs = elapsedMs()
-      const bucket = buckets.get(key) ?? { tokens: burst, filledAtMs: nowMs }
-      bucket.tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.filledAtMs) * perSecond) / 1000)
-      bucket.filledAtMs = nowMs
+      const bucket = fill(key)
       // Those that were seen last stay longest.
       buckets.delete(key)
       buckets.set(key, bucket)

@@ -15,7 +15,7 @@ import {
   type FakeVolunteer,
 } from '../../../test/helpers/fake-volunteer.ts'
 import type { Workunit } from '../../environment/volunteers.ts'
-import { openAccounts, type Accounts } from '../../volunteers/accounts.ts'
+import { accountIdOf, openAccounts, type Accounts } from '../../volunteers/accounts.ts'
 import type { Volunteers } from '../../volunteers/contract.ts'
 import { openKeys } from '../../volunteers/keys.ts'
 import { openVolunteers } from '../../volunteers/open-volunteers.ts'
@@ -28,6 +28,7 @@ import {
 import { signUpload } from '../../volunteers/protocol/signatures.ts'
 import { createRequestLimiter } from '../access/request-limiter.ts'
 import { boincDialect } from './dialect.ts'
+import { createVolunteerLimits } from './volunteer-limits.ts'
 
 const md5 = (content: string | Uint8Array) => createHash('md5').update(content).digest('hex')
 const platform = 'x86_64-pc-linux-gnu'
@@ -82,6 +83,8 @@ beforeAll(async () => {
     settings: whole,
     uploadKey: keys.uploadKey,
     olderUploadKeys,
+    limits: createVolunteerLimits({ perSecond: 10_000, burst: 10_000, elapsedMs: () => performance.now() }),
+    accountOf: (given) => accountIdOf(given, keys.accountSecret),
     joining: 'invited',
     platforms: { [platform]: 'Linux x86_64' },
     uploadBytes: 2 ** 20,
@@ -563,6 +566,8 @@ it('backs off whoever comes too often, in the words of each protocol', async () 
         settings: { ...settings, codeSignKey: '', successions: {}, uploadKey: await pem(), signatures: {} },
         uploadKey: generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey,
         olderUploadKeys: [],
+        limits: createVolunteerLimits({ perSecond: 1, burst: 1, elapsedMs: () => 0 }),
+        accountOf: (given) => (given === key ? 1 : undefined),
         joining: 'closed',
         platforms: {},
         uploadBytes: 1000,
@@ -577,8 +582,16 @@ it('backs off whoever comes too often, in the words of each protocol', async () 
   })
   const send = async (path: string, body: string) =>
     (await fetch(`${limited.url}/boinc${path}`, { method: 'POST', body })).text()
+  const known = fakeRequest({ authenticator: key, hostId: 4711, sequenceNumber: 1, name: 'box' }).toString()
+  const delays: string[] = []
+  // Thirty at once are what one host may send, whoever else is behind its address.
+  for (let number = 0; number < 31; number += 1)
+    delays.push(/<request_delay>(\d+)/.exec(await send('/scheduler', known))?.[1] ?? '')
+  expect(delays.map((delay) => delay === '60')).toEqual([...Array<boolean>(30).fill(false), true])
   await send('/scheduler', '')
   expect(await send('/scheduler', firstRequest)).toContain('<request_delay>60.000000</request_delay>')
+  const other = known.replace('4711', '4712')
+  expect(await send('/scheduler', other)).not.toContain('<request_delay>60.000000</request_delay>')
   expect(await send('/file_upload_handler', uploadRequest)).toContain('<status>1</status>')
   const ask = async () => (await fetch(`${limited.url}/boinc/lookup_account.php`)).text()
   expect(await ask()).toContain('<error_num>-136<')

@@ -4,6 +4,7 @@ import type { Volunteers } from '../../volunteers/contract.ts'
 import type { ReplySettings } from '../../volunteers/protocol/write-reply.ts'
 import type { OlderUploadKey } from '../../volunteers/upload-keys.ts'
 import type { RequestLimiter } from '../access/request-limiter.ts'
+import type { VolunteerLimits } from './volunteer-limits.ts'
 
 /** What the routes for volunteers' hosts work on. */
 export interface VolunteerParts {
@@ -23,6 +24,9 @@ export interface VolunteerParts {
   readonly idleMs: number
   /** Throws Problem while the disk is too full to take anything. */
   readonly checkDisk: () => Promise<void>
+  readonly limits: VolunteerLimits
+  /** The account that a key is of, which may be gone. */
+  readonly accountOf: (authenticator: string) => number | undefined
   /** Counts who looks for accounts or makes some, by address. */
   readonly accountTries: RequestLimiter
   /** Milliseconds since 1970. */

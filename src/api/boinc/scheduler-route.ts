@@ -6,6 +6,7 @@ import { createReplyWriter } from '../../volunteers/protocol/write-reply.ts'
 import { bodyTooLarge, readBytes } from '../read-body.ts'
 import { rawRoute, type Call, type Route } from '../route.ts'
 import type { VolunteerParts } from './parts.ts'
+import { findSender } from './volunteer-limits.ts'
 
 /** One result brings up to 63 KB of what was printed, and a thousand may be reported at a time. */
 const mostRequestBytes = 64 * 2 ** 20
@@ -17,7 +18,8 @@ const waitSeconds = 60
 const internalWaitSeconds = 300
 
 /** Where clients come for work and report what they have done. Whatever is wrong, the answer is a reply of the protocol. */
-export function schedulerRoute({ volunteers, settings, idleMs, warn }: VolunteerParts): Route {
+export function schedulerRoute(parts: VolunteerParts): Route {
+  const { volunteers, settings, idleMs, limits, accountOf, warn } = parts
   const write = createReplyWriter(settings)
   let largeRequests = 0
 
@@ -52,15 +54,22 @@ export function schedulerRoute({ volunteers, settings, idleMs, warn }: Volunteer
     summary: 'A request of a client, and what it is answered.',
     parameters: z.object({}),
     body: 'stream',
+    limitsItself: true,
     bodyBytesAtMost: mostRequestBytes,
     tellProblem: tell,
     problems: [],
     answer: { status: 200, description: 'A reply, also when it failed.', contentType: 'text/xml' },
-    async handle({ stream, header, note }: Call) {
+    async handle({ stream, header, note, address }: Call) {
       try {
-        if (stream === undefined) throw new Problem('body-invalid', 'it is empty')
         const length = readLength(header('content-length'))
-        return respond(await volunteers.exchange(await read(stream, length)))
+        // Whoever holds a key does not suffer for what others send from his address.
+        if (length > smallRequestBytes) limits.admit(address)
+        const body = stream === undefined ? empty : await read(stream, length)
+        const sender = findSender(body, accountOf)
+        if (sender === undefined) limits.refused(address)
+        else limits.asked(sender)
+        if (body.length === 0) throw new Problem('body-invalid', 'it is empty')
+        return respond(await volunteers.exchange(body))
       } catch (error) {
         const problem = toProblem(error)
         note({ code: problem.code })
@@ -70,6 +79,8 @@ export function schedulerRoute({ volunteers, settings, idleMs, warn }: Volunteer
     },
   })
 }
+
+const empty = new Uint8Array()
 
 /** Without a length, it may be anything. */
 function readLength(header: string | undefined): number {

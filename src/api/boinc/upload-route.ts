@@ -34,6 +34,14 @@ export function uploadRoute(parts: VolunteerParts): Route {
     }
   }
 
+  const countRefusal = (address: string): void => {
+    try {
+      parts.limits.refused(address)
+    } catch {
+      // It is refused anyway; the next one is before it is read.
+    }
+  }
+
   return rawRoute({
     method: 'POST',
     path: '/file_upload_handler',
@@ -41,14 +49,17 @@ export function uploadRoute(parts: VolunteerParts): Route {
     summary: 'Takes files that hosts were told to send.',
     parameters: z.object({}),
     body: 'stream',
+    limitsItself: true,
     bodyBytesAtMost: parts.uploadBytes + headerBytes,
     tellProblem,
     problems: [],
     answer: { status: 200, description: 'Whether it was taken.', contentType: 'text/plain' },
     async handle(call) {
       try {
+        parts.limits.admit(call.address)
         return await receive(call)
       } catch (error) {
+        countRefusal(call.address)
         if (error instanceof UploadRefusal) {
           call.note({ code: 'not-allowed' })
           return tell(status.never, error.message)
