@@ -5,6 +5,7 @@ import { createRequestLimiter } from '../../src/api/access/request-limiter.ts'
 import { boincDialect } from '../../src/api/boinc/dialect.ts'
 import { createVolunteerLimits } from '../../src/api/boinc/volunteer-limits.ts'
 import { listen } from '../../src/api/server.ts'
+import type { TlsIdentity } from '../../src/api/tls.ts'
 import { accountIdOf, openAccounts, type Accounts } from '../../src/volunteers/accounts.ts'
 import type { Volunteers } from '../../src/volunteers/contract.ts'
 import { openKeys } from '../../src/volunteers/keys.ts'
@@ -23,10 +24,11 @@ export interface BoincProject extends AsyncDisposable {
   readonly warnings: readonly string[]
 }
 
-export async function startBoincProject(): Promise<BoincProject> {
+/** @param tls plain HTTP without */
+export async function startBoincProject(tls?: Pick<TlsIdentity, 'cert' | 'key'>): Promise<BoincProject> {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-project-'))
   const ports = await claimPorts()
-  const url = `http://127.0.0.1:${ports.first}/boinc/`
+  const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${ports.first}/boinc/`
   const warnings: string[] = []
   const warn = (message: string) => void warnings.push(message)
   const keysDirectory = join(directory, 'keys')
@@ -69,6 +71,7 @@ export async function startBoincProject(): Promise<BoincProject> {
     host: '127.0.0.1',
     port: ports.first,
     maxConnections: 100,
+    ...(tls !== undefined && { tls }),
     idleMs: 60_000,
     report: (error) => warn(String(error)),
   })

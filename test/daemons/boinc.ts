@@ -20,6 +20,8 @@ export interface BoincClientOptions {
   readonly programs?: string
   /** More options of `cc_config.xml`, as text: `<alt_platform>...</alt_platform>`. */
   readonly configuration?: string
+  /** Certificates of authorities that it trusts, PEM; those of the system without. */
+  readonly authorities?: string
 }
 
 /** A task as `boinccmd --get_tasks` tells of it: `name`, `WU name`, `state`, `active_task_state`, `fraction done` ... */
@@ -176,12 +178,18 @@ export class BoincClient implements AsyncDisposable {
     }
   }
 
-  async #configure({ cpus = 1, testUrl, configuration = '' }: BoincClientOptions): Promise<void> {
+  async #configure({
+    cpus = 1,
+    testUrl,
+    configuration = '',
+    authorities,
+  }: BoincClientOptions): Promise<void> {
     await mkdir(this.directory, { recursive: true })
     const files = {
       'gui_rpc_auth.cfg': password,
       'cc_config.xml': configurationText(cpus, testUrl, configuration),
       'global_prefs_override.xml': preferencesText,
+      ...(authorities !== undefined && { 'ca-bundle.crt': authorities }),
     }
     for (const [name, text] of Object.entries(files))
       await writeFile(join(this.directory, name), text, { mode: 0o600 })
