@@ -26,12 +26,23 @@ export function readMasterUrl({
     const name = isAny ? hostname() : host
     return `${http ? 'http' : 'https'}://${name.includes(':') ? `[${name}]` : name}:${port}${boincPath}/`
   }
-  const url = URL.parse(volunteerUrl)
+  return readProjectUrl('volunteer-url', volunteerUrl)
+}
+
+/** Where the project has moved to; undefined where it has not. */
+export function readMovedTo({
+  volunteerMovedTo,
+}: Pick<Configuration, 'volunteerMovedTo'>): string | undefined {
+  return volunteerMovedTo === undefined ? undefined : readProjectUrl('volunteer-moved-to', volunteerMovedTo)
+}
+
+function readProjectUrl(option: string, text: string): string {
+  const url = URL.parse(text)
   const isWeb = url?.protocol === 'http:' || url?.protocol === 'https:'
   if (url === null || !isWeb || url.search !== '' || url.hash !== '' || url.username !== '')
     throw new Problem(
       'configuration-invalid',
-      `Expected a URL such as https://molehill.example${boincPath}/ as volunteer-url, got ${JSON.stringify(volunteerUrl.slice(0, 200))}.`,
+      `Expected a URL such as https://molehill.example/boinc/ as ${option}, got ${JSON.stringify(text.slice(0, 200))}.`,
     )
   return url.href.replace(/\/*$/, '/')
 }

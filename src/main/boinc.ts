@@ -4,7 +4,7 @@ import { boincDialect } from '../api/boinc/dialect.ts'
 import { createVolunteerLimits } from '../api/boinc/volunteer-limits.ts'
 import type { Dialect } from '../api/route.ts'
 import type { Configuration } from '../config/options.ts'
-import { readMasterUrl, volunteerDirectories } from '../config/volunteer-project.ts'
+import { readMasterUrl, readMovedTo, volunteerDirectories } from '../config/volunteer-project.ts'
 import type { AuditLog } from '../store/audit-log.ts'
 import type { Log } from '../telemetry/log.ts'
 import { accountIdOf, openAccounts, type Accounts } from '../volunteers/accounts.ts'
@@ -50,9 +50,11 @@ export async function openVolunteerProject(
   await takeNextUploadKey(places.keys, now)
   const keys = await openKeys(places.keys)
   tellKeys(keys, places.keys, log)
+  const movedTo = readMovedTo(configuration)
   const settings: ReplySettings = {
     projectName: configuration.volunteerProject,
     masterUrl,
+    ...(movedTo !== undefined && { movedTo }),
     downloadUrl: `${masterUrl}download/`,
     uploadUrl: `${masterUrl}file_upload_handler`,
     codeSignKey: keys.announcement.key,

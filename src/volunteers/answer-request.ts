@@ -64,11 +64,12 @@ function answerHost(
 
 /** Why a host that asks gets no work whatever there is; undefined where it may have some. */
 function whyNone(
-  { trustsKey }: DeskSurroundings,
+  { trustsKey, isMoved }: DeskSurroundings,
   request: SchedulerRequest,
   isTooSoon: boolean,
 ): string | undefined {
   if (isTooSoon) return 'Asked again before it was time.'
+  if (isMoved) return 'This project has moved.'
   if (request.platforms[0] === anonymousPlatform)
     return 'This project has no work for programs of your own (app_info.xml).'
   // Every task would fail there, and after each the client stays away for longer.

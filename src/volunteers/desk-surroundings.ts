@@ -6,6 +6,8 @@ export interface DeskSurroundings {
   readonly accountOf: (authenticator: string) => number | undefined
   /** Whether a client with this code signing key takes our programs, or will once it has the answer. */
   readonly trustsKey: (held: string) => boolean
+  /** The project has another address from now on: nothing new begins here. */
+  readonly isMoved: boolean
   readonly now: number
   /** 0 to 1. */
   readonly random: () => number

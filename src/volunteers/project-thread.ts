@@ -73,6 +73,7 @@ function open() {
     writeReply: createReplyWriter(settings),
     accountOf: remember((authenticator) => accountIdOf(authenticator, accountSecret), accountsKept),
     trustsKey: (held) => trustsKey(held, settings),
+    isMoved: settings.movedTo !== undefined,
     now: Date.now,
     random: Math.random,
     // 122 bits of it are random.

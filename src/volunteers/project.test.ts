@@ -36,7 +36,7 @@ afterEach(() => {
 })
 
 /** Requests and replies stay data here: what they look like as text is tested with the protocol. */
-function open(): Project {
+function open(isMoved = false): Project {
   return new Project({
     database,
     uploadDirectory: '/uploads',
@@ -44,6 +44,7 @@ function open(): Project {
     writeReply: (reply) => Buffer.from(JSON.stringify(reply)),
     accountOf: (authenticator) => Number(authenticator),
     trustsKey: (held) => held !== 'of another project',
+    isMoved,
     now: () => now,
     random: () => 0,
     secret: () => (secrets += 1).toString(16).padStart(32, '0'),
@@ -614,6 +615,18 @@ describe('the project', () => {
       'wu_a_0',
       'wu_c_0',
     ])
+  })
+
+  test('gives nothing new where it has moved, and takes what comes back', () => {
+    file(exampleWorkunit('wu_a'), exampleWorkunit('wu_b'))
+    const alice = new Host(1)
+    expect(names(alice.ask())).toEqual(['wu_a_0'])
+    project = open(true)
+    const reply = alice.ask()
+    expect([names(reply), reply.messages.map(({ text }) => text)]).toEqual([[], ['This project has moved.']])
+    expect(alice.finish('wu_a_0').acknowledged).toEqual(['wu_a_0'])
+    judge()
+    expect(progressOf('wu_a')?.kind).toBe('done')
   })
 
   test('blames no host for what it did not send after the end of the work', () => {

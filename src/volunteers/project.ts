@@ -28,6 +28,8 @@ export interface ProjectSurroundings {
   readonly accountOf: (authenticator: string) => number | undefined
   /** Whether a client with this code signing key takes our programs, or will once it has the answer. */
   readonly trustsKey: (held: string) => boolean
+  /** Whether the project has another address from now on. */
+  readonly isMoved: boolean
   /** Milliseconds since 1970. */
   readonly now: () => number
   /** 0 to 1. */
@@ -209,7 +211,7 @@ export class Project {
   }
 
   #exchange(body: Uint8Array, rush: Rush): Uint8Array {
-    const { readRequest, writeReply, accountOf, trustsKey, now, random, secret } = this.#surroundings
+    const { readRequest, writeReply, now, ...others } = this.#surroundings
     let request: SchedulerRequest
     try {
       request = readRequest(body)
@@ -217,9 +219,7 @@ export class Project {
       if (error instanceof Problem) return writeReply(replyToUnreadable(error.message))
       throw error
     }
-    return writeReply(
-      answerRequest(this.#tables, { accountOf, trustsKey, now: now(), random, secret, rush }, request),
-    )
+    return writeReply(answerRequest(this.#tables, { ...others, now: now(), rush }, request))
   }
 
   #progress(names: readonly string[]): ProjectAnswer {

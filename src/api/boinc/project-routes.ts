@@ -46,7 +46,11 @@ export function xmlReply(root: XmlNode): Response {
  * other form anywhere.
  */
 function masterPage({ settings, joining }: VolunteerParts): Response {
-  const { masterUrl, projectName } = settings
+  const { masterUrl, projectName, movedTo } = settings
+  const moved =
+    movedTo === undefined
+      ? ''
+      : `<p>This project has moved to <a href="${escapeHtml(movedTo)}">${escapeHtml(movedTo)}</a>.</p>\n`
   const scheduler = `${masterUrl}scheduler`
   const join = {
     open: '<p>Your BOINC asks for an e-mail address and a password, and makes an account with them.</p>',
@@ -55,7 +59,7 @@ function masterPage({ settings, joining }: VolunteerParts): Response {
   }[joining]
   return page(
     projectName,
-    `<p>This server takes computing time of volunteers. To give some, install
+    `${moved}<p>This server takes computing time of volunteers. To give some, install
 <a href="https://boinc.berkeley.edu/download.php">BOINC</a> and add a project with this address:</p>
 <pre>${escapeHtml(masterUrl)}</pre>
 ${join}

@@ -16,6 +16,14 @@ export const volunteerOptions = {
     fallback: () => undefined,
     fallbackText: 'made of host, port and boinc-path',
   }),
+  volunteerMovedTo: option<string | undefined>({
+    name: 'volunteer-moved-to',
+    kind: text,
+    description:
+      'URL that the project of volunteers has moved to: hosts are told so, bring what they have, and get nothing new.',
+    fallback: () => undefined,
+    fallbackText: 'nowhere',
+  }),
   volunteerProject: option<string>({
     name: 'volunteer-project',
     kind: text,

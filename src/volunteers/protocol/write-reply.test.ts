@@ -28,6 +28,16 @@ const settings: ReplySettings = {
 const write = (reply: SchedulerReply, changes: Partial<ReplySettings> = {}) =>
   Buffer.from(createReplyWriter({ ...settings, ...changes })(reply)).toString('utf8')
 
+it('tells another address where the project has moved, and nothing of it where it has not', () => {
+  const moved = write(plainReply, { movedTo: 'https://new.example/boinc/' })
+  expect(moved).toContain('<master_url>https://new.example/boinc/</master_url>')
+  expect(moved).toMatch(
+    /<message priority="notice">This project has moved to https:\/\/new\.example\/boinc\/ /,
+  )
+  expect(write(plainReply)).toContain('<master_url>http://molehill.example/boinc/</master_url>')
+  expect(write(plainReply)).not.toContain('moved')
+})
+
 const plainReply: SchedulerReply = {
   requestDelaySeconds: 2,
   nextRequestSeconds: 5,

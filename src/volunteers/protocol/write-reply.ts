@@ -10,6 +10,8 @@ export interface ReplySettings {
   readonly projectName: string
   /** As volunteers attach to it: clients compare it. Ends with `/`. */
   readonly masterUrl: string
+  /** The address of the project from now on, where it has moved; ends with `/`. */
+  readonly movedTo?: string
   /** Ends with `/`; a file's name is put behind it. */
   readonly downloadUrl: string
   readonly uploadUrl: string
@@ -61,9 +63,10 @@ export function createReplyWriter(settings: ReplySettings): (reply: SchedulerRep
       element('scheduler_version', serverVersion),
       ...(reply.volunteer === undefined
         ? []
-        : ['<dont_use_dcf/>\n', element('master_url', settings.masterUrl)]),
+        : ['<dont_use_dcf/>\n', element('master_url', settings.movedTo ?? settings.masterUrl)]),
       element('request_delay', fixed(reply.requestDelaySeconds)),
       ...(reply.nextRequestSeconds === 0 ? [] : [element('next_rpc_delay', fixed(reply.nextRequestSeconds))]),
+      ...(settings.movedTo === undefined ? [] : [message('notice', movedNotice(settings.movedTo))]),
       ...reply.messages.map(({ priority, text }) => message(priority, text)),
       element('project_name', settings.projectName),
     ]
@@ -82,6 +85,11 @@ export function createReplyWriter(settings: ReplySettings): (reply: SchedulerRep
     // What clients unescape is bytes, not characters: everything else is written as such.
     return Buffer.from(pieces.join(''), 'utf8')
   }
+}
+
+/** Clients before 2026 show it; newer ones go to the address that `master_url` says by themselves. */
+function movedNotice(url: string): string {
+  return `This project has moved to ${url}  To go on, remove it and add it with that address.`
 }
 
 function writeVolunteer({
