@@ -12,18 +12,21 @@ const awkward = 'ü ß 漢 "double" \'single\' $HOME `id` \\ * ;&|<>()#!~'
 /**
  * What every environment must do, whatever lies behind it. `make` gives a fresh environment that keeps whatever it
  * must remember in `directory`; a second one made on the same directory stands for the next life of the server.
- * Jobs are small `sh` scripts. `patienceMs` is how long a few of them may take.
+ * Jobs are small `sh` scripts. `patienceMs` is how long a few of them may take. `isWanted` says by their names which checks
+ * are made, where all of them would take too long: of an environment that another row makes all of.
  */
 export function describeEnvironment(
   name: string,
   make: (directory: string) => Promise<Environment>,
   patienceMs = usualPatienceMs,
+  isWanted: (test: string) => boolean = () => true,
 ): void {
   describe(`the environment ${name}`, { timeout: 2 * patienceMs }, () => {
     let trial: Trial
-    beforeEach(async () => {
+    beforeEach(async (context) => {
       trial = new Trial(make, patienceMs)
       await trial.open()
+      if (!isWanted(context.task.name)) context.skip('made in another row')
     })
     afterEach(() => trial.close())
 
