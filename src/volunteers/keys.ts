@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
+import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileDurably } from '../files/durable-file.ts'
@@ -6,7 +6,7 @@ import { Problem } from '../problem.ts'
 import { readAnnouncement, type Announcement } from './announcement.ts'
 import { announce, keyNames, makeKey, makeSecret, readIfThere, signatureDirectory } from './key-files.ts'
 import { readKeyText } from './protocol/key-text.ts'
-import { isSignatureOf, signMd5 } from './protocol/signatures.ts'
+import { isSignatureOf, readUploadKey, signMd5, type UploadKey } from './protocol/signatures.ts'
 import { readOlderUploadKeys, type OlderUploadKey } from './upload-keys.ts'
 
 /** The keys of a project, as the server uses them. */
@@ -17,7 +17,7 @@ export interface VolunteerKeys {
   readonly canSign: boolean
   /** Whether this call made the code signing key. */
   readonly isNew: boolean
-  readonly uploadKey: KeyObject
+  readonly uploadKey: UploadKey
   readonly uploadKeyPem: string
   /** What hosts were given before may come back with certificates of these. */
   readonly olderUploadKeys: readonly OlderUploadKey[]
@@ -61,7 +61,7 @@ export async function openKeys(directory: string): Promise<VolunteerKeys> {
     announcement: signing.announcement,
     canSign: signing.key !== undefined,
     isNew: signing.isNew,
-    uploadKey: createPublicKey(createPrivateKey(uploadPem)),
+    uploadKey: readUploadKey(uploadPem),
     uploadKeyPem: uploadPem,
     olderUploadKeys: await readOlderUploadKeys(directory),
     accountSecret: Buffer.from(secret.trim(), 'hex'),

@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync } from 'node:crypto'
+import { createHash, createSecretKey, generateKeyPairSync } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
@@ -25,7 +25,7 @@ import {
   sizeRequest,
   uploadRequest,
 } from '../../volunteers/protocol/examples.fixtures.ts'
-import { signUpload } from '../../volunteers/protocol/signatures.ts'
+import { readUploadKey, signUpload } from '../../volunteers/protocol/signatures.ts'
 import { createRequestLimiter } from '../access/request-limiter.ts'
 import { boincDialect } from './dialect.ts'
 import { createVolunteerLimits } from './volunteer-limits.ts'
@@ -35,9 +35,10 @@ const platform = 'x86_64-pc-linux-gnu'
 const patience = { timeout: 60_000, interval: 20 }
 const outputBytes = 100_000
 
-const olderKey = generateKeyPairSync('rsa', { modulusLength: 1024 })
+const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
+const olderKey = readUploadKey(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
 /** In use until a test says so. */
-const olderUploadKeys = [{ key: olderKey.publicKey, until: 0 }]
+const olderUploadKeys = [{ key: olderKey, until: 0 }]
 let directory: string
 let volunteers: Volunteers
 let accounts: Accounts
@@ -397,8 +398,7 @@ describe('a file that is sent', () => {
 
   it('is refused for ever without its certificate', async () => {
     const { outputName: name, certificate } = await takeTask('uncertified')
-    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
-    const other = signUpload(name, outputBytes, privateKey)
+    const other = signUpload(name, outputBytes, { secret: createSecretKey(Buffer.alloc(32)) })
     for (const wrong of [
       '',
       'x',
@@ -418,7 +418,7 @@ describe('a file that is sent', () => {
 
   it('may have a certificate of an older key, where it was given out while that was in use', async () => {
     const { outputName: name } = await takeTask('long-away')
-    const certificate = signUpload(name, outputBytes, olderKey.privateKey)
+    const certificate = signUpload(name, outputBytes, olderKey)
     expect(await upload(transfer({ name, certificate, content }))).toMatchObject({
       status: -1,
       message: 'Invalid signature of the upload',
@@ -564,7 +564,7 @@ it('backs off whoever comes too often, in the words of each protocol', async () 
         volunteers,
         accounts,
         settings: { ...settings, codeSignKey: '', successions: {}, uploadKey: await pem(), signatures: {} },
-        uploadKey: generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey,
+        uploadKey: readUploadKey(await pem()),
         olderUploadKeys: [],
         limits: createVolunteerLimits({ perSecond: 1, burst: 1, elapsedMs: () => 0 }),
         accountOf: (given) => (given === key ? 1 : undefined),

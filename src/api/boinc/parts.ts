@@ -1,6 +1,6 @@
-import type { KeyObject } from 'node:crypto'
 import type { Accounts } from '../../volunteers/accounts.ts'
 import type { Volunteers } from '../../volunteers/contract.ts'
+import type { UploadKey } from '../../volunteers/protocol/signatures.ts'
 import type { ReplySettings } from '../../volunteers/protocol/write-reply.ts'
 import type { OlderUploadKey } from '../../volunteers/upload-keys.ts'
 import type { RequestLimiter } from '../access/request-limiter.ts'
@@ -11,8 +11,8 @@ export interface VolunteerParts {
   readonly volunteers: Volunteers
   readonly accounts: Accounts
   readonly settings: ReplySettings
-  /** Public half of the key that upload certificates are made with. */
-  readonly uploadKey: KeyObject
+  /** What upload certificates are made with. */
+  readonly uploadKey: UploadKey
   readonly olderUploadKeys: readonly OlderUploadKey[]
   /** Who may make an account himself: anybody, who has an invitation, or nobody. */
   readonly joining: 'open' | 'invited' | 'closed'

@@ -41,7 +41,7 @@ export function withoutSpace(text: string): string {
   return text.replaceAll(/\s/g, '')
 }
 
-/** 128 or 256 bytes as lines of hexadecimal digits, ended by a dot on a line of its own. */
+/** Bytes, a multiple of 32, as lines of hexadecimal digits, ended by a dot on a line of its own. */
 export function writeDigits(bytes: Uint8Array): string {
   const digits = Buffer.from(bytes).toString('hex')
   let text = ''
@@ -50,10 +50,10 @@ export function writeDigits(bytes: Uint8Array): string {
   return `${text}.\n`
 }
 
-/** The bytes of such a text; undefined where it is none. White space counts for nothing, and the dot ends it. */
-export function readDigits(text: string): Buffer | undefined {
+/** So many bytes of such a text; undefined where it is none. White space counts for nothing, and the dot ends it. */
+export function readDigits(text: string, bytes = keyBytes): Buffer | undefined {
   const digits = withoutSpace(text.split('.', 1)[0] ?? '')
-  return /^[\da-f]*$/i.test(digits) && digits.length === 2 * keyBytes ? Buffer.from(digits, 'hex') : undefined
+  return /^[\da-f]*$/i.test(digits) && digits.length === 2 * bytes ? Buffer.from(digits, 'hex') : undefined
 }
 
 function padded(exponent: Buffer): Buffer {

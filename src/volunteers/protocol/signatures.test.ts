@@ -1,7 +1,15 @@
-import { createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { createPublicKey, createSecretKey, generateKeyPairSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { readKeyText, writeKeyText } from './key-text.ts'
-import { isSignatureOf, isUploadSigned, md5Of, signKeyText, signMd5, signUpload } from './signatures.ts'
+import {
+  isSignatureOf,
+  isUploadSigned,
+  md5Of,
+  readUploadKey,
+  signKeyText,
+  signMd5,
+  signUpload,
+} from './signatures.ts'
 import {
   codeSignKeyText,
   fileSignature,
@@ -10,13 +18,14 @@ import {
   uploadSignature,
 } from './examples.fixtures.ts'
 
+const seenKey = { secret: createSecretKey(Buffer.alloc(32)), publicKey: readKeyText(uploadKeyText) }
 const certificate = { name: 'wu_1_0_r7919_0', bytesAtMost: 1_000_000, signature: uploadSignature }
 
 describe('signatures', () => {
   it('are those that the client takes for an upload', () => {
-    expect(isUploadSigned(certificate, readKeyText(uploadKeyText))).toBe(true)
-    expect(isUploadSigned({ ...certificate, bytesAtMost: 1_000_001 }, readKeyText(uploadKeyText))).toBe(false)
-    expect(isUploadSigned({ ...certificate, name: 'wu_1_0_r7919_1' }, readKeyText(uploadKeyText))).toBe(false)
+    expect(isUploadSigned(certificate, seenKey)).toBe(true)
+    expect(isUploadSigned({ ...certificate, bytesAtMost: 1_000_001 }, seenKey)).toBe(false)
+    expect(isUploadSigned({ ...certificate, name: 'wu_1_0_r7919_1' }, seenKey)).toBe(false)
   })
 
   it('are those that the client takes for a program', () => {
@@ -27,23 +36,31 @@ describe('signatures', () => {
   })
 
   it('are refused when they are anything else', () => {
-    const key = readKeyText(uploadKeyText)
-    for (const signature of ['', '.', 'no digits', '0'.repeat(256), 'f'.repeat(256), 'ff'.repeat(4096)])
-      expect(isUploadSigned({ ...certificate, signature }, key)).toBe(false)
+    const digits = ['', '0'.repeat(64), 'f'.repeat(64), '0'.repeat(256), 'f'.repeat(256), 'ff'.repeat(4096)]
+    for (const signature of ['.', 'no digits', ...digits])
+      expect(isUploadSigned({ ...certificate, signature }, seenKey)).toBe(false)
     const changed = uploadSignature.replace('a3', 'a2')
-    expect(isUploadSigned({ ...certificate, signature: changed }, key)).toBe(false)
+    expect(isUploadSigned({ ...certificate, signature: changed }, seenKey)).toBe(false)
   })
 
   it('count with other white space and nothing behind the dot', () => {
     const signature = ` ${uploadSignature.replaceAll('\n', '\r\n\t')}anything`
-    expect(isUploadSigned({ ...certificate, signature }, readKeyText(uploadKeyText))).toBe(true)
+    expect(isUploadSigned({ ...certificate, signature }, seenKey)).toBe(true)
   })
 
   it('are made and checked with keys of our own', () => {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
-    const signature = signUpload('out_1', 12, privateKey)
-    expect(signature).toMatch(/^(?:[\da-f]{64}\n){4}\.\n$/)
-    expect(isUploadSigned({ name: 'out_1', bytesAtMost: 12, signature }, publicKey)).toBe(true)
+    const key = readUploadKey(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
+    const signature = signUpload('out_1', 12, key)
+    expect(signature).toMatch(/^[\da-f]{64}\n\.\n$/)
+    const made = { name: 'out_1', bytesAtMost: 12, signature }
+    expect(isUploadSigned(made, key)).toBe(true)
+    expect(isUploadSigned({ ...made, signature: signature.toUpperCase().trim() }, key)).toBe(true)
+    expect(isUploadSigned({ ...made, name: 'out_2' }, key)).toBe(false)
+    expect(isUploadSigned({ ...made, bytesAtMost: 13 }, key)).toBe(false)
+    expect(isUploadSigned(made, { ...key, secret: seenKey.secret })).toBe(false)
+    const bySigning = md5Of('<name>out_1</name><max_nbytes>12</max_nbytes>')
+    expect(isUploadSigned({ ...made, signature: signMd5(bySigning, privateKey) }, key)).toBe(true)
     const text = writeKeyText(publicKey)
     expect(isSignatureOf(signKeyText(`\n${text}`, privateKey), md5Of(text.trim()), publicKey)).toBe(true)
     expect(signMd5(md5Of('x'), privateKey)).not.toBe(signMd5(md5Of('y'), privateKey))

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Assignment, SchedulerReply } from '../exchange.ts'
 import {
@@ -11,10 +11,12 @@ import {
 } from './examples.fixtures.ts'
 import { readKeyText, withoutSpace, writeKeyText } from './key-text.ts'
 import { replyToOldClient, replyToStranger, replyToUnreadable } from './refusals.ts'
-import { isSignatureOf, isUploadSigned, md5Of, signKeyText } from './signatures.ts'
+import { isSignatureOf, isUploadSigned, md5Of, readUploadKey, signKeyText } from './signatures.ts'
 import { createReplyWriter, trustsKey, type ReplySettings } from './write-reply.ts'
 
-const uploadPair = generateKeyPairSync('rsa', { modulusLength: 1024 })
+const uploadKeyPem = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  .privateKey.export({ format: 'pem', type: 'pkcs8' })
+  .toString()
 const settings: ReplySettings = {
   projectName: 'Molehill',
   masterUrl: 'http://molehill.example/boinc/',
@@ -22,7 +24,7 @@ const settings: ReplySettings = {
   uploadUrl: 'http://molehill.example/boinc/file_upload_handler',
   codeSignKey: codeSignKeyText,
   successions: {},
-  uploadKey: uploadPair.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+  uploadKey: uploadKeyPem,
   signatures: {},
 }
 const write = (reply: SchedulerReply, changes: Partial<ReplySettings> = {}) =>
@@ -102,7 +104,10 @@ describe('a reply', () => {
     const written = write({ ...plainReply, assignments: [assignment] })
     const signature = /<xml_signature>\n([^<]*)<\/xml_signature>/.exec(written)?.[1] ?? ''
     expect(
-      isUploadSigned({ name: 'wu_1_0_r7919_0', bytesAtMost: 1_000_000, signature }, uploadPair.publicKey),
+      isUploadSigned(
+        { name: 'wu_1_0_r7919_0', bytesAtMost: 1_000_000, signature },
+        readUploadKey(uploadKeyPem),
+      ),
     ).toBe(true)
     expect(written.replace(signature, uploadSignature)).toBe(
       replyWithWork.replace(/ {4}<command_line>[^<]*<\/command_line>\n/, ''),
@@ -220,7 +225,7 @@ describe('the code signing key', () => {
     expect(write({ ...plainReply, heldCodeSignKey: codeSignKeyText.replaceAll('\n', ' ') })).not.toContain(
       'code_sign',
     )
-    const foreign = writeKeyText(uploadPair.publicKey)
+    const foreign = writeKeyText(createPublicKey(uploadKeyPem))
     expect([codeSignKeyText, '', foreign, 'constructor'].map((held) => trustsKey(held, settings))).toEqual([
       true,
       true,

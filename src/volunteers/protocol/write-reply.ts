@@ -1,7 +1,6 @@
-import { createPrivateKey } from 'node:crypto'
 import type { Assignment, SchedulerReply } from '../exchange.ts'
 import { withoutSpace } from './key-text.ts'
-import { signUpload } from './signatures.ts'
+import { readUploadKey, signUpload } from './signatures.ts'
 import { element, escapeXml, fixed, seconds } from './write-element.ts'
 import { writeApplicationFiles, writeApplicationVersion, writeWorkunit } from './write-work.ts'
 
@@ -19,7 +18,7 @@ export interface ReplySettings {
   readonly codeSignKey: string
   /** For each older key, written without white space: its signature of the key in use. */
   readonly successions: Readonly<Record<string, string>>
-  /** Private half of the upload key, PEM. */
+  /** The upload key, PEM. */
   readonly uploadKey: string
   /** Signatures of programs by their MD5, made with the key in use: they replace those that work was filed with. */
   readonly signatures: Readonly<Record<string, string>>
@@ -42,7 +41,7 @@ export function trustsKey(
 
 /** A way to write replies as a client reads them: the bytes of one XML element. */
 export function createReplyWriter(settings: ReplySettings): (reply: SchedulerReply) => Uint8Array {
-  const uploadKey = createPrivateKey(settings.uploadKey)
+  const uploadKey = readUploadKey(settings.uploadKey)
   const ownKey = withoutSpace(settings.codeSignKey)
   const writeKey = (held: string): string => {
     const heldKey = withoutSpace(held)
