@@ -42,12 +42,14 @@ export function createApi(parts: ApiParts): Api {
     const answerHeaders = new Headers()
     context.set('answerHeaders', answerHeaders)
     await next()
-    for (const [name, value] of answerHeaders) context.header(name, value)
-    if (!context.res.headers.has('cache-control')) context.header('cache-control', 'no-store')
+    // `context.header` would make a stream of every body, which costs as much as all the rest.
+    const { headers } = context.res
+    for (const [name, value] of answerHeaders) headers.set(name, value)
+    if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
     const { incoming } = context.env
     const isEarly = incoming !== undefined && 'complete' in incoming && isStillSent(incoming)
     if (isEarly) lingerOnClose(incoming)
-    if (isEarly || stopping.aborted) context.header('connection', 'close')
+    if (isEarly || stopping.aborted) headers.set('connection', 'close')
   })
 
   const tell = (error: unknown, context: ApiContext, tellProblem: TellProblem) => {

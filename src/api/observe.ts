@@ -48,7 +48,7 @@ export function observeRequests({
     // A closed connection has no address any more.
     const address = context.env.incoming?.socket.remoteAddress ?? ''
     await next()
-    context.header('x-request-id', requestId)
+    context.res.headers.set('x-request-id', requestId)
     const outgoing = context.env.outgoing
     const finish = () =>
       observe({
