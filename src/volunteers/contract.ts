@@ -2,8 +2,8 @@ import type { VolunteerProject } from '../environment/volunteers.ts'
 
 /** The server's project of volunteers, as the scheduler's protocol and environments use it. */
 export interface Volunteers extends VolunteerProject {
-  /** Answers one scheduler request: bytes in, bytes out. What the answer tells is on the disk before it comes. */
-  exchange(request: Uint8Array): Promise<Uint8Array>
+  /** Answers one scheduler request with a text, to go as UTF-8. What the answer tells is on the disk before it comes. */
+  exchange(request: Uint8Array): Promise<string>
 
   /** The file of that name that hosts may fetch; undefined where there is none, or none any more. */
   downloadOf(name: string): Promise<DownloadFile | undefined>

@@ -29,7 +29,7 @@ export async function openVolunteers(setup: VolunteersSetup): Promise<Volunteers
   const { signatureOf } = setup
   return {
     signatureOf,
-    exchange: (body) => thread.ask({ kind: 'exchange', body }),
+    exchange: (body) => thread.ask({ kind: 'exchange', text: textOf(body) }),
     async file(workunits) {
       for (const some of chunks(workunits)) await thread.ask({ kind: 'file', workunits: some })
     },
@@ -66,6 +66,11 @@ export async function openVolunteers(setup: VolunteersSetup): Promise<Volunteers
     },
     close: () => thread.close(),
   }
+}
+
+/** A character for each byte. */
+function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1')
 }
 
 function chunks<Item>(items: readonly Item[]): (readonly Item[])[] {

@@ -5,7 +5,8 @@ import type { DownloadFile, ProjectStatistics, UploadFile } from './contract.ts'
 
 /** What is asked of the thread that owns the project, and what it answers. All of it is plain data. */
 export type ProjectCall =
-  | { readonly kind: 'exchange'; readonly body: Uint8Array }
+  // Texts cross threads for a fraction of what bytes cost, which bring the whole memory along that they lie in.
+  | { readonly kind: 'exchange'; readonly text: string }
   | { readonly kind: 'file'; readonly workunits: readonly Workunit[] }
   | { readonly kind: 'progress' | 'cancel' | 'remove'; readonly names: readonly string[] }
   | { readonly kind: 'download' | 'upload'; readonly name: string }
@@ -15,7 +16,7 @@ export type ProjectCall =
   | { readonly kind: 'user-statistics' | 'host-statistics'; readonly after: number; readonly limit: number }
 
 export interface ProjectAnswers {
-  readonly exchange: Uint8Array
+  readonly exchange: string
   readonly file: undefined
   readonly progress: readonly (readonly [string, WorkunitProgress])[]
   readonly cancel: undefined

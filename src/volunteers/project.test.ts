@@ -40,8 +40,8 @@ function open(isMoved = false): Project {
   return new Project({
     database,
     uploadDirectory: '/uploads',
-    readRequest: (body) => JSON.parse(Buffer.from(body).toString()) as SchedulerRequest,
-    writeReply: (reply) => Buffer.from(JSON.stringify(reply)),
+    readRequest: (text) => JSON.parse(text) as SchedulerRequest,
+    writeReply: (reply) => JSON.stringify(reply),
     accountOf: (authenticator) => Number(authenticator),
     trustsKey: (held) => held !== 'of another project',
     isMoved,
@@ -126,10 +126,8 @@ class Host {
         ...this.facts,
       },
     }
-    const body = Buffer.from(JSON.stringify(whole))
-    return JSON.parse(
-      Buffer.from(call({ kind: 'exchange', body }) as Uint8Array).toString(),
-    ) as SchedulerReply
+    const text = JSON.stringify(whole)
+    return JSON.parse(call({ kind: 'exchange', text }) as string) as SchedulerReply
   }
 
   /** Sends the file of a task that it has. */

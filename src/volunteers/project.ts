@@ -22,8 +22,8 @@ export interface ProjectSurroundings {
   readonly database: DatabaseSync
   /** Files of hosts lie below, in directories named by two digits of their secret. */
   readonly uploadDirectory: string
-  readonly readRequest: (body: Uint8Array) => SchedulerRequest
-  readonly writeReply: (reply: SchedulerReply) => Uint8Array
+  readonly readRequest: (text: string) => SchedulerRequest
+  readonly writeReply: (reply: SchedulerReply) => string
   /** The account that an authenticator is the key of. */
   readonly accountOf: (authenticator: string) => number | undefined
   /** Whether a client with this code signing key takes our programs, or will once it has the answer. */
@@ -45,6 +45,14 @@ export interface BatchResult {
   readonly changed: readonly string[]
   /** Paths of files that nobody needs any more. */
   readonly unneeded: readonly string[]
+  /** Why what was read could not be taken down. */
+  readonly readingFailure?: unknown
+}
+
+/** What was read of the archives of a workunit. */
+export interface Judged {
+  readonly workunit: number
+  readonly judgements: readonly Judgement[]
 }
 
 /** Workunits of which archives are to be read. */
@@ -80,20 +88,30 @@ export class Project {
     this.#workSeenAt = surroundings.now()
   }
 
-  /** Does what is asked in one transaction; where one call fails unforeseen, each in a transaction of its own. */
-  run(calls: readonly ProjectCall[]): BatchResult {
+  /**
+   * Does what is asked and takes down what was read, in one transaction; where something fails unforeseen, each call in
+   * a transaction of its own, and what was read in another.
+   */
+  run(calls: readonly ProjectCall[], judged: readonly Judged[] = []): BatchResult {
     const rush = this.#rush()
     try {
-      const outcomes = this.#transaction(() => calls.map((call) => this.#answer(call, rush)))
+      const outcomes = this.#transaction(() => {
+        this.#judge(judged)
+        return calls.map((call) => this.#answer(call, rush))
+      })
       return this.#result(outcomes)
     } catch (error) {
-      if (calls.length === 1) return this.#result([refusal(error)])
+      if (calls.length === 0) return { ...this.#result([]), readingFailure: error }
+      if (calls.length === 1 && judged.length === 0) return this.#result([refusal(error)])
     }
     const results = calls.map((call) => this.run([call]))
+    if (judged.length > 0) results.push(this.run([], judged))
+    const readingFailure = results.at(-1)?.readingFailure
     return {
       outcomes: results.flatMap(({ outcomes }) => outcomes),
       changed: results.flatMap(({ changed }) => changed),
       unneeded: results.flatMap(({ unneeded }) => unneeded),
+      ...(readingFailure !== undefined && { readingFailure }),
     }
   }
 
@@ -138,22 +156,6 @@ export class Project {
     return { readings, last: ids.at(-1) }
   }
 
-  /** Takes down what was read. */
-  judge(
-    judged: readonly { readonly workunit: number; readonly judgements: readonly Judgement[] }[],
-  ): BatchResult {
-    const at = this.#surroundings.now()
-    this.#transaction(() => {
-      for (const { workunit: id, judgements } of judged) {
-        const workunit = this.#tables.work.get(id)
-        if (workunit === undefined) continue
-        const changes = this.#tables.work.apply(workunit, { kind: 'judged', judgements, at })
-        bringConsequences(this.#tables.hosts, changes ?? [], at)
-      }
-    })
-    return this.#result([])
-  }
-
   #transaction<Result>(work: () => Result): Result {
     try {
       return inTransaction(this.#surroundings.database, work)
@@ -161,6 +163,7 @@ export class Project {
       this.#changed.clear()
       this.#unneeded = []
       this.#tables.filing.clear()
+      this.#tables.queue.clear()
       throw error
     }
   }
@@ -180,7 +183,7 @@ export class Project {
     const { filing } = this.#tables
     switch (call.kind) {
       case 'exchange':
-        return this.#exchange(call.body, rush)
+        return this.#exchange(call.text, rush)
       case 'file':
         for (const workunit of call.workunits) filing.file(workunit)
         return undefined
@@ -210,16 +213,26 @@ export class Project {
     }
   }
 
-  #exchange(body: Uint8Array, rush: Rush): Uint8Array {
+  #exchange(text: string, rush: Rush): string {
     const { readRequest, writeReply, now, ...others } = this.#surroundings
     let request: SchedulerRequest
     try {
-      request = readRequest(body)
+      request = readRequest(text)
     } catch (error) {
       if (error instanceof Problem) return writeReply(replyToUnreadable(error.message))
       throw error
     }
     return writeReply(answerRequest(this.#tables, { ...others, now: now(), rush }, request))
+  }
+
+  #judge(judged: readonly Judged[]): void {
+    const at = this.#surroundings.now()
+    for (const { workunit: id, judgements } of judged) {
+      const workunit = this.#tables.work.get(id)
+      if (workunit === undefined) continue
+      const changes = this.#tables.work.apply(workunit, { kind: 'judged', judgements, at })
+      bringConsequences(this.#tables.hosts, changes ?? [], at)
+    }
   }
 
   #progress(names: readonly string[]): ProjectAnswer {
@@ -233,7 +246,9 @@ export class Project {
 
   #cancel(name: string): void {
     const workunit = this.#tables.work.find(name)
-    if (workunit !== undefined) this.#tables.work.apply(workunit, { kind: 'cancelled' })
+    if (workunit === undefined) return
+    this.#tables.work.apply(workunit, { kind: 'cancelled' })
+    this.#tables.queue.take(workunit)
   }
 
   #remove(name: string): void {
@@ -244,6 +259,7 @@ export class Project {
       this.#unneeded.push(path, `${path}${partSuffix}`)
     }
     this.#tables.work.forget(workunit.id)
+    this.#tables.queue.take(workunit)
   }
 
   #upload(name: string): UploadFile | undefined {

@@ -137,7 +137,7 @@ export interface FakeUnderstanding {
   readonly tasks: readonly { readonly name: string; readonly outputName: string; readonly deadline: number }[]
 }
 
-export function understand(reply: Uint8Array): FakeUnderstanding {
+export function understand(reply: Uint8Array | string): FakeUnderstanding {
   const text = Buffer.from(reply).toString('latin1')
   const hostId = /<hostid>(\d+)</.exec(text)?.[1]
   const all = (pattern: RegExp): string[] => [...text.matchAll(pattern)].map(([, found = '']) => found)

@@ -89,8 +89,8 @@ function readLength(header: string | undefined): number {
   return length
 }
 
-function respond(reply: Uint8Array): Response {
-  return new Response(new Uint8Array(reply), {
-    headers: { 'content-type': 'text/xml', 'content-length': String(reply.length) },
+function respond(reply: string): Response {
+  return new Response(reply, {
+    headers: { 'content-type': 'text/xml', 'content-length': String(Buffer.byteLength(reply)) },
   })
 }

@@ -16,12 +16,11 @@ const longestPreferences = 65_536
 const longestKey = 2000
 
 /**
- * What a client says, as it came over HTTP. Spellings of the protocol's first text and of today's clients are both
+ * What a client says, as it came over HTTP: bytes, a character each (latin1). Spellings of the protocol's first text and of today's clients are both
  * read; what is not known is passed over; a number that is none counts as 0. Throws Problem body-invalid for what is
  * no request or only the beginning of one.
  */
-export function readRequest(body: Uint8Array): SchedulerRequest {
-  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1')
+export function readRequest(text: string): SchedulerRequest {
   const first = text.slice(0, marginBytes).indexOf(begin)
   if (first === -1)
     throw new Problem('body-invalid', `Expected a request that begins with ${begin}, got something else.`)

@@ -28,7 +28,7 @@ const settings: ReplySettings = {
   signatures: {},
 }
 const write = (reply: SchedulerReply, changes: Partial<ReplySettings> = {}) =>
-  Buffer.from(createReplyWriter({ ...settings, ...changes })(reply)).toString('utf8')
+  createReplyWriter({ ...settings, ...changes })(reply)
 
 it('tells another address where the project has moved, and nothing of it where it has not', () => {
   const moved = write(plainReply, { movedTo: 'https://new.example/boinc/' })

@@ -39,8 +39,11 @@ export function trustsKey(
   return heldKey === '' || heldKey === withoutSpace(codeSignKey) || Object.hasOwn(successions, heldKey)
 }
 
-/** A way to write replies as a client reads them: the bytes of one XML element. */
-export function createReplyWriter(settings: ReplySettings): (reply: SchedulerReply) => Uint8Array {
+/**
+ * A way to write replies as a client reads them: one XML element. What clients unescape is bytes, not characters:
+ * everything else than XML's own marks is written as such, and goes as UTF-8.
+ */
+export function createReplyWriter(settings: ReplySettings): (reply: SchedulerReply) => string {
   const uploadKey = readUploadKey(settings.uploadKey)
   const ownKey = withoutSpace(settings.codeSignKey)
   const writeKey = (held: string): string => {
@@ -81,8 +84,7 @@ export function createReplyWriter(settings: ReplySettings): (reply: SchedulerRep
     for (const name of reply.deletedFiles) pieces.push(element('delete_file_info', name))
     writeAssignments(reply.assignments, settings, sign, pieces)
     pieces.push('</scheduler_reply>\n')
-    // What clients unescape is bytes, not characters: everything else is written as such.
-    return Buffer.from(pieces.join(''), 'utf8')
+    return pieces.join('')
   }
 }
 
