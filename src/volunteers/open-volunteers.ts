@@ -100,6 +100,7 @@ class ProjectThread {
     const workerData: ThreadData = { directory, settings, accountSecret }
     this.#worker = new Worker(new URL(`./project-thread${extname(import.meta.url)}`, import.meta.url), {
       workerData,
+      name: 'volunteers',
     })
     const { promise: opened, resolve: open, reject: fail } = Promise.withResolvers<void>()
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()

@@ -33,7 +33,9 @@ export function startArchiveReader(): ArchiveReader {
   let tell: (reply: ReadingReply) => void = () => undefined
 
   function start(): Worker {
-    const worker = new Worker(new URL(`./reading-thread${extname(import.meta.url)}`, import.meta.url))
+    const worker = new Worker(new URL(`./reading-thread${extname(import.meta.url)}`, import.meta.url), {
+      name: 'results',
+    })
     const die = (message: string): void => {
       if (thread === worker) thread = undefined
       tell({ kind: 'failed', message })

@@ -14,32 +14,40 @@ import { seedProject } from './boinc-seed.ts'
 import type { Cost } from './measure.ts'
 import { startServer } from './server.ts'
 
-const help = `node test/bench/boinc.ts [--hosts N] [--requests N] [--rate N] [--profile DIR]
-
-  --hosts N      hosts that the project knows (default 100000)
-  --requests N   requests of as many hosts, each reports a result and asks for work (default 20000)
-  --rate N       requests a second; 0 for as many as are answered, 32 at a time (default 0)
-  --profile DIR  write CPU profiles of the server there
-`
-
 /** Results a second of the published measurement: 8.8 million a day on one computer (Anderson and others, 2005). */
 const publishedPerSecond = 102
 const atATime = 32
+/** Of the load at a rate: as many hosts as come at the same time. */
+const mostConnections = 128
+/** A server that has been running for a while has its code compiled. */
+const warmUps = 2000
+
+const help = `node test/bench/boinc.ts [--hosts N] [--requests N] [--rate N] [--paced N] [--profile DIR]
+
+  --hosts N      hosts that the project knows (default 100000)
+  --requests N   requests of as many hosts, ${atATime} at a time (default 20000)
+  --rate N       requests a second of the second load (default 500)
+  --paced N      requests of the second load (default 10000; 0 for none)
+  --profile DIR  write CPU profiles of the server there
+
+Each request reports a result and asks for work. ${warmUps} others go ahead and are not counted.
+`
 
 const { values } = parseArgs({
   options: {
     hosts: { type: 'string', default: '100000' },
     requests: { type: 'string', default: '20000' },
-    rate: { type: 'string', default: '0' },
+    rate: { type: 'string', default: '500' },
+    paced: { type: 'string', default: '10000' },
     profile: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
 
 if (values.help) process.stdout.write(help)
-else await bench(Number(values.hosts), Number(values.requests), Number(values.rate))
+else await bench(Number(values.hosts), Number(values.requests), Number(values.rate), Number(values.paced))
 
-async function bench(hosts: number, requests: number, rate: number): Promise<void> {
+async function bench(hosts: number, requests: number, rate: number, paced: number): Promise<void> {
   let bodies: readonly Buffer[] = []
   await using server = await startServer(values.profile, {
     flags: ['--volunteers', '--volunteer-url', 'http://molehill.example/', '--request-rate', '0'],
@@ -47,26 +55,42 @@ async function bench(hosts: number, requests: number, rate: number): Promise<voi
       await mkdir(join(dataDirectory, 'volunteers'), { recursive: true, mode: 0o700 })
       await chmod(dataDirectory, 0o700)
       const keys = await openKeys(join(dataDirectory, 'volunteers', 'keys'))
-      bodies = seedProject(join(dataDirectory, 'volunteers'), keys, { hosts, requests })
+      bodies = seedProject(join(dataDirectory, 'volunteers'), keys, {
+        hosts,
+        requests: warmUps + requests + paced,
+      })
     },
   })
-  const pool = new Pool(server.url, { connections: atATime })
+  const pool = new Pool(server.url, { connections: mostConnections })
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-  let latencies: Float64Array = new Float64Array()
-  let answeredMs = 0
-  try {
+  const ask = async (body: Buffer): Promise<void> => {
+    const answer = await pool.request({ path: '/boinc/scheduler', method: 'POST', headers, body })
+    const reply = await answer.body.text()
+    if (!reply.includes('<result_ack>') || !reply.includes('<workunit>'))
+      throw new Error(`A request was not answered with work:\n${reply}`)
+  }
+  let done = 0
+  const load = async (name: string, count: number, perSecond: number): Promise<Measured> => {
+    let latencies: Float64Array = new Float64Array()
+    let answeredMs = 0
+    const before = server.cpuByThread()
     const cost = await server.measure(async () => {
       const began = performance.now()
-      latencies = await askAll(bodies, rate, async (body) => {
-        const answer = await pool.request({ path: '/boinc/scheduler', method: 'POST', headers, body })
-        const reply = await answer.body.text()
-        if (!reply.includes('<result_ack>') || !reply.includes('<workunit>'))
-          throw new Error(`A request was not answered with work:\n${reply}`)
-      })
+      latencies = await askAll(bodies.slice(done, done + count), perSecond, ask)
       answeredMs = performance.now() - began
-      await allAccepted(join(server.dataDirectory, 'volunteers'), requests)
+      done += count
+      await allAccepted(join(server.dataDirectory, 'volunteers'), done)
     })
-    report({ requests, hosts, answeredMs, latencies, cost })
+    const threads = [...server.cpuByThread()].map(
+      ([thread, cpuMs]) => [thread, cpuMs - (before.get(thread) ?? 0)] as const,
+    )
+    return { name, count, answeredMs, latencies, cost, threads }
+  }
+  try {
+    await load('warm-up', warmUps, 0)
+    const loads = [await load(`${atATime} at a time`, requests, 0)]
+    if (paced > 0) loads.push(await load(`${rate} a second`, paced, rate))
+    report(hosts, loads)
   } finally {
     await pool.close()
   }
@@ -114,39 +138,74 @@ async function allAccepted(directory: string, requests: number): Promise<void> {
 }
 
 interface Measured {
-  readonly requests: number
-  readonly hosts: number
+  readonly name: string
+  readonly count: number
   readonly answeredMs: number
   readonly latencies: Float64Array
   /** Of the server, until every result had been read and counted. */
   readonly cost: Cost
+  /** CPU milliseconds of the server's threads. */
+  readonly threads: readonly (readonly [string, number])[]
 }
 
-function report({ requests, hosts, answeredMs, latencies, cost }: Measured): void {
-  const sorted = latencies.toSorted()
-  const share = (part: number): string => (sorted[Math.floor((sorted.length - 1) * part)] ?? 0).toFixed(1)
-  const perSecond = (requests / answeredMs) * 1000
-  const cells = {
-    'requests/s': perSecond.toFixed(0),
-    [`÷ ${publishedPerSecond}/s`]: (perSecond / publishedPerSecond).toFixed(1),
-    'counted/s': ((requests / cost.wallMs) * 1000).toFixed(0),
-    'p50 ms': share(0.5),
-    'p99 ms': share(0.99),
-    'most ms': share(1),
-    'CPU µs a request': ((cost.cpuMs / requests) * 1000).toFixed(0),
-    'server MB': ((cost.memoryBytes ?? 0) / 1e6).toFixed(0),
-    'cores used by others': cost.othersCores.toFixed(1),
-  }
+function report(hosts: number, loads: readonly Measured[]): void {
   const [load = 0] = loadavg()
+  const perRequest = (cpuMs: number, { count }: Measured): string => ((cpuMs / count) * 1000).toFixed(0)
+  const threads = [...new Set(loads.flatMap((measured) => measured.threads.map(([thread]) => thread)))]
+  const threadRows = threads
+    .map((thread) => ({
+      'CPU µs a request, by thread': thread,
+      ...Object.fromEntries(
+        loads.map((measured) => [
+          measured.name,
+          perRequest(measured.threads.find(([name]) => name === thread)?.[1] ?? 0, measured),
+        ]),
+      ),
+    }))
+    .filter((row) => Object.values(row).some((cell) => Number(cell) > 0))
   console.log(
     [
       `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Linux, Node ${process.versions.node}, load ${load.toFixed(1)}`,
-      `${requests} requests, each reports a result and gets work, of ${hosts} known hosts\n`,
-      `| ${Object.keys(cells).join(' | ')} |`,
-      `| ${Object.keys(cells)
-        .map(() => '---:')
-        .join(' | ')} |`,
-      `| ${Object.values(cells).join(' | ')} |\n`,
+      `Each request reports a result and gets work; ${hosts} hosts are known.\n`,
+      ...table(loads.map((measured) => cellsOf(measured, perRequest))),
+      '',
+      ...table(threadRows),
+      '',
     ].join('\n'),
   )
+}
+
+function cellsOf(
+  measured: Measured,
+  perRequest: (cpuMs: number, measured: Measured) => string,
+): Readonly<Record<string, string>> {
+  const { name, count, answeredMs, latencies, cost } = measured
+  const sorted = latencies.toSorted()
+  const share = (part: number): string => (sorted[Math.floor((sorted.length - 1) * part)] ?? 0).toFixed(1)
+  const perSecond = (count / answeredMs) * 1000
+  return {
+    load: name,
+    requests: String(count),
+    'requests/s': perSecond.toFixed(0),
+    [`÷ ${publishedPerSecond}/s`]: (perSecond / publishedPerSecond).toFixed(1),
+    'counted/s': ((count / cost.wallMs) * 1000).toFixed(0),
+    'p50 ms': share(0.5),
+    'p99 ms': share(0.99),
+    'p99.9 ms': share(0.999),
+    'most ms': share(1),
+    'CPU µs a request': perRequest(cost.cpuMs, measured),
+    'server MB': ((cost.memoryBytes ?? 0) / 1e6).toFixed(0),
+    'cores used by others': cost.othersCores.toFixed(1),
+  }
+}
+
+function table(rows: readonly Readonly<Record<string, string>>[]): string[] {
+  const [first = {}] = rows
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  const names = Object.keys(first)
+  return [
+    line(names),
+    line(names.map((_, at) => (at === 0 ? '---' : '---:'))),
+    ...rows.map((row) => line(Object.values(row))),
+  ]
 }

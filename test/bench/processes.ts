@@ -28,6 +28,19 @@ export function treeCpuMs(root: number): number {
     .reduce((sum, { ownMs, reapedMs }) => sum + ownMs + reapedMs, 0)
 }
 
+/** CPU (user and system) that the threads of a process have taken so far, in milliseconds, by their names. */
+export function cpuMsByThread(pid: number): ReadonlyMap<string, number> {
+  const threads = new Map<string, number>()
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const place = `${pid}/task/${thread}`
+    const times = readTimes(place)
+    if (times === undefined) continue
+    const name = readFileSync(`/proc/${place}/comm`, 'utf8').trim()
+    threads.set(name, (threads.get(name) ?? 0) + times.ownMs)
+  }
+  return threads
+}
+
 /** CPU of all children of this process that have ended, in milliseconds. */
 export function reapedCpuMs(): number {
   return readTimes(process.pid)?.reapedMs ?? 0
@@ -54,11 +67,11 @@ function allProcesses(): ProcessTimes[] {
   return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? (readTimes(Number(name)) ?? []) : []))
 }
 
-/** See proc_pid_stat(5). Undefined when the process has gone. */
-function readTimes(pid: number): ProcessTimes | undefined {
+/** See proc_pid_stat(5); the same is told of a thread, as PID/task/THREAD. Undefined when it has gone. */
+function readTimes(place: number | string): ProcessTimes | undefined {
   let stat: string
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    stat = readFileSync(`/proc/${place}/stat`, 'utf8')
   } catch {
     return undefined
   }
@@ -70,5 +83,10 @@ function readTimes(pid: number): ProcessTimes | undefined {
   const [parent = 0, utime = 0, stime = 0, cutime = 0, cstime = 0] = [1, 11, 12, 13, 14].map(
     (at) => fields[at],
   )
-  return { pid, parent, ownMs: (utime + stime) * tickMs, reapedMs: (cutime + cstime) * tickMs }
+  return {
+    pid: Number.parseInt(stat, 10),
+    parent,
+    ownMs: (utime + stime) * tickMs,
+    reapedMs: (cutime + cstime) * tickMs,
+  }
 }

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { openMolehill, type Molehill } from './molehill.ts'
 import { measure, type Cost } from './measure.ts'
-import { forgetPeakMemory, peakMemoryBytes, treeCpuMs } from './processes.ts'
+import { cpuMsByThread, forgetPeakMemory, peakMemoryBytes, treeCpuMs } from './processes.ts'
 
 /** How many jobs, calls or processes every contender may run at the same time. */
 export const parallelism = 2
@@ -23,6 +23,8 @@ export interface BenchServer extends AsyncDisposable {
   readonly molehill: Molehill
   /** Measures the server and everything it starts while `work` goes on. */
   readonly measure: (work: () => Promise<void>) => Promise<Cost>
+  /** CPU of its main process so far, in milliseconds by names of threads. */
+  readonly cpuByThread: () => ReadonlyMap<string, number>
 }
 
 /** What a server is to be like, besides what all of them are. */
@@ -73,6 +75,7 @@ export async function startServer(
         const cost = await measure(() => treeCpuMs(pid), work)
         return { ...cost, memoryBytes: peakMemoryBytes(pid) }
       },
+      cpuByThread: () => cpuMsByThread(pid),
       [Symbol.asyncDispose]: close,
     }
   } catch (error) {
