@@ -122,6 +122,7 @@ function sendNew(
       outputName,
     }
     tables.work.send(workunit, copy, hostClass)
+    tables.queue.take(workunit)
     return [assign(tables, workunit, definition, { ...copy, number: copyKey.number })]
   })
   return { assignments, why: [] }

@@ -3,7 +3,8 @@
  * when that is on the disk; meanwhile the next ones gather. So a thousand requests a second are some hundred syncs.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { NotYet, Sameness } from '../environment/sameness.ts'
@@ -14,12 +15,12 @@ import {
   judgeElsewhere,
   judgeResults,
   readArchives,
-  type Judged,
   type ReadWorkunit,
 } from './judge-results.ts'
 import type { ProjectCall, ThreadReply, ThreadRequest } from './project-calls.ts'
+import { startCheckpoints } from './checkpoints.ts'
 import { openProjectDatabase } from './project-database.ts'
-import { Project, type BatchResult } from './project.ts'
+import { Project, type BatchResult, type Judged } from './project.ts'
 import { readRequest } from './protocol/read-request.ts'
 import { createReplyWriter, trustsKey, type ReplySettings } from './protocol/write-reply.ts'
 import { startArchiveReader } from './read-archives.ts'
@@ -48,6 +49,7 @@ const comparedAtMost = 16
 const askAgainMs = 5000
 
 const { directory, settings, accountSecret } = workerData as ThreadData
+const databasePath = join(directory, 'project.db')
 const waiting: (readonly [number, ProjectCall])[] = []
 let isDue = false
 let isReading = false
@@ -65,7 +67,9 @@ function open() {
   const uploadDirectory = join(directory, 'uploads')
   for (let byte = 0; byte < 256; byte += 1)
     mkdirSync(join(uploadDirectory, byte.toString(16).padStart(2, '0')), { recursive: true, mode: 0o700 })
-  const database = openProjectDatabase(join(directory, 'project.db'), accountsSchema)
+  const database = openProjectDatabase(databasePath, accountsSchema)
+  // `checkpoints` does what this would do amid requests.
+  database.exec('PRAGMA wal_autocheckpoint = 0')
   const project = new Project({
     database,
     uploadDirectory,
@@ -84,11 +88,25 @@ function open() {
 
 function start({ database, project }: ReturnType<typeof open>): void {
   const reader = startArchiveReader()
+  const checkpoints = startCheckpoints(databasePath, (message) =>
+    tell({ kind: 'warning', message: `The project of volunteers: ${message}` }),
+  )
+  let read: { readonly judged: readonly Judged[]; readonly taken: PromiseWithResolvers<void> } | undefined
+  let removing: Promise<void> = Promise.resolve()
 
   const finish = ({ changed, unneeded }: BatchResult): void => {
     for (let from = 0; from < changed.length; from += namesAtMost)
       tell({ kind: 'changed', names: changed.slice(from, from + namesAtMost) })
-    for (const path of unneeded) rmSync(path, { force: true })
+    for (const path of unneeded) removing = removing.then(() => remove(path))
+  }
+
+  /** Amid requests, as that of many takes long: one after the other, each in the thread pool. */
+  const remove = async (path: string): Promise<void> => {
+    try {
+      await rm(path, { force: true })
+    } catch (error) {
+      tell({ kind: 'warning', message: `The project of volunteers: ${toProblem(error).message}` })
+    }
   }
 
   const guard = (work: () => void): void => {
@@ -102,13 +120,22 @@ function start({ database, project }: ReturnType<typeof open>): void {
   const runBatch = (): void => {
     isDue = false
     const batch = waiting.splice(0, batchAtMost)
-    const result = project.run(batch.map(([, call]) => call))
+    const readings = read
+    read = undefined
+    if (batch.length === 0 && readings === undefined) return
+    const result = project.run(
+      batch.map(([, call]) => call),
+      readings?.judged,
+    )
     const outcomes = result.outcomes.flatMap((outcome, at) => {
       const number = batch[at]?.[0]
       return number === undefined ? [] : [[number, outcome] as const]
     })
     tell({ kind: 'outcomes', outcomes })
+    if (result.readingFailure === undefined) readings?.taken.resolve()
+    else readings?.taken.reject(result.readingFailure)
     guard(() => finish(result))
+    checkpoints.want()
     if (result.changed.length > 0) wantReading()
     if (waiting.length > 0) beDue()
   }
@@ -127,6 +154,14 @@ function start({ database, project }: ReturnType<typeof open>): void {
     })
   }
 
+  /** Has it written down with the calls that wait, for one sync less. */
+  const takeDown = (judged: readonly Judged[]): Promise<void> => {
+    const taken = read?.taken ?? Promise.withResolvers<void>()
+    read = { judged: [...(read?.judged ?? []), ...judged], taken }
+    beDue()
+    return taken.promise
+  }
+
   const wantReading = (): void => {
     isReadingWanted = true
     if (!isReading) void readAll()
@@ -137,7 +172,7 @@ function start({ database, project }: ReturnType<typeof open>): void {
     for (const each of read)
       if (isJudgedElsewhere(each)) void compareElsewhere(each)
       else judged.push(await judgeResults(each, (...pair) => reader.compare(...pair)))
-    finish(project.judge(judged))
+    if (judged.length > 0) await takeDown(judged)
   }
 
   /** Takes as long as it takes: others are judged meanwhile. */
@@ -150,8 +185,12 @@ function start({ database, project }: ReturnType<typeof open>): void {
       tell({ kind: 'compare', number: lastPair, pair })
       return promise
     })
+    try {
+      if (judged !== undefined) await takeDown([judged])
+    } catch (error) {
+      tell({ kind: 'warning', message: `The project of volunteers: ${toProblem(error).message}` })
+    }
     comparing.delete(read.workunit)
-    if (judged !== undefined) guard(() => finish(project.judge([judged])))
     setTimeout(wantReading, judged === undefined ? askAgainMs : 0).unref()
   }
 
@@ -185,8 +224,11 @@ function start({ database, project }: ReturnType<typeof open>): void {
       while (waiting.length > 0) runBatch()
       clearInterval(sweeping)
       clearInterval(tidying)
-      database.close()
-      process.exit(0)
+      void removing.then(() => {
+        database.close()
+        process.exit(0)
+      })
+      return
     }
     if (request.kind === 'compared') {
       asked.get(request.number)?.(request.sameness)

@@ -94,6 +94,10 @@ class Host {
 
   /** Asks, and forgets the answer. */
   say(request: Partial<SchedulerRequest>): SchedulerReply {
+    return JSON.parse(call({ kind: 'exchange', text: this.words(request) }) as string) as SchedulerReply
+  }
+
+  words(request: Partial<SchedulerRequest>): string {
     const whole: SchedulerRequest = {
       authenticator: String(this.account),
       hostId: this.id,
@@ -126,8 +130,7 @@ class Host {
         ...this.facts,
       },
     }
-    const text = JSON.stringify(whole)
-    return JSON.parse(call({ kind: 'exchange', text }) as string) as SchedulerReply
+    return JSON.stringify(whole)
   }
 
   /** Sends the file of a task that it has. */
@@ -153,7 +156,8 @@ function resultOf(name: string, result: Partial<ReportedResult> = {}): ReportedR
 /** Reads what is to be read: each host's archive says what the test says of its account. */
 function judge(digests: Readonly<Record<number, string>> = {}): void {
   const { readings } = project.readings(0, 100)
-  project.judge(
+  project.run(
+    [],
     readings.map(({ workunit, archives }) => ({
       workunit,
       judgements: archives.map(({ number }) => {
@@ -502,6 +506,21 @@ describe('a host', () => {
 })
 
 describe('the project', () => {
+  test('gives work to all who ask at once, in the order it was filed, and none that was cancelled', () => {
+    const wanted = Array.from({ length: 450 }, (_, at) => `wu${at}`)
+    file(...wanted.map((name) => exampleWorkunit(name)))
+    call({ kind: 'cancel', names: wanted.slice(0, 2) })
+    const calls = wanted.map((name) => {
+      const text = new Host(1, { crossProjectId: name }).words({})
+      return { kind: 'exchange' as const, text }
+    })
+    const given = project.run(calls).outcomes.flatMap((outcome) => {
+      if (outcome.kind !== 'answered') throw new Error(outcome.message)
+      return names(JSON.parse(outcome.answer as string) as SchedulerReply)
+    })
+    expect(given).toEqual(wanted.slice(2).map((name) => `${name}_0`))
+  })
+
   test('ends a cancelled workunit at once, and tells its host to stop', () => {
     file(exampleWorkunit('wu'))
     const alice = new Host(1)

@@ -27,6 +27,8 @@ interface Waiting {
 /** Rows that one look at the queue passes at most: those that the host may not have are skipped. */
 const lookedAt = 400
 const applicationsAtMost = 64
+/** More workunits are read ahead when there are fewer than that, up to as many as one look passes. */
+const aheadAtLeast = 300
 
 /** Workunits of which more copies are to be sent, the earliest filed first. */
 export function openWorkQueue(database: DatabaseSync, filing: Filing) {
@@ -35,15 +37,14 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
   )
   const columns =
     'id, cpus, estimated_ms AS estimatedMs, memory_bytes AS memoryBytes, disk_bytes AS diskBytes'
-  const looked = (isStarted: 0 | 1): string =>
-    `SELECT id, cpus, estimated_ms, memory_bytes, disk_bytes, host_class, quorum FROM workunits
-     WHERE to_send > 0 AND application = ?1 AND is_started = ${isStarted} AND id >= ?2
-     ORDER BY id LIMIT ${lookedAt}`
   const fresh = database.prepare(
-    `SELECT ${columns} FROM (${looked(0)}) WHERE memory_bytes <= ?3 AND disk_bytes <= ?4 AND cpus <= ?5 LIMIT ?6`,
+    `SELECT ${columns} FROM workunits WHERE to_send > 0 AND application = ? AND is_started = 0 AND id > ?
+     ORDER BY id LIMIT ?`,
   )
   const started = database.prepare(
-    `SELECT ${columns} FROM (${looked(1)}) AS w
+    `SELECT ${columns} FROM (
+       SELECT id, cpus, estimated_ms, memory_bytes, disk_bytes, host_class, quorum FROM workunits
+       WHERE to_send > 0 AND application = ?1 AND is_started = 1 AND id >= ?2 ORDER BY id LIMIT ${lookedAt}) AS w
      WHERE memory_bytes <= ?3 AND disk_bytes <= ?4 AND cpus <= ?5 AND host_class IN ('', ?7) AND NOT EXISTS (
        SELECT 1 FROM copies WHERE workunit = w.id AND (host = ?8 OR (account = ?9 AND w.quorum > 1))) LIMIT ?6`,
   )
@@ -55,6 +56,18 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
   )
   /** Applications with work, and where the started ones of it begin and end: looked up once a batch. */
   let waiting: readonly Waiting[] = []
+  /**
+   * Of each application the first workunits of which nothing was sent, read ahead: most hosts get one of those. Kept
+   * from batch to batch, as workunits only leave by being sent or given up, and new ones have greater ids.
+   */
+  const ahead = new Map<number, Candidate[]>()
+
+  function readAhead(application: number): void {
+    const known = ahead.get(application) ?? []
+    if (known.length >= aheadAtLeast) return
+    const more = fresh.all(application, known.at(-1)?.id ?? 0, lookedAt - known.length)
+    ahead.set(application, [...known, ...(more as unknown as Candidate[])])
+  }
 
   function lookUp(): Waiting[] {
     const found: Waiting[] = []
@@ -96,15 +109,34 @@ export function openWorkQueue(database: DatabaseSync, filing: Filing) {
       // The first ones may all wait for other volunteers: look somewhere else among them, too.
       if (found.length === 0) found = from(Math.floor(range.first + random * (range.last - range.first)))
     }
-    if (found.length >= limit) return found
-    const more = fresh.all(application, 0, memoryBytes, diskBytes, cpus, limit - found.length)
-    return [...found, ...(more as unknown as Candidate[])]
+    if (found.length < limit && (ahead.get(application) ?? []).length < limit) readAhead(application)
+    for (const work of ahead.get(application) ?? []) {
+      if (found.length >= limit) break
+      if (work.memoryBytes <= memoryBytes && work.diskBytes <= diskBytes && work.cpus <= cpus)
+        found.push(work)
+    }
+    return found
   }
 
   return {
     /** Looks what there is: before each batch, as work that is filed meanwhile is found by the next one. */
     refresh(): void {
       waiting = lookUp()
+      for (const application of ahead.keys())
+        if (!waiting.some((one) => one.application === application)) ahead.delete(application)
+      for (const { application } of waiting) readAhead(application)
+    },
+
+    /** A copy of a workunit was sent, or it was given up: it is not among those of which nothing was sent. */
+    take({ application, id }: { readonly application: number; readonly id: number }): void {
+      const known = ahead.get(application) ?? []
+      const at = known.findIndex((work) => work.id === id)
+      if (at !== -1) known.splice(at, 1)
+    },
+
+    /** Forgets what was read in a transaction that was given up. */
+    clear(): void {
+      ahead.clear()
     },
 
     isEmpty(): boolean {
