@@ -19,6 +19,7 @@ import { refusalOf } from '../../src/environment/refusal.ts'
 import type { ResultComparison } from '../../src/environment/sameness.ts'
 import type { VolunteerProject, WorkunitProgress } from '../../src/environment/volunteers.ts'
 import type { JobEnd } from '../../src/volunteers/result-record.ts'
+import { startResultUnpacker } from '../../src/volunteers/unpack-results.ts'
 import { bundleSize, groupAlike, openJobsAtFirst, slices } from './bundles.ts'
 import { Comparisons } from './compare.ts'
 import { FiledWorks, type FiledWork, type JobPlace } from './filed-work.ts'
@@ -50,6 +51,7 @@ export class BoincEnvironment implements Environment {
   readonly #works: FiledWorks
   readonly #filing: Filing
   readonly #results: Results
+  readonly #unpacker = startResultUnpacker()
   readonly #comparisons: Comparisons
   /** How long jobs of an execution take: only sizes of bundles hang on it. */
   readonly #jobMs = new Map<string, number>()
@@ -70,8 +72,8 @@ export class BoincEnvironment implements Environment {
       pollInterval: { minMs: 1000, maxMs: 15_000, stepMs: 1000 },
     }
     this.#works = new FiledWorks(join(directory, 'work'))
-    this.#results = new Results(join(directory, 'results'))
-    this.#comparisons = new Comparisons(join(directory, 'compared'))
+    this.#results = new Results(join(directory, 'results'), this.#unpacker)
+    this.#comparisons = new Comparisons(join(directory, 'compared'), this.#unpacker)
     const programs = new Programs({ project, options, directory: join(directory, 'programs'), ownPlatform })
     this.#filing = new Filing({
       environment: name,
@@ -240,6 +242,7 @@ export class BoincEnvironment implements Environment {
   /** The project is the server's: hosts go on. */
   async close(): Promise<void> {
     this.#isClosed = true
+    await this.#unpacker.close()
   }
 
   async #bundles(

@@ -3,21 +3,25 @@ import { copyFile, link, lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { CollectedFiles } from '../../src/environment/environment.ts'
 import { ensureLogs, freshLogs } from '../../src/environment/job-files/logs.ts'
+import { orAborted } from '../../src/environment/ssh/when-aborted.ts'
 import { segmentsOf } from '../../src/environment/view.ts'
 import { removeTree } from '../../src/files/remove-tree.ts'
-import { readRecord, unpackResult } from '../../src/volunteers/result-archive.ts'
+import { readRecord } from '../../src/volunteers/result-archive.ts'
 import type { ResultRecord } from '../../src/volunteers/result-record.ts'
+import type { ResultUnpacker } from '../../src/volunteers/unpack-results.ts'
 import type { JobPlace } from './filed-work.ts'
 
 /** Results that count, as they are read and unpacked: each once for all jobs of its workunit. */
 export class Results {
   readonly #directory: string
+  readonly #unpacker: ResultUnpacker
   readonly #records = new Map<string, Promise<ResultRecord>>()
   readonly #unpacking = new Map<string, Promise<string>>()
 
   /** `directory` may hold what an earlier life of the server unpacked. */
-  constructor(directory: string) {
+  constructor(directory: string, unpacker: ResultUnpacker) {
     this.#directory = directory
+    this.#unpacker = unpacker
   }
 
   /** How the jobs of a workunit ended. Throws Problem, or the system's error. */
@@ -34,7 +38,11 @@ export class Results {
   ): Promise<CollectedFiles> {
     const { name } = work.workunit
     const { remark } = await this.record(name, archive)
-    const unpacked = await once(this.#unpacking, name, () => this.#unpack(name, archive, signal))
+    // Others may wait for the same: it goes on when this one does not.
+    const unpacked = await orAborted(
+      once(this.#unpacking, name, () => this.#unpack(name, archive)),
+      signal,
+    )
     const gathered = await gather({ work, position, job }, unpacked, directory)
     return { ...gathered, ...(remark !== undefined && { remark }) }
   }
@@ -48,15 +56,16 @@ export class Results {
   }
 
   async forget(name: string): Promise<void> {
+    await this.#unpacking.get(name)?.catch(() => undefined)
     this.#records.delete(name)
     this.#unpacking.delete(name)
     for (const each of [name, `${name}.none`]) await removeTree(join(this.#directory, each))
   }
 
-  async #unpack(name: string, archive: string, signal: AbortSignal): Promise<string> {
+  async #unpack(name: string, archive: string): Promise<string> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 })
     const target = join(this.#directory, name)
-    if (!existsSync(target)) await unpackResult(archive, target, signal)
+    if (!existsSync(target)) await this.#unpacker.unpack(archive, target)
     return target
   }
 }
