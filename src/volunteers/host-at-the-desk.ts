@@ -34,7 +34,7 @@ export function findHost(
   hosts.keepFacts(id, facts)
   if (identity.kind === 'attached-again' && (request.held ?? []).length === 0)
     detach(tables, id, request, now)
-  const row = hosts.get(id)
+  const row = identity.kind === 'known' ? known : hosts.get(id)
   return row && { row, facts, isNew: identity.kind !== 'known' }
 }
 

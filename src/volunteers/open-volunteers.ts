@@ -13,9 +13,9 @@ export interface VolunteersSetup extends ThreadData {
   readonly warn: (message: string) => void
 }
 
-/** Names or workunits in one call: others wait while it is done. */
-const listedAtMost = 200
-const pageSize = 1000
+/** Names or workunits in one call: others, who wait for an answer, wait while it is done. */
+const listedAtMost = 50
+const pageSize = 200
 /** Calls that wait for an answer: more than connections may bring at once. */
 const waitingAtMost = 10_000
 
