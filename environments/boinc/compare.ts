@@ -4,18 +4,21 @@ import { join } from 'node:path'
 import type { NotYet, ResultComparison, Sameness } from '../../src/environment/sameness.ts'
 import type { ArchivePair } from '../../src/environment/volunteers.ts'
 import { removeTree } from '../../src/files/remove-tree.ts'
-import { readRecord, unpackResult } from '../../src/volunteers/result-archive.ts'
+import { readRecord } from '../../src/volunteers/result-archive.ts'
 import type { JobEnd } from '../../src/volunteers/result-record.ts'
+import type { ResultUnpacker } from '../../src/volunteers/unpack-results.ts'
 import type { FiledWork } from './filed-work.ts'
 import { gather } from './results.ts'
 
 /** Compares results of volunteers' hosts, each job of a bundle by whoever asked for it. */
 export class Comparisons {
   readonly #directory: string
+  readonly #unpacker: ResultUnpacker
 
   /** `directory` is for what is unpacked meanwhile; what an earlier life of the server left there is removed. */
-  constructor(directory: string) {
+  constructor(directory: string, unpacker: ResultUnpacker) {
     this.#directory = directory
+    this.#unpacker = unpacker
     rmSync(directory, { recursive: true, force: true })
   }
 
@@ -34,8 +37,9 @@ export class Comparisons {
     const scratch = await mkdtemp(join(this.#directory, 'pair-'))
     try {
       const [one, other] = [join(scratch, 'one'), join(scratch, 'other')]
-      await unpackResult(left, one, signal)
-      await unpackResult(right, other, signal)
+      await this.#unpacker.unpack(left, one)
+      await this.#unpacker.unpack(right, other)
+      signal.throwIfAborted()
       for (const [index, job] of work.jobs.entries()) {
         const position = index + 1
         // How others ended is all that there is of them.

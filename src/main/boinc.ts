@@ -12,6 +12,7 @@ import type { Volunteers } from '../volunteers/contract.ts'
 import { openKeys, type VolunteerKeys } from '../volunteers/keys.ts'
 import { openVolunteers } from '../volunteers/open-volunteers.ts'
 import type { ReplySettings } from '../volunteers/protocol/write-reply.ts'
+import { remember } from '../volunteers/remember.ts'
 import { auditAccounts } from './account-audit.ts'
 import { takeNextUploadKey } from '../volunteers/upload-keys.ts'
 import type { DialectRooms } from './dialects.ts'
@@ -33,6 +34,8 @@ const platforms = {
 }
 const elapsedMs = () => performance.now()
 const bodyIdleMs = 60_000
+/** Keys whose accounts are not looked for again: finding one takes a MAC. */
+const accountsKept = 10_000
 /** Tries of one address to find or make accounts. */
 const accountTriesAtOnce = 20
 const accountTriesPerSecond = 0.2
@@ -106,7 +109,7 @@ export function openBoinc({ configuration, volunteers, disk, log, now }: Dialect
       burst: configuration.requestBurst,
       elapsedMs,
     }),
-    accountOf: (authenticator) => accountIdOf(authenticator, keys.accountSecret),
+    accountOf: remember((authenticator) => accountIdOf(authenticator, keys.accountSecret), accountsKept),
     accountTries: createRequestLimiter({
       perSecond: accountTriesPerSecond,
       burst: accountTriesAtOnce,

@@ -1,15 +1,8 @@
 import type { NotYet, Sameness } from '../environment/sameness.ts'
 import type { ArchivePair, Tolerance } from '../environment/volunteers.ts'
-import type { Reading } from './project.ts'
+import type { Judged, Reading } from './project.ts'
 import type { ArchiveReader } from './read-archives.ts'
 import { sortResults, type FreshResult } from './sort-results.ts'
-import type { Judgement } from './transitions.ts'
-
-/** What the copies of a workunit are judged to be. */
-export interface Judged {
-  readonly workunit: number
-  readonly judgements: readonly Judgement[]
-}
 
 /** A workunit whose archives were read. */
 export interface ReadWorkunit extends Reading {

@@ -235,16 +235,6 @@ export class Project {
     }
   }
 
-  #judge(judged: readonly Judged[]): void {
-    const at = this.#surroundings.now()
-    for (const { workunit: id, judgements } of judged) {
-      const workunit = this.#tables.work.get(id)
-      if (workunit === undefined) continue
-      const changes = this.#tables.work.apply(workunit, { kind: 'judged', judgements, at })
-      bringConsequences(this.#tables.hosts, changes ?? [], at)
-    }
-  }
-
   #progress(names: readonly string[]): ProjectAnswer {
     const nameOf = (host: number): string => this.#tables.hosts.name(host)
     return names.flatMap((name) => {
