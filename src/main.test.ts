@@ -119,3 +119,23 @@ test('jobs that have ended, and environments that are gone, are not in the metri
   expect(last).not.toMatch(/molehill_jobs\{[^}]*\} [1-9]/)
   expect(last).not.toContain('"here"')
 })
+
+test('files of jobs have a port of their own for plain HTTP, where nothing else is', async () => {
+  await using server = await startTestServer({ jobFilesPort: '0' })
+  const { jobFilesUrl = '' } = server
+  expect([server.url, jobFilesUrl]).toEqual([
+    expect.stringMatching(/^https:/),
+    expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+  ])
+  const headers = { authorization: 'Bearer planted-token' }
+  const ask = async (path: string) => (await fetch(jobFilesUrl + path, { headers })).json()
+  expect(await ask('/job-files/0123456789abcdef/job-1?token=planted-token')).toMatchObject({
+    status: 404,
+    detail: 'No environment gives files out at this address.',
+  })
+  for (const path of ['/', '/livez', '/metrics', '/openapi.json', '/list', '/token'])
+    expect(await ask(path)).toMatchObject({ code: 'route-unknown' })
+  const log = server.logged.join('')
+  expect(log).toContain('/job-files/0123456789abcdef/job-1')
+  expect(log).not.toContain('planted-token')
+})

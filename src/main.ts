@@ -12,6 +12,7 @@ import { findInstallation } from './cli/installation.ts'
 import { lockDataDirectory } from './config/data-directory-lock.ts'
 import { prepareDataDirectory } from './config/data-directory.ts'
 import type { Configuration } from './config/options.ts'
+import { createFileDesk } from './environment/file-desk.ts'
 import type { EnvironmentPlugin } from './environment/plugin.ts'
 import { defaultArchiveLimits } from './files/archive-limits.ts'
 import { createDiskReserve, type DiskReserve } from './files/disk-reserve.ts'
@@ -33,6 +34,8 @@ import { createMetrics } from './telemetry/metrics.ts'
 export interface RunningServer {
   /** `https://127.0.0.1:8443` */
   readonly url: string
+  /** Where jobs fetch their files from by plain HTTP, if anywhere. */
+  readonly jobFilesUrl?: string
   /** SHA-256 of the certificate; absent with plain HTTP. */
   readonly fingerprint?: string
   /** Whether this start set the password. */
@@ -55,6 +58,8 @@ export interface ServerSurroundings {
 }
 
 const connectionIdleMs = 600_000
+/** At the port for files of jobs: who finds none comes again. */
+const jobFilesConnections = 200
 /** The rest of the time to stop in is the engine's. */
 const requestsShare = 0.8
 
@@ -91,7 +96,9 @@ export async function startServer(
   const volunteers = await openVolunteerProject(configuration, { log, audit }, now)
   if (volunteers !== undefined) started.use(volunteers)
   const { project } = volunteers ?? {}
-  const parts = { isolation, disk, metrics, named, users: access.users, plugins, volunteers: project }
+  const fileDesk = createFileDesk()
+  const shared = { isolation, disk, metrics, fileDesk }
+  const parts = { ...shared, named, users: access.users, plugins, volunteers: project }
   const resuming = performance.now()
   const executions = await openEngine(configuration, parts, now, log)
   const resumeMs = Math.round(performance.now() - resuming)
@@ -106,15 +113,13 @@ export async function startServer(
   )
   started.defer(() => clockWork.close())
   const stopping = new AbortController()
-  const api = await openApi(configuration, {
+  const apis = await openApi(configuration, {
     ...access,
+    ...shared,
     executions,
     catalog,
-    isolation,
     uploads,
-    disk,
     audit,
-    metrics,
     log,
     now,
     volunteers,
@@ -123,16 +128,28 @@ export async function startServer(
   })
   const cap = capConnections(maxConnections, readOpenFilesLimit())
   if (cap.remark !== undefined) log.warn({}, cap.remark)
-  const server = await listen(api, {
+  const common = {
     host,
+    idleMs: Math.max(connectionIdleMs, 2 * configuration.scriptTimeMs),
+    report: (error: unknown) => log.warn({ err: error }, 'a connection failed'),
+  }
+  const server = await listen(apis.all, {
+    ...common,
     port,
     maxConnections: cap.maxConnections,
     refusedConnections: cap.refusedConnections,
     ...(tls === undefined ? {} : { tls }),
-    idleMs: Math.max(connectionIdleMs, 2 * configuration.scriptTimeMs),
-    report: (error) => log.warn({ err: error }, 'a connection failed'),
   })
   started.defer(() => server.close(shutdownMs * requestsShare))
+  const { jobFilesPort } = configuration
+  const jobFiles =
+    jobFilesPort === undefined
+      ? undefined
+      : await listen(apis.jobFiles, { ...common, port: jobFilesPort, maxConnections: jobFilesConnections })
+  if (jobFiles !== undefined) {
+    started.defer(() => jobFiles.close(shutdownMs * requestsShare))
+    log.info({ address: jobFiles.url }, 'jobs elsewhere may fetch their files')
+  }
   const startMs = Math.round(performance.now() - began)
   log.info({ address: server.url, dataDirectory, startMs, resumeMs }, 'listening')
 
@@ -140,6 +157,7 @@ export async function startServer(
   let closing: Promise<void> | undefined
   return {
     url: server.url,
+    ...(jobFiles === undefined ? {} : { jobFilesUrl: jobFiles.url }),
     ...(tls === undefined ? {} : { fingerprint: tls.fingerprint }),
     isPasswordNew: access.isPasswordNew,
     close() {

@@ -2,6 +2,7 @@ import { EnvironmentError, type CheckFinding } from '../../src/environment/envir
 import { ApiError } from './api-errors.ts'
 import type { Cluster } from './cluster.ts'
 import { eachBounded } from './each-bounded.ts'
+import type { KubernetesOptions } from './options.ts'
 import { missingRights, neededRights, type NeededRight } from './rights.ts'
 
 const mostCalls = 8
@@ -12,13 +13,14 @@ const mostCalls = 8
  */
 export async function inspectCluster(
   cluster: Cluster,
-  volume: string | undefined,
+  options: Pick<KubernetesOptions, 'volume' | 'fetchFrom'>,
   signal: AbortSignal,
 ): Promise<readonly CheckFinding[]> {
+  const { volume } = options
   const findings: CheckFinding[] = []
   const looks = [
     lookAtServer,
-    lookAtRights,
+    (asked: Cluster) => lookAtRights(asked, isExecOptional(options), signal),
     lookAtNamespace,
     ...(volume === undefined ? [] : [(asked: Cluster) => lookAtClaim(asked, volume, signal)]),
   ]
@@ -36,7 +38,19 @@ async function lookAtServer(cluster: Cluster, signal: AbortSignal): Promise<Chec
   return { what: 'cluster', isGood: true, message }
 }
 
-async function lookAtRights(cluster: Cluster, signal: AbortSignal): Promise<CheckFinding> {
+/** Where pods fetch their files, and nothing is brought into a claim. */
+export function isExecOptional({
+  volume,
+  fetchFrom,
+}: Pick<KubernetesOptions, 'volume' | 'fetchFrom'>): boolean {
+  return fetchFrom !== undefined && volume === undefined
+}
+
+async function lookAtRights(
+  cluster: Cluster,
+  canDoWithoutExec: boolean,
+  signal: AbortSignal,
+): Promise<CheckFinding> {
   const namespace = await cluster.namespace(signal)
   const refused = new Set<NeededRight>()
   await eachBounded(neededRights, mostCalls, async (right) => {
@@ -46,6 +60,12 @@ async function lookAtRights(cluster: Cluster, signal: AbortSignal): Promise<Chec
   })
   // In one order, whichever answer came first.
   const missing = neededRights.filter((right) => refused.has(right))
+  if (canDoWithoutExec && missing.length > 0 && missing.every(({ subresource }) => subresource === 'exec'))
+    return {
+      what: 'rights',
+      isGood: true,
+      message: `The account may not exec into pods in ${namespace}: jobs run, but their outputs are not fetched.`,
+    }
   if (missing.length === 0)
     return { what: 'rights', isGood: true, message: `The account may do all that is needed in ${namespace}.` }
   return {

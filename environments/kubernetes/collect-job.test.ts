@@ -58,7 +58,7 @@ function claim(entries: readonly TarEntry[] | undefined) {
 }
 
 const collect = (volume: Volume | undefined, pod?: WirePod, cluster: Partial<Cluster> = {}) => {
-  const parts = { cluster: cluster as Cluster, volume, newMark: () => 'M1x' }
+  const parts = { cluster: cluster as Cluster, volume, isExecOptional: false, newMark: () => 'M1x' }
   const places = { directory: join(directory, 'out'), logs: join(directory, 'logs') }
   return collectJob(pod, request, places, parts, signal)
 }

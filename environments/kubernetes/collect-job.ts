@@ -14,6 +14,8 @@ export interface CollectionParts {
   readonly cluster: Cluster
   readonly volume: Volume | undefined
   readonly newMark: () => string
+  /** Whether the account may do without the right to exec: then there are no outputs. */
+  readonly isExecOptional: boolean
 }
 
 /** What there is of a job that has ended: outputs from its pod or its claim, else what Kubernetes has of its log. */
@@ -21,7 +23,7 @@ export async function collectJob(
   pod: WirePod | undefined,
   request: JobRequest | undefined,
   places: FetchPlaces,
-  { cluster, volume, newMark }: CollectionParts,
+  { cluster, volume, newMark, isExecOptional }: CollectionParts,
   signal: AbortSignal,
 ): Promise<CollectedFiles> {
   const outputs = request?.outputs ?? []
@@ -42,6 +44,10 @@ export async function collectJob(
     if (left !== undefined) return await fetch(left)
     return withLoss(pod, { files: [], missing, ...(await fetchLogs(cluster, name, places.logs, signal)) })
   } catch (error) {
+    if (isExecOptional && error instanceof ApiError && error.status === 403) {
+      const kept = await fetchLogs(cluster, name, places.logs, signal)
+      return { files: [], missing, ...kept, remark: `Its outputs stay in its pod: ${error.message}` }
+    }
     if (!hasFailedToPack(error)) throw error
     // It would go wrong again: the job has ended, and nothing in its pod changes.
     const kept = await fetchLogs(cluster, name, places.logs, signal)

@@ -12,16 +12,19 @@ import {
   type Observation,
   type SubmitOutcome,
 } from '../../src/environment/environment.ts'
+import type { FileDesk } from '../../src/environment/file-desk.ts'
 import { keyOf } from '../../src/environment/job-files/places.ts'
 import { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { refusalOf } from '../../src/environment/refusal.ts'
 import { askCluster } from './ask-cluster.ts'
-import { inspectCluster } from './check.ts'
+import { inspectCluster, isExecOptional } from './check.ts'
 import type { Cluster } from './cluster.ts'
 import { collectJob } from './collect-job.ts'
 import { warningOfDropped } from './dropped-fields.ts'
 import { readLogEnd } from './fetch-logs.ts'
 import { eachBounded } from './each-bounded.ts'
+import { Fetches } from './fetches.ts'
+import type { FetchTokens } from './fetch-token.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { cancelledAnnotation, executionSelector, instanceSelector, jobIdOf, jobName } from './names.ts'
 import { prepareMounts, type Mounts } from './mounts.ts'
@@ -33,6 +36,13 @@ import { handleOf, submitJob } from './submit-job.ts'
 import { Volume } from './volume.ts'
 import type { WireJob } from './wire.ts'
 
+interface Fetching {
+  /** Where pods reach the server. */
+  readonly from: string
+  readonly tokens: FetchTokens
+  readonly desk: FileDesk
+}
+
 export interface KubernetesEnvironmentParts {
   readonly cluster: Cluster
   readonly options: KubernetesOptions
@@ -41,6 +51,8 @@ export interface KubernetesEnvironmentParts {
   /** On the server, for logs. */
   readonly directory: string
   readonly requests: KeptRequests
+  /** Where pods fetch their files from this server; undefined where they are brought. */
+  readonly fetching?: Fetching | undefined
   readonly newMark: () => string
   readonly now: () => number
   readonly warn: (message: string) => void
@@ -57,7 +69,7 @@ export class KubernetesEnvironment implements Environment {
   readonly #parts: KubernetesEnvironmentParts
   readonly #stop = new AbortController()
   readonly #objects: ObservedObjects
-  readonly #stager: Stager
+  readonly #stager: Stager | Fetches
   readonly #trees = new WorkTrees()
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
   readonly #volume: Volume | undefined
@@ -77,7 +89,7 @@ export class KubernetesEnvironment implements Environment {
       ...(options.lostAfter !== undefined && { lostAfterOutageMs: options.lostAfter }),
       pollInterval: { minMs: 2000, maxMs: 30_000, stepMs: 2000 },
     }
-    this.#stager = new Stager({ cluster, options, requests, trees: this.#trees, warn }, this.#stop.signal)
+    this.#stager = this.#openStager()
     const { volume } = options
     this.#volume =
       volume === undefined
@@ -102,7 +114,7 @@ export class KubernetesEnvironment implements Environment {
 
   inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
     const { cluster, options } = this.#parts
-    return inspectCluster(cluster, options.volume, signal)
+    return inspectCluster(cluster, options, signal)
   }
 
   async submit(
@@ -157,8 +169,8 @@ export class KubernetesEnvironment implements Environment {
   async collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
     signal.throwIfAborted()
     this.#mustBeOpen()
-    const { cluster, requests, newMark } = this.#parts
-    const parts = { cluster, volume: this.#volume, newMark }
+    const { requests, options } = this.#parts
+    const parts = { ...this.#parts, volume: this.#volume, isExecOptional: isExecOptional(options) }
     const places = { directory, logs: this.#logsOf(handle.id) }
     return askCluster(async () => {
       const pod = await this.#objects.podOf(handle.id, signal)
@@ -243,14 +255,30 @@ export class KubernetesEnvironment implements Environment {
     mounted: readonly string[],
     signal: AbortSignal,
   ): Promise<SubmitOutcome> {
-    const { cluster, options, instance, requests } = this.#parts
+    const { fetching } = this.#parts
     const made = (sent: WireJob, kept: WireJob) => this.#tellOfDropped(sent, kept)
-    const outcome = await submitJob({ cluster, options, instance, requests, made }, request, mounted, signal)
+    const fetchOf = (id: JobId) => fetching && this.#fetchOf(id, fetching)
+    const outcome = await submitJob({ ...this.#parts, fetchOf, made }, request, mounted, signal)
     // The pod of an earlier try may wait for files already.
     const { id } = request
     if (outcome.kind === 'accepted')
       this.#stager.look(this.#objects.podsOf(id).map((pod) => ({ id, pod, isGone: false })))
     return outcome
+  }
+
+  #openStager(): Stager | Fetches {
+    const { fetching, instance } = this.#parts
+    const common = { ...this.#parts, trees: this.#trees }
+    if (fetching === undefined) return new Stager(common, this.#stop.signal)
+    const podsOf = (id: JobId) => this.#objects.podsOf(id)
+    const fetches = new Fetches({ ...common, tokens: fetching.tokens, podsOf }, this.#stop.signal)
+    fetching.desk.serve(instance, (asked) => fetches.open(asked), this.#stop.signal)
+    return fetches
+  }
+
+  #fetchOf(id: JobId, { from, tokens }: Fetching) {
+    const address = `${from.replace(/\/$/, '')}/job-files/${this.#parts.instance}/${id}`
+    return { address, token: tokens.of(id) }
   }
 
   /** Once: all Jobs of an environment have the same fields. */

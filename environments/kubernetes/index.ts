@@ -3,10 +3,12 @@ import { mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { LocalHost } from '../../src/environment/local-host.ts'
+import { EnvironmentError } from '../../src/environment/environment.ts'
 import type { EnvironmentPlugin, PluginContext } from '../../src/environment/plugin.ts'
 import { openCluster } from './cluster.ts'
 import { credentialsFrom, type CredentialSource } from './credentials.ts'
 import { KubernetesEnvironment, type KubernetesEnvironmentParts } from './environment.ts'
+import { openFetchTokens } from './fetch-token.ts'
 import { KeptRequests } from './kept-requests.ts'
 import {
   kubernetesOperatorOnly,
@@ -32,6 +34,7 @@ export const plugin: EnvironmentPlugin<KubernetesOptions> = {
       instance: createHash('sha256').update(directory).digest('hex').slice(0, 16),
       directory,
       requests: new KeptRequests(directory),
+      fetching: await openFetching(options, context),
       newMark: () => `M${randomBytes(12).toString('hex')}x`,
       now,
       warn,
@@ -41,6 +44,16 @@ export const plugin: EnvironmentPlugin<KubernetesOptions> = {
       ? new KubernetesEnvironment(name, parts)
       : new PilotEnvironment(name, parts, pilots)
   },
+}
+
+async function openFetching(
+  { fetchFrom: from }: KubernetesOptions,
+  { directory, fileDesk: desk }: PluginContext,
+) {
+  if (from === undefined) return undefined
+  if (desk === undefined)
+    throw new EnvironmentError('No pod can ask this server for files: leave the option fetchFrom out.')
+  return { from, tokens: await openFetchTokens(directory), desk }
 }
 
 function sourceOf(options: KubernetesOptions, { variables }: PluginContext): CredentialSource {

@@ -189,3 +189,15 @@ test('what lies in a claim is mounted where it would be unpacked, and nothing el
   expect([...mountedIn({ spec: podOf(job) } as unknown as WirePod)]).toEqual([hash])
   expect(podOf(body({ volume: 'data' })).volumes).toHaveLength(1)
 })
+
+test('a pod that fetches its files is told where, and with which token, in one container', () => {
+  const fetch = { address: 'http://molehill.example/job-files/i1/job-1', token: 'secret-1' }
+  const job = body({ fetchFrom: 'http://molehill.example' }, { fetch })
+  expect(containerOf(job, 'stage-in').env).toEqual([
+    { name: 'MOLEHILL_FILES', value: fetch.address },
+    { name: 'MOLEHILL_TOKEN', value: 'secret-1' },
+    { name: 'MOLEHILL_POD', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
+  ])
+  expect(JSON.stringify(job).match(/secret-1/g)).toHaveLength(1)
+  expect(containerOf(body(), 'stage-in')).not.toHaveProperty('env')
+})

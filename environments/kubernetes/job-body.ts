@@ -1,5 +1,6 @@
 import type {
   V1Container,
+  V1EnvVar,
   V1Job,
   V1PodSpec,
   V1ResourceRequirements,
@@ -7,6 +8,7 @@ import type {
 } from '@kubernetes/client-node'
 import type { Resources } from '../../src/environment/environment.ts'
 import { contentPath } from '../../src/environment/job-files/content-store.ts'
+import { fetchVariables } from './fetch-script.ts'
 import { annotationsOf, jobName, labelsOf, labelValue, queueLabel, type JobIdentity } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
 import { podPlaces } from './places.ts'
@@ -25,6 +27,8 @@ export interface JobBodyInput extends JobIdentity {
   readonly mounted?: readonly string[]
   /** Whether it has a directory in the claim, where outputs are left for a server that is away. */
   readonly isKept?: boolean
+  /** With which token its pod fetches its files from which address. Without, they are brought. */
+  readonly fetch?: { readonly address: string; readonly token: string } | undefined
 }
 
 /** The directory of an execution's jobs in the environment's own directory of its claim. */
@@ -50,7 +54,8 @@ export function mountedIn({ spec }: WirePod): ReadonlySet<string> {
 
 /**
  * The Job of one attempt: one pod, tried once, whose container `main` runs the job between two that bring and keep its
- * files. Nothing that a job is told stands in it, but in files: whoever may read Jobs reads them whole.
+ * files. Nothing that a job is told stands in it, but in files: whoever may read Jobs reads them whole. Where the pod
+ * fetches its files, the token for that does: it is worth nothing without the pod's UID, nor once the pod has them.
  */
 export function jobBody(input: JobBodyInput, options: KubernetesOptions): V1Job {
   const labels = { ...options.labels, ...labelsOf(input) }
@@ -105,7 +110,7 @@ function podSpec(input: JobBodyInput, options: KubernetesOptions): V1PodSpec {
         ? []
         : [{ name: claimVolume, persistentVolumeClaim: { claimName: volume } }]),
     ],
-    initContainers: [stageIn(options)],
+    initContainers: [stageIn(input, options)],
     // What brings files needs nothing of the claim; what keeps outputs follows links there.
     containers: [main(input, options, claimed), stageOut(input, options, claimed)],
   }
@@ -163,8 +168,23 @@ function main(
   }
 }
 
-function stageIn(options: KubernetesOptions): V1Container {
-  return staging(stagingContainers.in, stageInText(options.stagingLimit), options, [])
+function stageIn({ fetch }: JobBodyInput, options: KubernetesOptions): V1Container {
+  const limitMs = options.stagingLimit
+  if (fetch === undefined) return staging(stagingContainers.in, stageInText({ limitMs }), options, [])
+  const { fetchAuthority: authority } = options
+  const way = { isHttps: fetch.address.startsWith('https:'), hasAuthority: authority !== undefined }
+  return staging(
+    stagingContainers.in,
+    stageInText({ limitMs, fetch: way }),
+    options,
+    [],
+    [
+      { name: fetchVariables.address, value: fetch.address },
+      { name: fetchVariables.token, value: fetch.token },
+      { name: fetchVariables.pod, valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
+      ...(authority === undefined ? [] : [{ name: fetchVariables.authority, value: authority }]),
+    ],
+  )
 }
 
 function stageOut(
@@ -186,12 +206,14 @@ function staging(
   text: string,
   options: KubernetesOptions,
   claimed: readonly V1VolumeMount[],
+  env?: V1EnvVar[],
 ): V1Container {
   return {
     ...ours(options, claimed),
     name,
     image: options.stagingImage,
     command: ['sh', '-c', text],
+    ...(env !== undefined && { env }),
     resources: stagingResources(options),
   }
 }

@@ -75,6 +75,14 @@ export interface KubernetesReferenceOptions {
     readonly idleMs?: number
   }
 
+  /**
+   * Where pods reach this server, `'http://molehill.example:8480'`: they fetch their files from there themselves, instead
+   * of getting them by exec. `https://` needs a curl in the staging image.
+   */
+  readonly fetchFrom?: string
+  /** PEM text: who signs the certificate of `fetchFrom`, where images do not know. */
+  readonly fetchAuthority?: string
+
   /** Most jobs of this server that wait or run there; 1000 without it. */
   readonly maxActiveJobs?: number
   /** How long an image that cannot be pulled is waited for: `'5 min'`, or milliseconds. 2 minutes without it. */

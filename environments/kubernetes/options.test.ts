@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { kubernetesOptions } from './options.ts'
 import { merge } from './template.ts'
 
+const pem = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
+
 function messages(options: Readonly<Record<string, unknown>>): string {
   const { error } = kubernetesOptions.safeParse({ image: 'python:3.13-slim', ...options })
   return (error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`).join('\n')
@@ -68,6 +70,19 @@ test.each([
   [{ imagePullPolicy: 'Sometimes' }, 'expected Always, IfNotPresent or Never'],
   [{ volume: { claim: 'shared' } }, 'expected string'],
   [{ volume: 'My Claim' }, 'volume: expected a name of lower-case letters'],
+  [{ fetchFrom: 'molehill:8480' }, 'fetchFrom: expected an address of this server such as http://'],
+  [{ fetchFrom: 'http://user:word@molehill' }, 'fetchFrom: expected an address of this server'],
+  [{ fetchFrom: 'http://molehill/$(HOME)' }, 'fetchFrom: expected an address of this server'],
+  [{ fetchFrom: 'https://molehill' }, 'fetchFrom: https:// needs a stagingImage that holds curl too'],
+  [
+    { fetchFrom: 'https://m', stagingImage: 'docker.io/busybox@sha256:1' },
+    'needs a stagingImage that holds curl',
+  ],
+  [{ fetchFrom: 'http://m', fetchAuthority: pem }, 'fetchAuthority: needs a fetchFrom beside it that begins'],
+  [
+    { fetchFrom: 'https://m', stagingImage: 'x/curl', fetchAuthority: '/etc/ca.pem' },
+    'fetchAuthority: expected certificates as PEM text',
+  ],
   [{ memory: 'much' }, 'memory: expected a number with its unit'],
   [{ nodes: 2 }, 'Unrecognized key'],
 ])('%j is refused in a sentence', (options, message) => {

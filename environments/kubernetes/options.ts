@@ -120,6 +120,26 @@ const shape = {
   /** Few pods that run many jobs each, instead of a pod for each job. */
   pilots: pilotOptions.optional(),
 
+  /**
+   * Where pods reach this server: they fetch their files from there, instead of getting them by exec. By http:// with
+   * any busybox; https:// needs a curl in the staging image.
+   */
+  fetchFrom: z
+    .string()
+    .max(1000)
+    .regex(/^https?:\/\/[\w.:[\]-]+(?:\/[\w.~-]+)*\/?$/, {
+      error: 'expected an address of this server such as http://molehill.example:8480',
+    })
+    .optional(),
+  /** PEM text: who signs the certificate of `fetchFrom`, where images do not know. */
+  fetchAuthority: z
+    .string()
+    .max(100_000)
+    .regex(/^\s*(?:-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----\s*)+$/, {
+      error: 'expected certificates as PEM text',
+    })
+    .optional(),
+
   /** Most jobs of this server that wait or run there. */
   maxActiveJobs: z.int().min(1).max(100_000).default(1000),
   /** How long an image that cannot be pulled, or a pod that may not be made, is waited for. */
@@ -173,6 +193,17 @@ export const kubernetesOptions = z.strictObject(shape).superRefine((options, con
     )
   if (pilots !== undefined && gpus !== undefined)
     refuse('gpus', 'has no meaning beside pilots: nothing keeps their jobs from taking the same ones')
+  if (pilots !== undefined && options.fetchFrom !== undefined)
+    refuse('fetchFrom', 'has no use beside pilots: they are spoken to by exec')
+  const { fetchFrom, fetchAuthority, stagingImage } = options
+  const isHttps = fetchFrom?.startsWith('https:') === true
+  if (isHttps && /^(?:.*\/)?busybox(?:[:@]|$)/.test(stagingImage))
+    refuse(
+      'fetchFrom',
+      "https:// needs a stagingImage that holds curl too: busybox's wget checks no certificate. Or say http://, with the server's --job-files-port",
+    )
+  if (fetchAuthority !== undefined && !isHttps)
+    refuse('fetchAuthority', 'needs a fetchFrom beside it that begins with https://')
   for (const toleration of options.tolerations)
     if (toleration.key === undefined && toleration.operator !== 'Exists')
       refuse('tolerations', "expected a key, or operator: 'Exists' to tolerate everything")

@@ -46,7 +46,7 @@ class HopelessError extends Error {}
 /** Archives under way at one time: all bytes pass the API server. */
 const mostAtOnce = 4
 /** How often files are sent that change while they are read, or for which the pod has no room. */
-const mostTries = 5
+export const mostTries = 5
 
 /** Brings files to pods that wait for them, as soon as they are seen to wait, until it is done or they wait no more. */
 export class Stager {
@@ -136,8 +136,9 @@ export class Stager {
     }
     const either = AbortSignal.any([this.#signal, stop.signal])
     // Not the job's own signal: what is read here serves other jobs too.
-    const entries = await this.#archive(request, staging.mounted).catch((error: unknown) => {
-      throw new HopelessError(`Its files cannot be read: ${messageOf(error)}`, { cause: error })
+    const archive = requestArchive(this.#parts, request, staging.mounted, this.#signal)
+    const entries = await archive.catch((error: unknown) => {
+      throw new HopelessError(unreadable(error), { cause: error })
     })
     if (stop.signal.aborted) return
     await requests.serve(id, uid)
@@ -174,18 +175,18 @@ export class Stager {
     this.#queue.push(staging)
     this.#work()
   }
+}
 
-  #archive(request: JobRequest, mounted: ReadonlySet<string>): Promise<readonly TarEntry[]> {
-    const { trees, options } = this.#parts
-    const { wallTimeMs } = request.resources
-    const { variables, stopGraceMs, hasRuntime } = options
-    return archiveOf(
-      request,
-      trees,
-      { variables, stopGraceMs, wallTimeMs, hasRuntime, mounted },
-      this.#signal,
-    )
-  }
+/** What a pod gets that finds these contents in a claim. */
+export function requestArchive(
+  { trees, options }: Pick<StagerParts, 'trees' | 'options'>,
+  request: JobRequest,
+  mounted: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<readonly TarEntry[]> {
+  const { wallTimeMs } = request.resources
+  const { variables, stopGraceMs, hasRuntime } = options
+  return archiveOf(request, trees, { variables, stopGraceMs, wallTimeMs, hasRuntime, mounted }, signal)
 }
 
 function isWaiting({ metadata, status }: WirePod): boolean {
@@ -202,7 +203,11 @@ function isOfCluster(error: unknown): boolean {
   return error instanceof ApiError || error instanceof EnvironmentError
 }
 
-function hopeless(error: unknown): string {
+export function unreadable(error: unknown): string {
+  return `Its files cannot be read: ${messageOf(error)}`
+}
+
+export function hopeless(error: unknown): string {
   return `Its files could not be brought in ${mostTries} tries: ${messageOf(error)}`
 }
 

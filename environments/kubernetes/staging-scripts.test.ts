@@ -45,7 +45,7 @@ test(
   'stage-in leaves its busybox, waits for the files and opens them to all',
   { timeout: waitMs },
   async () => {
-    const { ended } = start(stageInText(waitMs, places))
+    const { ended } = start(stageInText({ limitMs: waitMs }, places))
     await until('busybox there', () => existsSync(places.busybox))
     expect(readFileSync(places.busybox).equals(readFileSync(busybox))).toBe(true)
     await until('the job directory there', () => existsSync(join(places.job, 'work')))
@@ -59,12 +59,12 @@ test(
 )
 
 test('stage-in gives up with a word', { timeout: waitMs }, async () => {
-  expect(await start(stageInText(300, places)).ended).toBe(1)
+  expect(await start(stageInText({ limitMs: 300 }, places)).ended).toBe(1)
   expect(readFileSync(places.message, 'utf8')).toBe('The files did not come in time.\n')
 })
 
 test('stage-in ends when it is asked to', { timeout: waitMs }, async () => {
-  const { child, ended } = start(stageInText(waitMs, places))
+  const { child, ended } = start(stageInText({ limitMs: waitMs }, places))
   await until('busybox there', () => existsSync(places.busybox))
   child.kill('SIGTERM')
   expect(await ended).toBe(143)

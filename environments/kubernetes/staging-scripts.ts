@@ -1,4 +1,5 @@
 import { shellWord } from './command-text.ts'
+import { fetchText, type FetchWay } from './fetch-script.ts'
 import { podPlaces, type Places } from './places.ts'
 
 /*
@@ -11,17 +12,20 @@ const tickSeconds = 0.2
 
 /**
  * Shell text of the container `stage-in`: it leaves its own busybox for the job, waits until all files are there, and
- * lets every user change them, since the job may run as another one. Whoever brings them writes the file `in` last. It
- * fails with a word about it after `limitMs`.
+ * lets every user change them, since the job may run as another one. Whoever brings them writes the file `in` last: the
+ * server, or the container itself where it fetches them. It fails with a word about it after `limitMs`.
  */
-export function stageInText(limitMs: number, places: Places = podPlaces): string {
+export function stageInText(
+  { limitMs, fetch }: { readonly limitMs: number; readonly fetch?: FetchWay | undefined },
+  places: Places = podPlaces,
+): string {
   const { root, busybox, job } = places
   return `${prelude(places)}umask 0
 molehill_busybox=$(command -v busybox)
 # A shell that knows it as a command of its own tells no path: then all its commands are busybox.
 case $molehill_busybox in /*) ;; *) molehill_busybox=/proc/self/exe ;; esac
 mkdir -p ${words(`${root}/bin`, `${job}/work`)} && cp "$molehill_busybox" ${shellWord(`${busybox}.new`)} && chmod 0755 ${shellWord(`${busybox}.new`)} && mv ${words(`${busybox}.new`, busybox)} || molehill_fail "The staging image holds no busybox that can be copied."
-${waitText(places.in, limitMs, 'molehill_fail "The files did not come in time."')}
+${fetch === undefined ? waitText(places.in, limitMs, 'molehill_fail "The files did not come in time."') : fetchText(limitMs, fetch, places)}
 chmod -R a+rwX ${shellWord(job)} || molehill_fail "The files could not be opened to all users."
 `
 }

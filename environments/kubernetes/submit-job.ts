@@ -22,6 +22,8 @@ export interface SubmissionParts {
   readonly options: KubernetesOptions
   readonly instance: string
   readonly requests: KeptRequests
+  /** How the pod of a job fetches its files; undefined where they are brought. */
+  readonly fetchOf: (id: JobId) => { readonly address: string; readonly token: string } | undefined
   /** Gets a Job as it was sent and as the server made it. */
   readonly made: (sent: WireJob, kept: WireJob) => void
 }
@@ -33,7 +35,7 @@ export async function submitJob(
   mounted: readonly string[],
   signal: AbortSignal,
 ): Promise<SubmitOutcome> {
-  const { cluster, options, instance, requests, made } = parts
+  const { cluster, options, instance, requests, fetchOf, made } = parts
   const { id, workDirectory } = request
   const resources = withDefaults(request.resources, options)
   const identity = { id, instance, execution: keyOf(workDirectory) }
@@ -41,7 +43,7 @@ export async function submitJob(
   try {
     // There are no times in it, which the client's types would have as dates.
     const body = jobBody(
-      { ...identity, resources, mounted, isKept: mounted.length > 0 },
+      { ...identity, resources, mounted, isKept: mounted.length > 0, fetch: fetchOf(id) },
       options,
     ) as unknown as WireJob
     const job = await cluster.jobs.create(body, signal)

@@ -1,5 +1,7 @@
 import { format } from 'prettier'
 import { expect, test } from 'vitest'
+import { createFileDesk } from '../environment/file-desk.ts'
+import { jobFilesDialect } from './job-files/dialect.ts'
 import { createTestApi } from '../../test/helpers/api-server.ts'
 import { problemSchema } from './problem-answer.ts'
 
@@ -138,7 +140,7 @@ test('the page, the numbers and the description are there for everybody', async 
 })
 
 test('the description of the API is the one that was reviewed', async () => {
-  await using server = await createTestApi()
+  await using server = await createTestApi({ dialects: [jobFilesDialect(createFileDesk())] })
   const answer = await server.api.request('/openapi.json', {}, {})
   const description = await format(await answer.text(), { parser: 'json', printWidth: 110 })
   await expect(description).toMatchFileSnapshot('../../test/golden/openapi.json')

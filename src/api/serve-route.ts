@@ -266,7 +266,7 @@ function openBody(context: ApiContext): Readable | undefined {
 }
 
 /** RFC 6750, section 2.1. */
-function bearerToken(authorization: string | undefined): string | undefined {
+export function bearerToken(authorization: string | undefined): string | undefined {
   return /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
 }
 

@@ -1,4 +1,5 @@
 import type { EnvironmentPlugin, JobLimits } from '../environment/plugin.ts'
+import type { FileDesk } from '../environment/file-desk.ts'
 import type { VolunteerProject } from '../environment/volunteers.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import type { NamedEnvironments } from '../store/named-environments.ts'
@@ -32,6 +33,8 @@ export interface EngineSettings {
   readonly plugins?: ReadonlyMap<string, EnvironmentPlugin>
   /** The project that volunteers' hosts take part in, where the server has one. */
   readonly volunteers?: VolunteerProject
+  /** Where jobs may fetch their files from. */
+  readonly fileDesk?: FileDesk
   /** Throws Problem disk-full while nothing new should be started. */
   readonly checkDisk?: () => Promise<void>
   /** The server's environment variables, of which scripts and jobs get a stated few. */

@@ -30,6 +30,7 @@ export class Trackers {
       ...(boxes !== undefined && { boxes }),
       ...(taskLimits !== undefined && { limits: taskLimits }),
       ...(settings.volunteers !== undefined && { volunteers: settings.volunteers }),
+      ...(settings.fileDesk !== undefined && { fileDesk: settings.fileDesk }),
       now,
       warn: (message) => warn(message, {}),
     })

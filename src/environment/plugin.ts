@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { Owner } from '../files/hand-over.ts'
 import type { Environment } from './environment.ts'
+import type { FileDesk } from './file-desk.ts'
 import type { SshHosts } from './ssh/ssh-hosts.ts'
 import type { VolunteerProject } from './volunteers.ts'
 
@@ -74,6 +75,8 @@ export interface PluginContext {
   readonly hosts?: SshHosts
   /** Absent where the server takes no volunteers. */
   readonly volunteers?: VolunteerProject
+  /** Where jobs may fetch their files from. Absent where nobody can ask this server. */
+  readonly fileDesk?: FileDesk
   readonly now: () => number
   /** For a person to read: what went wrong and what was done about it. */
   readonly warn: (message: string) => void

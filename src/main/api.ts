@@ -3,13 +3,15 @@ import { access, constants } from 'node:fs/promises'
 import { createRequestAudit } from '../api/access/audit-requests.ts'
 import { createAuthentication } from '../api/access/authentication.ts'
 import { createRequestLimiter } from '../api/access/request-limiter.ts'
-import { createApi, type Api } from '../api/app.ts'
+import { createApi, type Api, type ApiParts } from '../api/app.ts'
+import { jobFilesDialect } from '../api/job-files/dialect.ts'
 import { operationsDialect } from '../api/operations/dialect.ts'
 import type { Uploads } from '../api/uploads.ts'
 import type { Catalog } from '../catalog/contract.ts'
 import { findInstallation } from '../cli/installation.ts'
 import type { Configuration } from '../config/options.ts'
 import type { Executions } from '../engine/contract.ts'
+import type { AskedFileDesk } from '../environment/file-desk.ts'
 import type { DiskReserve } from '../files/disk-reserve.ts'
 import type { Isolation } from '../isolation/isolation.ts'
 import { Problem } from '../problem.ts'
@@ -40,14 +42,22 @@ export interface ApiRooms extends Pick<Access, 'login' | 'tokens' | 'users' | 'i
   readonly log: Log
   /** Absent where the server takes no volunteers. */
   readonly volunteers: VolunteerRooms | undefined
+  readonly fileDesk: AskedFileDesk
   readonly now: () => number
   readonly stopping: AbortSignal
   /** Closes with the server what a dialect has opened. */
   readonly defer: (close: () => Promise<void> | void) => void
 }
 
-/** Opens the HTTP interface: every dialect that is switched on, and what machines and operators ask. */
-export async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<Api> {
+export interface OpenedApis {
+  /** Every dialect that is switched on, and what machines and operators ask. */
+  readonly all: Api
+  /** Where jobs elsewhere fetch their files from, and nothing else. */
+  readonly jobFiles: Api
+}
+
+/** Opens the HTTP interface. */
+export async function openApi(configuration: Configuration, rooms: ApiRooms): Promise<OpenedApis> {
   const { dataDirectory, uploadBytes, requestsPerSecond, requestBurst } = configuration
   const { isolation, uploads, disk, audit, tokens, users, identities, metrics, log, stopping } = rooms
   const elapsedMs = () => performance.now()
@@ -66,7 +76,9 @@ export async function openApi(configuration: Configuration, rooms: ApiRooms): Pr
     otherBytes: (owner) => sumBytes(kept, owner),
   })
   const executions = quotas.limit(rooms.executions)
-  const dialects = await openDialects({ ...rooms, configuration, authentication, executions, quotas, kept })
+  const others = await openDialects({ ...rooms, configuration, authentication, executions, quotas, kept })
+  const jobFiles = jobFilesDialect(rooms.fileDesk)
+  const dialects = [...others, jobFiles] as const
   const operations = operationsDialect({
     version: findInstallation().version,
     dialects,
@@ -74,8 +86,7 @@ export async function openApi(configuration: Configuration, rooms: ApiRooms): Pr
     remarks: isolation.isWeaker ? [isolation.report] : [],
     metrics: { contentType: metrics.contentType, text: async () => tellNumbers(rooms) },
   })
-  return createApi({
-    dialects: [...dialects, operations],
+  const parts: Omit<ApiParts, 'dialects'> = {
     authentication,
     uploads,
     uploadRoom: (owner) => quotas.uploadRoom(owner),
@@ -89,7 +100,11 @@ export async function openApi(configuration: Configuration, rooms: ApiRooms): Pr
     stopping,
     newRequestId: randomUUID,
     elapsedMs,
-  })
+  }
+  return {
+    all: createApi({ ...parts, dialects: [...dialects, operations] }),
+    jobFiles: createApi({ ...parts, dialects: [jobFiles] }),
+  }
 }
 
 async function sumBytes(kept: readonly KeptOfUsers[], owner: string): Promise<number> {

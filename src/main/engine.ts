@@ -3,6 +3,7 @@ import type { Configuration } from '../config/options.ts'
 import type { Executions } from '../engine/contract.ts'
 import { createExecutions } from '../engine/executions.ts'
 import type { EnvironmentPlugin, JobLimits } from '../environment/plugin.ts'
+import type { FileDesk } from '../environment/file-desk.ts'
 import type { VolunteerProject } from '../environment/volunteers.ts'
 import type { DiskReserve } from '../files/disk-reserve.ts'
 import type { Isolation } from '../isolation/isolation.ts'
@@ -21,12 +22,13 @@ export interface EngineParts {
   readonly plugins: ReadonlyMap<string, EnvironmentPlugin> | undefined
   /** Absent where the server takes no volunteers. */
   readonly volunteers: VolunteerProject | undefined
+  readonly fileDesk: FileDesk
 }
 
 /** Opens the engine on a data directory: executions that have not ended go on. */
 export function openEngine(
   configuration: Configuration,
-  { isolation, disk, metrics, named, users, plugins, volunteers }: EngineParts,
+  { isolation, disk, metrics, named, users, plugins, volunteers, fileDesk }: EngineParts,
   now: () => number,
   log: Log,
 ): Promise<Executions> {
@@ -47,6 +49,7 @@ export function openEngine(
       users.find(owner)?.quota.runningJobs ?? quota.runningJobs ?? Number.POSITIVE_INFINITY,
     ...(plugins !== undefined && { plugins }),
     ...(volunteers !== undefined && { volunteers }),
+    fileDesk,
     isolation,
     taskNetwork: configuration.taskNetwork,
     taskLimits: readTaskLimits(configuration),

@@ -28,6 +28,14 @@ export const serverOptions = {
     description: 'Plain HTTP instead of HTTPS: for use behind a proxy that speaks HTTPS.',
     fallback: () => false,
   }),
+  jobFilesPort: option<number | undefined>({
+    name: 'job-files-port',
+    kind: number({ minimum: 0, maximum: 65_535 }),
+    description:
+      'Another port, of plain HTTP, where jobs elsewhere fetch their files and nothing else is served; 0 takes a free one.',
+    fallback: () => undefined,
+    fallbackText: 'none',
+  }),
   tlsCert: option<string | undefined>({
     name: 'tls-cert',
     kind: path,

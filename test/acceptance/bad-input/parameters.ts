@@ -208,6 +208,17 @@ export const parameterRows: readonly ParameterRow[] = [
     '/list?token=TOKEN&a%0ab=1&a%0ab=2',
     /"a\\nb" was sent twice/,
   ),
+  ...['', 'Bearer', 'Bearer x.y.z', `Bearer ${'x'.repeat(4000)}`, 'Basic dTpw'].map((authorization) => ({
+    ...bad(
+      `files of a job with ${JSON.stringify(authorization.slice(0, 20))}`,
+      '/job-files/0123456789abcdef/job-1',
+      /^This service requires a valid token Send it as|^File not found/,
+      authorization.startsWith('Bearer ') ? 404 : 401,
+    ),
+    method: 'GET',
+    headers: { authorization },
+  })),
+  bad('a POST for the files of a job', '/job-files/a/b?token=TOKEN', /^Expected GET/, 405),
   ...[
     '/nowhere',
     '//state',
