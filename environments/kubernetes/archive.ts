@@ -24,6 +24,8 @@ export interface ArchiveOptions {
   readonly hasRuntime: boolean
   /** Hashes of contents that the pod finds in a claim. */
   readonly mounted: ReadonlySet<string>
+  /** Gives the address where the pod finds a content; undefined where it is to be brought. */
+  readonly store?: ((content: Content) => Promise<string | undefined>) | undefined
 }
 
 /**
@@ -45,13 +47,19 @@ export async function archiveOf(
       .filter(({ hash }) => !options.mounted.has(hash))
       .map((content) => [content.hash, content]),
   )
+  const addresses = new Map<string, string>()
+  for (const content of contents.values()) {
+    const address = await options.store?.(content)
+    if (address !== undefined) addresses.set(content.hash, address)
+  }
+  const isThere = (hash: string): boolean => options.mounted.has(hash) || addresses.has(hash)
   const place = jobPath({ id: request.id, key: keyOf(request.workDirectory) })
   const base = podPlaces.root
-  const isInTree = (path: string): boolean => options.mounted.has(tree.content.hash) && isLargeIn(tree, path)
+  const isInTree = (path: string): boolean => isThere(tree.content.hash) && isLargeIn(tree, path)
   const own = jobEntries({ request, note: '' }, { base, tree, shared, prologue: [], isInTree })
   return [
     { kind: 'directory', path: 'shared' },
-    ...[...contents.values()].flatMap((content) => contentEntries(content)),
+    ...[...contents.values()].flatMap((content) => (isThere(content.hash) ? [] : contentEntries(content))),
     ...own.flatMap((entry) =>
       entry.path === `${place}/command`
         ? []
@@ -59,8 +67,15 @@ export async function archiveOf(
     ),
     { kind: 'text', path: 'job/command', text: commandText(request, variablesOf(request, options)) },
     { kind: 'text', path: 'outputs', text: outputsText(keptPaths(request.outputs)) },
+    ...(addresses.size === 0
+      ? []
+      : [{ kind: 'text', path: 'contents', text: contentLines(addresses) } as const]),
     { kind: 'text', path: 'start', text: startScript(options) },
   ]
+}
+
+function contentLines(addresses: ReadonlyMap<string, string>): string {
+  return [...addresses].map(([hash, address]) => `${hash} ${address}\n`).join('')
 }
 
 /** What is kept of a job, as paths below its directory in the pod: both streams and its outputs. */

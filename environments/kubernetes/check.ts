@@ -2,6 +2,7 @@ import { EnvironmentError, type CheckFinding } from '../../src/environment/envir
 import { ApiError } from './api-errors.ts'
 import type { Cluster } from './cluster.ts'
 import { eachBounded } from './each-bounded.ts'
+import type { ObjectStorage } from './object-storage.ts'
 import type { KubernetesOptions } from './options.ts'
 import { missingRights, neededRights, type NeededRight } from './rights.ts'
 
@@ -13,16 +14,17 @@ const mostCalls = 8
  */
 export async function inspectCluster(
   cluster: Cluster,
-  options: Pick<KubernetesOptions, 'volume' | 'fetchFrom'>,
+  options: Pick<KubernetesOptions, 'volume' | 'fetchFrom'> & { readonly storage?: ObjectStorage | undefined },
   signal: AbortSignal,
 ): Promise<readonly CheckFinding[]> {
-  const { volume } = options
+  const { volume, storage } = options
   const findings: CheckFinding[] = []
   const looks = [
     lookAtServer,
     (asked: Cluster) => lookAtRights(asked, isExecOptional(options), signal),
     lookAtNamespace,
     ...(volume === undefined ? [] : [(asked: Cluster) => lookAtClaim(asked, volume, signal)]),
+    ...(storage === undefined ? [] : [() => lookAtStorage(storage)]),
   ]
   for (const look of looks) {
     const finding = await look(cluster, signal).catch((error: unknown) => badFinding(error, signal))
@@ -90,6 +92,22 @@ async function lookAtNamespace(cluster: Cluster, signal: AbortSignal): Promise<C
     if (!(error instanceof ApiError) || error.status !== 404) throw error
     const message = `There is no namespace ${name} in the cluster.`
     return { what: 'namespace', isGood: false, message, fix: 'Make it, or name another one.' }
+  }
+}
+
+async function lookAtStorage(storage: ObjectStorage): Promise<CheckFinding> {
+  const what = 'object storage'
+  try {
+    await storage.check()
+    return { what, isGood: true, message: 'It takes, gives and deletes.' }
+  } catch (error) {
+    if (!(error instanceof EnvironmentError)) throw error
+    return {
+      what,
+      isGood: false,
+      message: error.message,
+      fix: 'Look at its address, its keys and their rights.',
+    }
   }
 }
 

@@ -28,6 +28,7 @@ import type { FetchTokens } from './fetch-token.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { cancelledAnnotation, executionSelector, instanceSelector, jobIdOf, jobName } from './names.ts'
 import { prepareMounts, type Mounts } from './mounts.ts'
+import { openObjectStorage, type ObjectStorage } from './object-storage.ts'
 import { ObservedObjects } from './observed-objects.ts'
 import type { KubernetesOptions } from './options.ts'
 import { hasEnded, isCancelled, isKeeping } from './pod-states.ts'
@@ -73,6 +74,7 @@ export class KubernetesEnvironment implements Environment {
   readonly #trees = new WorkTrees()
   readonly #watchers = new Set<(ids: readonly JobId[]) => void>()
   readonly #volume: Volume | undefined
+  readonly #storage: ObjectStorage | undefined
   #hasCompared = false
 
   constructor(name: string, parts: KubernetesEnvironmentParts) {
@@ -89,6 +91,7 @@ export class KubernetesEnvironment implements Environment {
       ...(options.lostAfter !== undefined && { lostAfterOutageMs: options.lostAfter }),
       pollInterval: { minMs: 2000, maxMs: 30_000, stepMs: 2000 },
     }
+    this.#storage = openObjectStorage(parts, this.#stop.signal)
     this.#stager = this.#openStager()
     const { volume } = options
     this.#volume =
@@ -114,7 +117,7 @@ export class KubernetesEnvironment implements Environment {
 
   inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
     const { cluster, options } = this.#parts
-    return inspectCluster(cluster, options, signal)
+    return inspectCluster(cluster, { ...options, storage: this.#storage }, signal)
   }
 
   async submit(
@@ -227,6 +230,7 @@ export class KubernetesEnvironment implements Environment {
       await eachBounded(ids, mostCalls, (id) => this.#release(id, signal))
     })
     await askCluster(async () => this.#volume?.discard(keyOf(workDirectory), signal))
+    await this.#storage?.discard(keyOf(workDirectory))
     requests.forget(requests.ofExecution(workDirectory))
     this.#trees.forget(workDirectory)
   }
@@ -236,6 +240,7 @@ export class KubernetesEnvironment implements Environment {
     await this.#objects.ended()
     await this.#stager.ended()
     await this.#volume?.close()
+    await this.#storage?.close()
     await this.#parts.cluster.close()
   }
 
@@ -268,7 +273,7 @@ export class KubernetesEnvironment implements Environment {
 
   #openStager(): Stager | Fetches {
     const { fetching, instance } = this.#parts
-    const common = { ...this.#parts, trees: this.#trees }
+    const common = { ...this.#parts, trees: this.#trees, storage: this.#storage }
     if (fetching === undefined) return new Stager(common, this.#stop.signal)
     const podsOf = (id: JobId) => this.#objects.podsOf(id)
     const fetches = new Fetches({ ...common, tokens: fetching.tokens, podsOf }, this.#stop.signal)

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { noSignal, Trial } from '../../test/conformance/trial.ts'
 import { nodeTimeoutMs, startKubernetes, type Kubernetes } from '../../test/daemons/kubernetes.ts'
 import { describeWith } from '../../test/daemons/present.ts'
+import { startSwift, type Swift } from '../../test/daemons/swift.ts'
 import { startJobFilesServer, type JobFilesServer } from '../../test/helpers/job-files-server.ts'
 import { plugin } from './index.ts'
 import { roleRules } from './rights.ts'
@@ -24,7 +25,7 @@ describeWith('kubernetes-node', 'pods that fetch their files', () => {
   }, 60_000)
 
   /** Pods of the cluster reach the loopback address, where the server is, in the host's network only. */
-  async function tryOut(rules: typeof roleRules): Promise<Trial> {
+  async function tryOut(rules: typeof roleRules, more: object = {}): Promise<Trial> {
     warnings = []
     const namespace = await kubernetes.makeNamespace()
     const { kubeconfig } = await kubernetes.makeAccount({ namespace, rules })
@@ -36,6 +37,7 @@ describeWith('kubernetes-node', 'pods that fetch their files', () => {
       stopGraceMs: 1000,
       fetchFrom: server.url,
       template: { spec: { hostNetwork: true } },
+      ...more,
     }
     return new Trial(
       (directory) =>
@@ -108,5 +110,54 @@ describeWith('kubernetes-node', 'pods that fetch their files', () => {
     } finally {
       await trial.close()
     }
+  })
+
+  describeWith('swift', 'and an object storage', () => {
+    let swift: Swift
+    beforeAll(async () => {
+      swift = await startSwift()
+    }, 320_000)
+    afterAll(() => swift.stop(), 60_000)
+
+    test.each([
+      ['which they learn of when they fetch', {}],
+      ['which they learn of by exec', { fetchFrom: undefined }],
+    ])('%s', { timeout: 300_000 }, async (_, more) => {
+      const bucket = await swift.makeBucket(`bucket-${Object.keys(more).length}`)
+      const trial = await tryOut(roleRules, {
+        objectStorage: { url: bucket, accessKey: swift.keys.accessKey },
+        objectStorageSecret: swift.keys.secretKey,
+        ...more,
+      })
+      const large = join(trial.workDirectory, 'large.bin')
+      writeFileSync(large, Buffer.alloc(20 * 2 ** 20, 'molehill'))
+      const request = () =>
+        trial.shell('readlink -f large.bin; wc -c <large.bin; echo one >out.txt', {
+          inputs: [{ from: large, to: 'large.bin' }],
+          outputs: [{ path: 'out.txt' }],
+        })
+      try {
+        await trial.open()
+        expect((await trial.environment.inspect?.(noSignal))?.at(-1)).toMatchObject({
+          what: 'object storage',
+          isGood: true,
+        })
+        const handles = await trial.submitAll([request(), request(), request()])
+        for (const end of await trial.waitForAll(handles))
+          expect(end).toMatchObject({ kind: 'exited', exitCode: 0 })
+        for (const handle of handles) {
+          const { stdout, collected } = await trial.collect(handle)
+          expect(stdout).toMatch(/^\/molehill\/shared\/[0-9a-f]+\/content\/large.bin\n20971520\n$/)
+          expect(collected).toMatchObject({ files: ['out.txt'], missing: [] })
+          expect(JSON.stringify(handle)).not.toContain('X-Amz')
+        }
+        expect(await swift.list(bucket)).toHaveLength(1)
+        await trial.environment.discard?.(trial.workDirectory, noSignal)
+        expect(await swift.list(bucket)).toEqual([])
+        expect(warnings).toEqual([])
+      } finally {
+        await trial.close()
+      }
+    })
   })
 })

@@ -5,7 +5,15 @@ import { tarBytes, tarLength, type TarEntry } from '../../src/environment/job-fi
 import type { FetchTokens } from './fetch-token.ts'
 import { mountedIn } from './job-body.ts'
 import { hasEnded, isCancelled } from './pod-states.ts'
-import { hopeless, mostTries, requestArchive, unreadable, type OwnedPod, type StagerParts } from './stager.ts'
+import {
+  hopeless,
+  mayGoAgain,
+  mostTries,
+  requestArchive,
+  unreadable,
+  type OwnedPod,
+  type StagerParts,
+} from './stager.ts'
 import { stagingContainers } from './template.ts'
 import type { WirePod } from './wire.ts'
 
@@ -26,6 +34,7 @@ export class Fetches {
   readonly #failures = new Map<JobId, string>()
   readonly #changes = new Map<JobId, number>()
   #underWay = 0
+  #told = ''
 
   constructor(parts: FetchesParts, signal: AbortSignal) {
     this.#parts = parts
@@ -49,6 +58,10 @@ export class Fetches {
       entries = await requestArchive(this.#parts, request, mountedIn(pod), this.#signal)
     } catch (error) {
       this.#signal.throwIfAborted()
+      if (mayGoAgain(error, this.#parts.trees)) {
+        this.#tell(messageOf(error))
+        return { kind: 'later', reason: 'The files of the job cannot be had now.' }
+      }
       this.#failures.set(job, unreadable(error))
       return { kind: 'over', reason: 'The files of the job cannot be read.' }
     }
@@ -93,6 +106,13 @@ export class Fetches {
     } finally {
       this.#underWay -= 1
     }
+  }
+
+  /** Once in a row: all pods that wait ask again and again. */
+  #tell(message: string): void {
+    if (message === this.#told) return
+    this.#told = message
+    this.#parts.warn(`Pods wait for their files: ${message}`)
   }
 
   #remember(id: JobId, content: Readable): void {

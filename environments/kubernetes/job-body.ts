@@ -8,7 +8,7 @@ import type {
 } from '@kubernetes/client-node'
 import type { Resources } from '../../src/environment/environment.ts'
 import { contentPath } from '../../src/environment/job-files/content-store.ts'
-import { fetchVariables } from './fetch-script.ts'
+import { fetchVariables, type FetchWay } from './fetch-script.ts'
 import { annotationsOf, jobName, labelsOf, labelValue, queueLabel, type JobIdentity } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
 import { podPlaces } from './places.ts'
@@ -169,22 +169,23 @@ function main(
 }
 
 function stageIn({ fetch }: JobBodyInput, options: KubernetesOptions): V1Container {
-  const limitMs = options.stagingLimit
-  if (fetch === undefined) return staging(stagingContainers.in, stageInText({ limitMs }), options, [])
-  const { fetchAuthority: authority } = options
-  const way = { isHttps: fetch.address.startsWith('https:'), hasAuthority: authority !== undefined }
-  return staging(
-    stagingContainers.in,
-    stageInText({ limitMs, fetch: way }),
-    options,
-    [],
-    [
-      { name: fetchVariables.address, value: fetch.address },
-      { name: fetchVariables.token, value: fetch.token },
-      { name: fetchVariables.pod, valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
-      ...(authority === undefined ? [] : [{ name: fetchVariables.authority, value: authority }]),
-    ],
-  )
+  const { fetchAuthority: authority, objectStorage, stagingLimit: limitMs } = options
+  const wayTo = (address: string | undefined): FetchWay | undefined =>
+    address === undefined
+      ? undefined
+      : { isHttps: address.startsWith('https:'), hasAuthority: authority !== undefined }
+  const text = stageInText({ limitMs, fetch: wayTo(fetch?.address), contents: wayTo(objectStorage?.url) })
+  const variables: V1EnvVar[] = [
+    ...(fetch === undefined
+      ? []
+      : [
+          { name: fetchVariables.address, value: fetch.address },
+          { name: fetchVariables.token, value: fetch.token },
+          { name: fetchVariables.pod, valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
+        ]),
+    ...(authority === undefined ? [] : [{ name: fetchVariables.authority, value: authority }]),
+  ]
+  return staging(stagingContainers.in, text, options, [], variables)
 }
 
 function stageOut(
@@ -206,14 +207,14 @@ function staging(
   text: string,
   options: KubernetesOptions,
   claimed: readonly V1VolumeMount[],
-  env?: V1EnvVar[],
+  env: V1EnvVar[] = [],
 ): V1Container {
   return {
     ...ours(options, claimed),
     name,
     image: options.stagingImage,
     command: ['sh', '-c', text],
-    ...(env !== undefined && { env }),
+    ...(env.length > 0 && { env }),
     resources: stagingResources(options),
   }
 }

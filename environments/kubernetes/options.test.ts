@@ -78,11 +78,22 @@ test.each([
     { fetchFrom: 'https://m', stagingImage: 'docker.io/busybox@sha256:1' },
     'needs a stagingImage that holds curl',
   ],
-  [{ fetchFrom: 'http://m', fetchAuthority: pem }, 'fetchAuthority: needs a fetchFrom beside it that begins'],
+  [
+    { fetchFrom: 'http://m', fetchAuthority: pem },
+    'fetchAuthority: needs a fetchFrom or objectStorage beside it',
+  ],
   [
     { fetchFrom: 'https://m', stagingImage: 'x/curl', fetchAuthority: '/etc/ca.pem' },
     'fetchAuthority: expected certificates as PEM text',
   ],
+  [{ objectStorage: { url: 's3://bucket' } }, 'objectStorage.url: expected an address such as https://s3'],
+  [{ objectStorage: { url: 'http://s3/b?acl' } }, 'objectStorage.url: expected an address such as'],
+  [
+    { objectStorage: { url: 'https://s3/b' } },
+    'objectStorage: https:// needs a stagingImage that holds curl',
+  ],
+  [{ objectStorage: { url: 'http://s3/b', accessKey: 'a' } }, 'objectStorageSecret: goes with the accessKey'],
+  [{ objectStorageSecret: 's' }, 'objectStorageSecret: goes with the accessKey'],
   [{ memory: 'much' }, 'memory: expected a number with its unit'],
   [{ nodes: 2 }, 'Unrecognized key'],
 ])('%j is refused in a sentence', (options, message) => {

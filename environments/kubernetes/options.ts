@@ -56,6 +56,13 @@ const variables = byName(
   z.string().regex(/^[^\0]*$/, { error: 'expected text without NUL characters' }),
 ).default({})
 
+/** Nothing in it means anything to a shell, to Kubernetes or to a signature. */
+const webAddress = (error: string) =>
+  z
+    .string()
+    .max(1000)
+    .regex(/^https?:\/\/[\w.:[\]-]+(?:\/[\w.~-]+)*\/?$/, { error })
+
 const shape = {
   /** Where the objects are made. Default: the one of the kubeconfig's context or of the pod that the server runs in. */
   namespace: labelName.optional(),
@@ -124,14 +131,24 @@ const shape = {
    * Where pods reach this server: they fetch their files from there, instead of getting them by exec. By http:// with
    * any busybox; https:// needs a curl in the staging image.
    */
-  fetchFrom: z
-    .string()
-    .max(1000)
-    .regex(/^https?:\/\/[\w.:[\]-]+(?:\/[\w.~-]+)*\/?$/, {
-      error: 'expected an address of this server such as http://molehill.example:8480',
+  fetchFrom: webAddress('expected an address of this server such as http://molehill.example:8480').optional(),
+  /**
+   * An S3 bucket, with a prefix or without, that takes large work directories and what functions need, once for all pods.
+   * Without an access key requests go unsigned, as to a web server that takes PUT and DELETE.
+   */
+  objectStorage: z
+    .strictObject({
+      url: webAddress('expected an address such as https://s3.example/bucket/prefix'),
+      region: oneLine.max(100).default('us-east-1'),
+      accessKey: z
+        .string()
+        .regex(/^[\w.:+-]{1,200}$/, { error: 'expected letters, digits and _ . : + -' })
+        .optional(),
     })
     .optional(),
-  /** PEM text: who signs the certificate of `fetchFrom`, where images do not know. */
+  /** Belongs to the access key of `objectStorage`. Secret. */
+  objectStorageSecret: oneLine.max(1000).optional(),
+  /** PEM text: who signs the certificates of `fetchFrom` and `objectStorage`, where images do not know. */
   fetchAuthority: z
     .string()
     .max(100_000)
@@ -195,15 +212,23 @@ export const kubernetesOptions = z.strictObject(shape).superRefine((options, con
     refuse('gpus', 'has no meaning beside pilots: nothing keeps their jobs from taking the same ones')
   if (pilots !== undefined && options.fetchFrom !== undefined)
     refuse('fetchFrom', 'has no use beside pilots: they are spoken to by exec')
-  const { fetchFrom, fetchAuthority, stagingImage } = options
-  const isHttps = fetchFrom?.startsWith('https:') === true
-  if (isHttps && /^(?:.*\/)?busybox(?:[:@]|$)/.test(stagingImage))
+  if (pilots !== undefined && options.objectStorage !== undefined)
+    refuse('objectStorage', 'has no use beside pilots: each gets the work directory once')
+  const { fetchFrom, objectStorage, fetchAuthority, objectStorageSecret, stagingImage } = options
+  const isHttps = (address: string | undefined): boolean => address?.startsWith('https:') === true
+  const isBusyboxOnly = /^(?:.*\/)?busybox(?:[:@]|$)/.test(stagingImage)
+  const needsCurl =
+    "https:// needs a stagingImage that holds curl too: busybox's wget checks no certificate. Or say http://"
+  if (isHttps(fetchFrom) && isBusyboxOnly)
+    refuse('fetchFrom', `${needsCurl}, with the server's --job-files-port`)
+  if (isHttps(objectStorage?.url) && isBusyboxOnly) refuse('objectStorage', needsCurl)
+  if (fetchAuthority !== undefined && !isHttps(fetchFrom) && !isHttps(objectStorage?.url))
+    refuse('fetchAuthority', 'needs a fetchFrom or objectStorage beside it that begins with https://')
+  if ((objectStorage?.accessKey === undefined) !== (objectStorageSecret === undefined))
     refuse(
-      'fetchFrom',
-      "https:// needs a stagingImage that holds curl too: busybox's wget checks no certificate. Or say http://, with the server's --job-files-port",
+      'objectStorageSecret',
+      'goes with the accessKey of objectStorage, each needs the other; it is kept with --secret objectStorageSecret',
     )
-  if (fetchAuthority !== undefined && !isHttps)
-    refuse('fetchAuthority', 'needs a fetchFrom beside it that begins with https://')
   for (const toleration of options.tolerations)
     if (toleration.key === undefined && toleration.operator !== 'Exists')
       refuse('tolerations', "expected a key, or operator: 'Exists' to tolerate everything")
@@ -212,7 +237,12 @@ export const kubernetesOptions = z.strictObject(shape).superRefine((options, con
 export type KubernetesOptions = z.output<typeof kubernetesOptions>
 
 /** Names of the options that are secret. */
-export const kubernetesSecrets: readonly string[] = ['token', 'kubeconfigText']
+export const kubernetesSecrets: readonly string[] = ['token', 'kubeconfigText', 'objectStorageSecret']
 
-/** Names of the options that would let scripts read files of the server, run programs on it or lay its credentials open. */
-export const kubernetesOperatorOnly: readonly string[] = ['kubeconfig', 'allowExec', 'allowInsecureTls']
+/** Names of the options that would let scripts read files of the server, run programs on it, lay its credentials open or send it anywhere. */
+export const kubernetesOperatorOnly: readonly string[] = [
+  'kubeconfig',
+  'allowExec',
+  'allowInsecureTls',
+  'objectStorage',
+]

@@ -100,7 +100,7 @@ export class PilotEnvironment implements Environment {
   }
 
   inspect(signal: AbortSignal): Promise<readonly CheckFinding[]> {
-    return inspectCluster(this.#parts.cluster, undefined, signal)
+    return inspectCluster(this.#parts.cluster, {}, signal)
   }
 
   async submit(

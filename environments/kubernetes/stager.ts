@@ -1,6 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { EnvironmentError, type JobId, type JobRequest } from '../../src/environment/environment.ts'
-import type { TarEntry } from '../../src/environment/job-files/tar-stream.ts'
+import { keyOf } from '../../src/environment/job-files/places.ts'
+import type { Content } from '../../src/environment/job-files/scan-tree.ts'
+import { FileChangedError, type TarEntry } from '../../src/environment/job-files/tar-stream.ts'
 import type { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { ApiError } from './api-errors.ts'
 import { archiveOf } from './archive.ts'
@@ -9,6 +11,7 @@ import type { Cluster } from './cluster.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { mountedIn } from './job-body.ts'
 import { cancelledAnnotation } from './names.ts'
+import { leastBytes, mostBytes, type ObjectStorage } from './object-storage.ts'
 import type { KubernetesOptions } from './options.ts'
 import { bringFiles, notUnpacked } from './staging.ts'
 import { stagingContainers } from './template.ts'
@@ -19,6 +22,8 @@ export interface StagerParts {
   readonly options: KubernetesOptions
   readonly requests: KeptRequests
   readonly trees: WorkTrees
+  /** Where pods find large contents, if anywhere. */
+  readonly storage?: ObjectStorage | undefined
   readonly warn: (message: string) => void
 }
 
@@ -45,6 +50,8 @@ class HopelessError extends Error {}
 
 /** Archives under way at one time: all bytes pass the API server. */
 const mostAtOnce = 4
+/** How long after the pod has given up an address is still good. */
+const spareMs = 600_000
 /** How often files are sent that change while they are read, or for which the pod has no room. */
 export const mostTries = 5
 
@@ -138,6 +145,7 @@ export class Stager {
     // Not the job's own signal: what is read here serves other jobs too.
     const archive = requestArchive(this.#parts, request, staging.mounted, this.#signal)
     const entries = await archive.catch((error: unknown) => {
+      if (mayGoAgain(error, trees)) throw error
       throw new HopelessError(unreadable(error), { cause: error })
     })
     if (stop.signal.aborted) return
@@ -177,16 +185,27 @@ export class Stager {
   }
 }
 
-/** What a pod gets that finds these contents in a claim. */
+/** What a pod gets that finds these contents in a claim. Throws EnvironmentError where an object storage takes nothing. */
 export function requestArchive(
-  { trees, options }: Pick<StagerParts, 'trees' | 'options'>,
+  { trees, options, storage }: Pick<StagerParts, 'trees' | 'options' | 'storage'>,
   request: JobRequest,
   mounted: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<readonly TarEntry[]> {
   const { wallTimeMs } = request.resources
-  const { variables, stopGraceMs, hasRuntime } = options
-  return archiveOf(request, trees, { variables, stopGraceMs, wallTimeMs, hasRuntime, mounted }, signal)
+  const { variables, stopGraceMs, hasRuntime, stagingLimit } = options
+  const key = keyOf(request.workDirectory)
+  const store = async (content: Content): Promise<string | undefined> =>
+    content.bytes < leastBytes || content.bytes > mostBytes
+      ? undefined
+      : storage?.place(key, content, stagingLimit + spareMs)
+  return archiveOf(request, trees, { variables, stopGraceMs, wallTimeMs, hasRuntime, mounted, store }, signal)
+}
+
+/** Whether reading files again may do better: the storage is away, or a file is not what it was. */
+export function mayGoAgain(error: unknown, trees: WorkTrees): boolean {
+  if (error instanceof FileChangedError) trees.forgetAll()
+  return error instanceof FileChangedError || error instanceof EnvironmentError
 }
 
 function isWaiting({ metadata, status }: WirePod): boolean {

@@ -1,6 +1,14 @@
 import { shellWord } from './command-text.ts'
-import { fetchText, type FetchWay } from './fetch-script.ts'
+import { contentsText, fetchText, type FetchWay } from './fetch-script.ts'
 import { podPlaces, type Places } from './places.ts'
+
+export interface StageInWays {
+  readonly limitMs: number
+  /** How it fetches its files; without, they are brought. */
+  readonly fetch?: FetchWay | undefined
+  /** How it then fetches what those name, where there is an object storage. */
+  readonly contents?: FetchWay | undefined
+}
 
 /*
  * Kubernetes reads `$$` in commands as `$`, and `$(NAME)` as a variable of the container: the first must not be in
@@ -15,10 +23,7 @@ const tickSeconds = 0.2
  * lets every user change them, since the job may run as another one. Whoever brings them writes the file `in` last: the
  * server, or the container itself where it fetches them. It fails with a word about it after `limitMs`.
  */
-export function stageInText(
-  { limitMs, fetch }: { readonly limitMs: number; readonly fetch?: FetchWay | undefined },
-  places: Places = podPlaces,
-): string {
+export function stageInText({ limitMs, fetch, contents }: StageInWays, places: Places = podPlaces): string {
   const { root, busybox, job } = places
   return `${prelude(places)}umask 0
 molehill_busybox=$(command -v busybox)
@@ -26,6 +31,7 @@ molehill_busybox=$(command -v busybox)
 case $molehill_busybox in /*) ;; *) molehill_busybox=/proc/self/exe ;; esac
 mkdir -p ${words(`${root}/bin`, `${job}/work`)} && cp "$molehill_busybox" ${shellWord(`${busybox}.new`)} && chmod 0755 ${shellWord(`${busybox}.new`)} && mv ${words(`${busybox}.new`, busybox)} || molehill_fail "The staging image holds no busybox that can be copied."
 ${fetch === undefined ? waitText(places.in, limitMs, 'molehill_fail "The files did not come in time."') : fetchText(limitMs, fetch, places)}
+${contents === undefined ? ':' : contentsText(limitMs, contents, places)}
 chmod -R a+rwX ${shellWord(job)} || molehill_fail "The files could not be opened to all users."
 `
 }

@@ -39,6 +39,7 @@ const needs = {
     'ip',
     'ldd',
   ],
+  swift: ['swift-proxy-server', 'swift-object-server', 'swift-ring-builder', 'memcached'],
   boinc: ['boinc', 'boinccmd', 'setpriv'],
   condor: ['/var/cache/molehill/condor-trixie/usr/bin/condor_submit', 'ip', 'ssh-keygen', 'perl'],
 } as const satisfies Record<string, readonly string[]>
@@ -50,6 +51,7 @@ const unprivileged: ReadonlySet<DaemonKind> = new Set(['kubernetes', 'boinc'])
 /** Options of `scripts/install-services` without which some daemons are not installed. */
 const installOptions: Partial<Record<DaemonKind, string>> = {
   condor: ' --condor',
+  swift: ' --swift',
   'newer-slurm': ' --newer-slurm',
   kubernetes: ' --kubernetes',
   'kubernetes-node': ' --kubernetes',
