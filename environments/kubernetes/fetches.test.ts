@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
-import { toJobId, type JobRequest } from '../../src/environment/environment.ts'
+import { EnvironmentError, toJobId, type JobRequest } from '../../src/environment/environment.ts'
 import { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { startJobFilesServer, type JobFilesServer } from '../../test/helpers/job-files-server.ts'
 import { Fetches } from './fetches.ts'
 import { openFetchTokens, type FetchTokens } from './fetch-token.ts'
 import { KeptRequests } from './kept-requests.ts'
 import { ends, pod } from './observe.fixtures.ts'
+import type { ObjectStorage } from './object-storage.ts'
 import { kubernetesOptions } from './options.ts'
 import { placesBelow, type Places } from './places.ts'
 import { stageInText } from './staging-scripts.ts'
@@ -30,6 +31,8 @@ let pods: WirePod[]
 let stop: AbortController
 let fetches: Fetches
 let places: Places
+let warnings: string[]
+let storage: Pick<ObjectStorage, 'place'> | undefined
 
 const id = toJobId('job-1')
 const waiting = () => pod({ uid: 'uid-1', stageIn: { running: {} } })
@@ -57,6 +60,8 @@ beforeEach(async () => {
   mkdirSync(places.root)
   server = await startJobFilesServer()
   pods = [waiting()]
+  warnings = []
+  storage = undefined
   await openLife()
   await requests.keep(request())
 })
@@ -83,7 +88,8 @@ async function openLife(): Promise<void> {
       options,
       requests,
       trees: new WorkTrees(),
-      warn: () => undefined,
+      warn: (message) => warnings.push(message),
+      storage: storage as ObjectStorage | undefined,
       tokens,
       podsOf: (asked) => (asked === id ? pods : []),
     },
@@ -175,6 +181,17 @@ test('what is cut is fetched anew', { timeout: patienceMs }, async () => {
   expect(await stageIn()).toEqual({ code: 0, said: '' })
   expect(Number(arrived())).toBe(8_000_000)
   expect(fetches.failureOf(id)).toBe(undefined)
+})
+
+test('pods come again while the object storage is away, and the log tells of it once', async () => {
+  storage = { place: () => Promise.reject(new EnvironmentError('The object storage is away.')) }
+  await openLife()
+  for (let tries = 0; tries < 3; tries += 1)
+    expect(await ask()).toMatchObject({ status: 503, detail: 'The files of the job cannot be had now.' })
+  expect(warnings).toEqual(['Pods wait for their files: The object storage is away.'])
+  storage = undefined
+  await openLife()
+  expect(await ask()).toMatchObject({ status: 200 })
 })
 
 test('files that cannot be read end the job', async () => {

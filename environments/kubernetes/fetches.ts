@@ -8,6 +8,7 @@ import { hasEnded, isCancelled } from './pod-states.ts'
 import {
   hopeless,
   mayGoAgain,
+  messageOf,
   mostTries,
   requestArchive,
   unreadable,

@@ -230,6 +230,6 @@ export function hopeless(error: unknown): string {
   return `Its files could not be brought in ${mostTries} tries: ${messageOf(error)}`
 }
 
-function messageOf(error: unknown): string {
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
