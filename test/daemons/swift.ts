@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import {
   presignedUrl,
   type PresignedRequest,
@@ -89,9 +90,12 @@ export async function startSwift(): Promise<Swift> {
       })
     let seen: unknown
     const isReady = async () => {
-      const answer = await ask('PUT', '/ready').catch((error: unknown) => (seen = String(error)))
-      if (answer instanceof Response) seen = [answer.status, await answer.text()]
-      return answer instanceof Response && answer.ok ? true : undefined
+      const answer = await ask('PUT', '/ready').catch((error: unknown) => void (seen = String(error)))
+      // A try that failed halfway may have made it.
+      if (answer?.ok === true || answer?.status === 409) return true
+      if (answer !== undefined) seen = [answer.status, await answer.text()]
+      await pause(200)
+      return undefined
     }
     await until('Swift takes a bucket', isReady, () => seen, 280_000)
     return {
