@@ -12,7 +12,6 @@ import {
   type Observation,
   type SubmitOutcome,
 } from '../../src/environment/environment.ts'
-import type { FileDesk } from '../../src/environment/file-desk.ts'
 import { keyOf } from '../../src/environment/job-files/places.ts'
 import { WorkTrees } from '../../src/environment/job-files/work-trees.ts'
 import { refusalOf } from '../../src/environment/refusal.ts'
@@ -24,7 +23,7 @@ import { warningOfDropped } from './dropped-fields.ts'
 import { readLogEnd } from './fetch-logs.ts'
 import { eachBounded } from './each-bounded.ts'
 import { Fetches } from './fetches.ts'
-import type { FetchTokens } from './fetch-token.ts'
+import { fetchOf, type Fetching } from './fetching.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { cancelledAnnotation, executionSelector, instanceSelector, jobIdOf, jobName } from './names.ts'
 import { prepareMounts, type Mounts } from './mounts.ts'
@@ -36,13 +35,6 @@ import { Stager } from './stager.ts'
 import { handleOf, submitJob } from './submit-job.ts'
 import { Volume } from './volume.ts'
 import type { WireJob } from './wire.ts'
-
-interface Fetching {
-  /** Where pods reach the server. */
-  readonly from: string
-  readonly tokens: FetchTokens
-  readonly desk: FileDesk
-}
 
 export interface KubernetesEnvironmentParts {
   readonly cluster: Cluster
@@ -260,10 +252,10 @@ export class KubernetesEnvironment implements Environment {
     mounted: readonly string[],
     signal: AbortSignal,
   ): Promise<SubmitOutcome> {
-    const { fetching } = this.#parts
+    const { fetching, instance } = this.#parts
     const made = (sent: WireJob, kept: WireJob) => this.#tellOfDropped(sent, kept)
-    const fetchOf = (id: JobId) => fetching && this.#fetchOf(id, fetching)
-    const outcome = await submitJob({ ...this.#parts, fetchOf, made }, request, mounted, signal)
+    const fetch = fetching && fetchOf(fetching, instance, request.id)
+    const outcome = await submitJob({ ...this.#parts, fetch, made }, request, mounted, signal)
     // The pod of an earlier try may wait for files already.
     const { id } = request
     if (outcome.kind === 'accepted')
@@ -279,11 +271,6 @@ export class KubernetesEnvironment implements Environment {
     const fetches = new Fetches({ ...common, tokens: fetching.tokens, podsOf }, this.#stop.signal)
     fetching.desk.serve(instance, (asked) => fetches.open(asked), this.#stop.signal)
     return fetches
-  }
-
-  #fetchOf(id: JobId, { from, tokens }: Fetching) {
-    const address = `${from.replace(/\/$/, '')}/job-files/${this.#parts.instance}/${id}`
-    return { address, token: tokens.of(id) }
   }
 
   /** Once: all Jobs of an environment have the same fields. */

@@ -3,12 +3,11 @@ import { mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { LocalHost } from '../../src/environment/local-host.ts'
-import { EnvironmentError } from '../../src/environment/environment.ts'
 import type { EnvironmentPlugin, PluginContext } from '../../src/environment/plugin.ts'
 import { openCluster } from './cluster.ts'
 import { credentialsFrom, type CredentialSource } from './credentials.ts'
 import { KubernetesEnvironment, type KubernetesEnvironmentParts } from './environment.ts'
-import { openFetchTokens } from './fetch-token.ts'
+import { openFetching } from './fetching.ts'
 import { KeptRequests } from './kept-requests.ts'
 import {
   kubernetesOperatorOnly,
@@ -44,16 +43,6 @@ export const plugin: EnvironmentPlugin<KubernetesOptions> = {
       ? new KubernetesEnvironment(name, parts)
       : new PilotEnvironment(name, parts, pilots)
   },
-}
-
-async function openFetching(
-  { fetchFrom: from }: KubernetesOptions,
-  { directory, fileDesk: desk }: PluginContext,
-) {
-  if (from === undefined) return undefined
-  if (desk === undefined)
-    throw new EnvironmentError('No pod can ask this server for files: leave the option fetchFrom out.')
-  return { from, tokens: await openFetchTokens(directory), desk }
 }
 
 function sourceOf(options: KubernetesOptions, { variables }: PluginContext): CredentialSource {

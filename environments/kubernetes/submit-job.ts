@@ -10,7 +10,7 @@ import { keyOf } from '../../src/environment/job-files/places.ts'
 import { ApiError } from './api-errors.ts'
 import { askCluster } from './ask-cluster.ts'
 import type { Cluster } from './cluster.ts'
-import { jobBody } from './job-body.ts'
+import { jobBody, type JobBodyInput } from './job-body.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import { jobName, labelsOf, type JobIdentity } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
@@ -22,8 +22,8 @@ export interface SubmissionParts {
   readonly options: KubernetesOptions
   readonly instance: string
   readonly requests: KeptRequests
-  /** How the pod of a job fetches its files; undefined where they are brought. */
-  readonly fetchOf: (id: JobId) => { readonly address: string; readonly token: string } | undefined
+  /** How the pod fetches its files; undefined where they are brought. */
+  readonly fetch: JobBodyInput['fetch']
   /** Gets a Job as it was sent and as the server made it. */
   readonly made: (sent: WireJob, kept: WireJob) => void
 }
@@ -35,7 +35,7 @@ export async function submitJob(
   mounted: readonly string[],
   signal: AbortSignal,
 ): Promise<SubmitOutcome> {
-  const { cluster, options, instance, requests, fetchOf, made } = parts
+  const { cluster, options, instance, requests, fetch, made } = parts
   const { id, workDirectory } = request
   const resources = withDefaults(request.resources, options)
   const identity = { id, instance, execution: keyOf(workDirectory) }
@@ -43,7 +43,7 @@ export async function submitJob(
   try {
     // There are no times in it, which the client's types would have as dates.
     const body = jobBody(
-      { ...identity, resources, mounted, isKept: mounted.length > 0, fetch: fetchOf(id) },
+      { ...identity, resources, mounted, isKept: mounted.length > 0, fetch },
       options,
     ) as unknown as WireJob
     const job = await cluster.jobs.create(body, signal)
