@@ -94,6 +94,14 @@ test.each([
   ],
   [{ objectStorage: { url: 'http://s3/b', accessKey: 'a' } }, 'objectStorageSecret: goes with the accessKey'],
   [{ objectStorageSecret: 's' }, 'objectStorageSecret: goes with the accessKey'],
+  [
+    { fetchFrom: 'http://m', pilots: { count: 1, slots: 1, time: '1 h' } },
+    'fetchFrom: has no use beside pilots',
+  ],
+  [
+    { objectStorage: { url: 'http://s3/b' }, pilots: { count: 1, slots: 1, time: '1 h' } },
+    'objectStorage: has no use beside pilots',
+  ],
   [{ memory: 'much' }, 'memory: expected a number with its unit'],
   [{ nodes: 2 }, 'Unrecognized key'],
 ])('%j is refused in a sentence', (options, message) => {
