@@ -5,7 +5,7 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'environments/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Children that tests start are Node processes too: two test files at a time fill two cores.
-    maxWorkers: 2,
+    // Many tests mostly wait for daemons: on two cores a third file at a time fills what two leave idle.
+    maxWorkers: 3,
   },
 })
