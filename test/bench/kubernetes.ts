@@ -38,8 +38,8 @@ const contenders: Readonly<Record<string, Contender>> = {
   [yardstick]: runPlain,
   molehill: (account, jobs, directory) => runMolehill(account, jobs, directory, ''),
   'molehill, .by(20)': (account, jobs, directory) => runMolehill(account, jobs, directory, '.by(20)'),
-  'molehill, pilots': (account, jobs, directory) =>
-    runMolehill(account, jobs, directory, '', { pilots: { count: 2, slots: 4, time: '1 h' } }),
+  'molehill, one pilot': (account, jobs, directory) =>
+    runMolehill(account, jobs, directory, '', { pilots: { count: 1, slots: 8, time: '1 h' } }),
 }
 
 /** Eight requests at a time, and a look a second: nothing is fetched, nothing deleted. */
