@@ -50,9 +50,12 @@ export class Trial {
   }
 
   async close(): Promise<void> {
-    if (this.#environment?.capabilities.survivesRestart === true) await this.#releaseAll()
-    await this.#environment?.close()
-    rmSync(this.directory, { recursive: true, force: true })
+    try {
+      if (this.#environment?.capabilities.survivesRestart === true) await this.#releaseAll()
+    } finally {
+      await this.#environment?.close()
+      rmSync(this.directory, { recursive: true, force: true })
+    }
   }
 
   /** Jobs that outlive their environment must not outlive their test. */
