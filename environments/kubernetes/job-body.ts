@@ -60,12 +60,30 @@ export function mountedIn({ spec }: WirePod): ReadonlySet<string> {
 export function jobBody(input: JobBodyInput, options: KubernetesOptions): V1Job {
   const labels = { ...options.labels, ...labelsOf(input) }
   const annotations = { ...options.annotations, ...annotationsOf(input) }
+  const spec = podSpec(input, options)
+  return onePodJob({ name: jobName(input.id), labels, annotations, keptAfterEndSeconds, spec }, options)
+}
+
+export interface OnePod {
+  readonly name: string
+  /** Of the Job and of its pod. */
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly keptAfterEndSeconds: number
+  readonly spec: V1PodSpec
+}
+
+/** A Job of one pod, tried once, which waits for its queue where the options name one. */
+export function onePodJob(
+  { name, labels, annotations, keptAfterEndSeconds, spec }: OnePod,
+  { queue, template }: Pick<KubernetesOptions, 'queue' | 'template'>,
+): V1Job {
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
     metadata: {
-      name: jobName(input.id),
-      labels: { ...labels, ...(options.queue !== undefined && { [queueLabel]: options.queue }) },
+      name,
+      labels: { ...labels, ...(queue !== undefined && { [queueLabel]: queue }) },
       annotations,
     },
     spec: {
@@ -77,11 +95,8 @@ export function jobBody(input: JobBodyInput, options: KubernetesOptions): V1Job 
       podFailurePolicy: {
         rules: [{ action: 'FailJob', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
       },
-      ...(options.queue !== undefined && { suspend: true }),
-      template: withOverlay(
-        { metadata: { labels, annotations }, spec: podSpec(input, options) },
-        options.template,
-      ),
+      ...(queue !== undefined && { suspend: true }),
+      template: withOverlay({ metadata: { labels, annotations }, spec }, template),
     },
   }
 }

@@ -1,10 +1,10 @@
 import type { V1Container, V1Job } from '@kubernetes/client-node'
 import type { PilotTimes } from '../../src/environment/batch/pilot-script.ts'
 import { endingMs } from './start-script.ts'
-import { ours, podSettings, stagingResources } from './job-body.ts'
-import { labelKeys, labelValue, queueLabel } from './names.ts'
+import { onePodJob, ours, podSettings, stagingResources } from './job-body.ts'
+import { labelKeys, labelValue } from './names.ts'
 import type { KubernetesOptions } from './options.ts'
-import { jobVolume, mainContainer, stagingContainers, withOverlay } from './template.ts'
+import { jobVolume, mainContainer, stagingContainers } from './template.ts'
 import { loopScript } from './pilot-loop.ts'
 import { pilotPlaces } from './pilot-places.ts'
 import { keepText, layOutText } from './pilot-scripts.ts'
@@ -30,7 +30,7 @@ export interface PilotBodyInput {
  */
 export function pilotBody(input: PilotBodyInput, options: KubernetesOptions): V1Job {
   const { name, instance, pilots } = input
-  const { queue, annotations, pendingLimit, stagingLimit, stopGraceMs } = options
+  const { annotations, pendingLimit, stagingLimit, stopGraceMs } = options
   const labels = { ...options.labels, [labelKeys.instance]: labelValue(instance), [pilotLabel]: name }
   const liveMs = pendingLimit + pilots.time + stagingLimit + endingMs
   const spec = {
@@ -41,27 +41,7 @@ export function pilotBody(input: PilotBodyInput, options: KubernetesOptions): V1
     initContainers: [staging(stagingContainers.in, layOutText(), options)],
     containers: [main(input, options), staging(stagingContainers.out, keepText(stagingLimit), options)],
   }
-  return {
-    apiVersion: 'batch/v1',
-    kind: 'Job',
-    metadata: {
-      name,
-      labels: { ...labels, ...(queue !== undefined && { [queueLabel]: queue }) },
-      annotations,
-    },
-    spec: {
-      parallelism: 1,
-      completions: 1,
-      backoffLimit: 0,
-      ttlSecondsAfterFinished: keptAfterEndSeconds,
-      podReplacementPolicy: 'Failed',
-      podFailurePolicy: {
-        rules: [{ action: 'FailJob', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
-      },
-      ...(queue !== undefined && { suspend: true }),
-      template: withOverlay({ metadata: { labels, annotations }, spec }, options.template),
-    },
-  }
+  return onePodJob({ name, labels, annotations, keptAfterEndSeconds, spec }, options)
 }
 
 function main({ pilots, times }: PilotBodyInput, options: KubernetesOptions): V1Container {
