@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import type { FunctionCall, FunctionOutcome } from '../script/contract.ts'
 import { openAccounts } from '../volunteers/accounts.ts'
 import type { Volunteers } from '../volunteers/contract.ts'
 import { openVolunteers } from '../volunteers/open-volunteers.ts'
-import { writeKeyText } from '../volunteers/protocol/key-text.ts'
+import { exampleSettings } from '../volunteers/project.fixtures.ts'
 import type { PlanCommandTask } from '../workflow/plan.ts'
 import { packCommands } from './command-jobs.ts'
 import { compareResults } from './compare-results.ts'
@@ -120,20 +120,10 @@ describe('on hosts of volunteers', () => {
   let volunteers: Volunteers
 
   beforeEach(async () => {
-    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
     volunteers = await openVolunteers({
       directory,
       accountSecret,
-      settings: {
-        projectName: 'Molehill',
-        masterUrl: 'http://molehill.example/boinc/',
-        downloadUrl: 'http://molehill.example/boinc/download/',
-        uploadUrl: 'http://molehill.example/boinc/file_upload_handler',
-        codeSignKey: writeKeyText(publicKey),
-        successions: {},
-        uploadKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-        signatures: {},
-      },
+      settings: exampleSettings(),
       signatureOf: () => Promise.resolve('f'.repeat(256)),
       warn: () => undefined,
     })

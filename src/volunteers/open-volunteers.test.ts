@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,8 +12,7 @@ import {
 import { openAccounts } from './accounts.ts'
 import type { Volunteers } from './contract.ts'
 import { openVolunteers } from './open-volunteers.ts'
-import { exampleWorkunit } from './project.fixtures.ts'
-import { writeKeyText } from './protocol/key-text.ts'
+import { exampleSettings, exampleWorkunit } from './project.fixtures.ts'
 
 const accountSecret = randomBytes(32)
 const patience = { timeout: 30_000, interval: 20 }
@@ -33,20 +32,10 @@ afterEach(async () => {
 })
 
 async function open(): Promise<Volunteers> {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
   return openVolunteers({
     directory,
     accountSecret,
-    settings: {
-      projectName: 'Molehill',
-      masterUrl: 'http://molehill.example/boinc/',
-      downloadUrl: 'http://molehill.example/boinc/download/',
-      uploadUrl: 'http://molehill.example/boinc/file_upload_handler',
-      codeSignKey: writeKeyText(publicKey),
-      successions: {},
-      uploadKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-      signatures: {},
-    },
+    settings: exampleSettings(),
     signatureOf: () => Promise.resolve('signature'),
     warn: (message) => warnings.push(message),
   })

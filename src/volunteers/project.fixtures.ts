@@ -1,4 +1,22 @@
+import { generateKeyPairSync } from 'node:crypto'
 import type { Workunit } from '../environment/volunteers.ts'
+import { writeKeyText } from './protocol/key-text.ts'
+import type { ReplySettings } from './protocol/write-reply.ts'
+
+/** Of a project whose key signs code and uploads and is made for this call. */
+export function exampleSettings(): ReplySettings {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  return {
+    projectName: 'Molehill',
+    masterUrl: 'http://molehill.example/boinc/',
+    downloadUrl: 'http://molehill.example/boinc/download/',
+    uploadUrl: 'http://molehill.example/boinc/file_upload_handler',
+    codeSignKey: writeKeyText(publicKey),
+    successions: {},
+    uploadKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    signatures: {},
+  }
+}
 
 /** A workunit for tests, with one input of its own. */
 export function exampleWorkunit(name: string, changes: Partial<Workunit> = {}): Workunit {

@@ -2,14 +2,13 @@
  * A process with a project of volunteers and fake hosts that compute all its work, for tests that kill it. It reads what
  * the hosts know from its input, and prints what each answer told them, a line each, as soon as it came.
  */
-import { createHash, generateKeyPairSync } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openAccounts } from '../../src/volunteers/accounts.ts'
 import { openVolunteers } from '../../src/volunteers/open-volunteers.ts'
-import { exampleWorkunit } from '../../src/volunteers/project.fixtures.ts'
-import { writeKeyText } from '../../src/volunteers/protocol/key-text.ts'
+import { exampleSettings, exampleWorkunit } from '../../src/volunteers/project.fixtures.ts'
 import { fakeArchive, fakeRequest, understand } from './fake-volunteer.ts'
 
 /** What a host knows: it keeps it when the server dies. */
@@ -39,20 +38,10 @@ export interface ToldLine {
 
 const { directory, accountSecret, workunits, hosts } = JSON.parse(await text(process.stdin)) as ProcessTask
 const secret = Buffer.from(accountSecret, 'hex')
-const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
 const volunteers = await openVolunteers({
   directory,
   accountSecret: secret,
-  settings: {
-    projectName: 'Molehill',
-    masterUrl: 'http://molehill.example/boinc/',
-    downloadUrl: 'http://molehill.example/boinc/download/',
-    uploadUrl: 'http://molehill.example/boinc/file_upload_handler',
-    codeSignKey: writeKeyText(publicKey),
-    successions: {},
-    uploadKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    signatures: {},
-  },
+  settings: exampleSettings(),
   signatureOf: () => Promise.resolve('signature'),
   warn: (message) => console.error(message),
 })
