@@ -1,10 +1,10 @@
 import { EnvironmentError, type CheckFinding } from '../../src/environment/environment.ts'
-import { ApiError } from './api-errors.ts'
-import type { Cluster } from './cluster.ts'
-import { eachBounded } from './each-bounded.ts'
-import type { ObjectStorage } from './object-storage.ts'
+import { ApiError } from './cluster/api-errors.ts'
+import type { Cluster } from './cluster/cluster.ts'
+import { eachBounded } from './cluster/each-bounded.ts'
+import type { ObjectStorage } from './files/object-storage.ts'
 import type { KubernetesOptions } from './options.ts'
-import { missingRights, neededRights, type NeededRight } from './rights.ts'
+import { missingRights, neededRights, type NeededRight } from './cluster/rights.ts'
 
 const mostCalls = 8
 

@@ -8,7 +8,7 @@ import { until } from '../../test/conformance/until.ts'
 import { nodeTimeoutMs, startKubernetes, type Kubernetes } from '../../test/daemons/kubernetes.ts'
 import { describeWith } from '../../test/daemons/present.ts'
 import { plugin } from './index.ts'
-import { roleRules } from './rights.ts'
+import { roleRules } from './cluster/rights.ts'
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/operations/kubernetes.md'), 'utf8')
 

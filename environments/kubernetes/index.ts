@@ -4,18 +4,18 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { LocalHost } from '../../src/environment/local-host.ts'
 import type { EnvironmentPlugin, PluginContext } from '../../src/environment/plugin.ts'
-import { openCluster } from './cluster.ts'
-import { credentialsFrom, type CredentialSource } from './credentials.ts'
+import { openCluster } from './cluster/cluster.ts'
+import { credentialsFrom, type CredentialSource } from './cluster/credentials.ts'
 import { KubernetesEnvironment, type KubernetesEnvironmentParts } from './environment.ts'
-import { openFetching } from './fetching.ts'
-import { KeptRequests } from './kept-requests.ts'
+import { openFetching } from './files/fetching.ts'
+import { KeptRequests } from './pods/kept-requests.ts'
 import {
   kubernetesOperatorOnly,
   kubernetesOptions,
   kubernetesSecrets,
   type KubernetesOptions,
 } from './options.ts'
-import { PilotEnvironment } from './pilot-environment.ts'
+import { PilotEnvironment } from './pilots/environment.ts'
 
 /** A namespace of a Kubernetes cluster: each attempt is a Job, which goes on while the server is away. */
 export const plugin: EnvironmentPlugin<KubernetesOptions> = {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { kubernetesOptions } from './options.ts'
-import { merge } from './template.ts'
+import { merge } from './pods/template.ts'
 
 const pem = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
 

@@ -12,7 +12,7 @@ import {
   objectName,
   qualifiedName,
 } from './option-words.ts'
-import { podTemplate } from './template.ts'
+import { podTemplate } from './pods/template.ts'
 
 const { cpus, memory, gpus, time } = defaultsShape
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { kubernetesOptions } from './options.ts'
-import { rbacManifest } from './rights.ts'
+import { rbacManifest } from './cluster/rights.ts'
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/operations/kubernetes.md'), 'utf8')
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { nodeTimeoutMs, startKubernetes, type Kubernetes } from '../../test/daemons/kubernetes.ts'
 import { describeWith } from '../../test/daemons/present.ts'
 import { startTestEngine, type TestEngine } from '../../test/helpers/engine.ts'
-import { roleRules } from './rights.ts'
+import { roleRules } from './cluster/rights.ts'
 
 const patience = { timeout: 120_000, interval: 500 }
 

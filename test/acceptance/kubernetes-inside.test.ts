@@ -10,7 +10,7 @@ import {
 } from '@kubernetes/client-node'
 import { load, loadAll } from 'js-yaml'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { roleRules } from '../../environments/kubernetes/rights.ts'
+import { roleRules } from '../../environments/kubernetes/cluster/rights.ts'
 import { until } from '../conformance/until.ts'
 import { nodeTimeoutMs, startKubernetes, type Kubernetes } from '../daemons/kubernetes.ts'
 import { importServerImage } from '../daemons/kubernetes-server-image.ts'

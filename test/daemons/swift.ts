@@ -5,7 +5,7 @@ import {
   presignedUrl,
   type PresignedRequest,
   type StorageKeys,
-} from '../../environments/kubernetes/presigned-url.ts'
+} from '../../environments/kubernetes/files/presigned-url.ts'
 import { until } from '../conformance/until.ts'
 import { Enclosure } from './enclosure.ts'
 import { claimPorts } from './ports.ts'
