@@ -12,8 +12,10 @@ const awkward = 'ü ß 漢 "double" \'single\' $HOME `id` \\ * ;&|<>()#!~'
 /**
  * What every environment must do, whatever lies behind it. `make` gives a fresh environment that keeps whatever it
  * must remember in `directory`; a second one made on the same directory stands for the next life of the server.
- * Jobs are small `sh` scripts. `patienceMs` is how long a few of them may take. `isWanted` says by their names which checks
- * are made, where all of them would take too long: of an environment that another row makes all of.
+ * Jobs are small `sh` scripts: where they run there must be sh, cat, mkdir, ln, seq, sleep and wc. One job at a time is
+ * enough. `patienceMs` is how long a few jobs may take, `submit` or `observe` of fifty half as long again, and a check
+ * twice as long. `isWanted` says by their names which checks are made, where all of them would take too long: of an
+ * environment that another row makes all of.
  */
 export function describeEnvironment(
   name: string,
@@ -24,7 +26,7 @@ export function describeEnvironment(
   describe(`the environment ${name}`, { timeout: 2 * patienceMs }, () => {
     let trial: Trial
     beforeEach(async (context) => {
-      trial = new Trial(make, patienceMs)
+      trial = new Trial(make, patienceMs, 1.5 * patienceMs)
       await trial.open()
       if (!isWanted(context.task.name)) context.skip('made in another row')
     })
@@ -240,6 +242,9 @@ export function describeEnvironment(
       })
       expect(printed.length).toBeLessThanOrEqual(2000)
       expect(printed).toMatch(/^\d{4}\n/)
+      // It makes room: a place may run one job at a time.
+      await environment.cancel([handle], noSignal)
+      await trial.waitForEnd(handle)
       const ended = await trial.run(trial.shell('echo over'))
       expect(['', 'over\n']).toContain(await environment.readPrinted?.(ended.handle, 2000, noSignal))
     })

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -24,14 +24,23 @@ export class Trial {
   readonly workDirectory = join(this.directory, 'work')
   readonly #make: (directory: string) => Promise<Environment>
   readonly #patienceMs: number
+  readonly #answerMs: number | undefined
   #environment: Environment | undefined
   readonly #handles: JobHandle[] = []
   #count = 0
 
-  /** `patienceMs` is how long jobs may take that need no time themselves. */
-  constructor(make: (directory: string) => Promise<Environment>, patienceMs = usualPatienceMs) {
+  /**
+   * `patienceMs` is how long jobs may take that need no time themselves, `answerMs` how long the environment may take
+   * for an answer; without it, as long as it likes.
+   */
+  constructor(
+    make: (directory: string) => Promise<Environment>,
+    patienceMs = usualPatienceMs,
+    answerMs?: number,
+  ) {
     this.#make = make
     this.#patienceMs = patienceMs
+    this.#answerMs = answerMs
     mkdirSync(this.workDirectory)
   }
 
@@ -90,19 +99,22 @@ export class Trial {
 
   /** Submits one request that must be accepted. */
   async submit(request: JobRequest): Promise<JobHandle> {
-    const outcome = (await this.environment.submit([request], noSignal)).get(request.id)
-    if (outcome?.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(outcome)}`)
-    this.#handles.push(outcome.handle)
-    return outcome.handle
+    const [handle] = await this.submitAll([request])
+    return handle!
   }
 
   /** Submits requests together, all of which must be accepted. */
   async submitAll(requests: readonly JobRequest[]): Promise<readonly JobHandle[]> {
-    const outcomes = await this.environment.submit(requests, noSignal)
+    const outcomes = await this.#answer(
+      `submit of ${requests.length} jobs`,
+      this.environment.submit(requests, noSignal),
+    )
+    for (const outcome of outcomes.values())
+      if (outcome.kind === 'accepted') this.#handles.push(outcome.handle)
     return requests.map(({ id }) => {
       const outcome = outcomes.get(id)
-      if (outcome?.kind !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(outcome)}`)
-      this.#handles.push(outcome.handle)
+      if (outcome === undefined) throw new Error(`submit gave no outcome for ${id}: each request has one`)
+      if (outcome.kind !== 'accepted') throw new Error(`${id} was not accepted: ${JSON.stringify(outcome)}`)
       return outcome.handle
     })
   }
@@ -123,7 +135,10 @@ export class Trial {
       'all jobs are over',
       async () => {
         const found = await this.#ask(handles)
-        last = handles.flatMap(({ id }) => found.get(id) ?? [])
+        last = handles.map((handle) => observationIn(found, handle))
+        const unclear = last.find(({ kind }) => kind === 'unclear')
+        if (unclear !== undefined)
+          throw new Error(`observe could not tell of a job: ${JSON.stringify(unclear)}`)
         return last.some(isOpen) ? undefined : last
       },
       () => last.filter(isOpen),
@@ -132,9 +147,7 @@ export class Trial {
   }
 
   async observe(handle: JobHandle): Promise<Observation> {
-    const observation = (await this.#ask([handle])).get(handle.id)
-    if (observation === undefined) throw new Error(`observe left out ${handle.id}`)
-    return observation
+    return observationIn(await this.#ask([handle]), handle)
   }
 
   async waitForRunning(handle: JobHandle): Promise<void> {
@@ -158,21 +171,52 @@ export class Trial {
 
   async collect(handle: JobHandle): Promise<Omit<Result, 'handle' | 'end'>> {
     const directory = join(this.directory, `collected-${handle.id}`)
-    const collected = await this.environment.collect(handle, directory, noSignal)
+    const collected = await this.#answer('collect', this.environment.collect(handle, directory, noSignal))
+    const stderr = readFileSync(collected.stderr, 'utf8')
     return {
       collected,
       stdout: readFileSync(collected.stdout, 'utf8'),
-      stderr: readFileSync(collected.stderr, 'utf8'),
-      read: (path) => readFileSync(join(directory, path)),
+      stderr,
+      read: (path) => {
+        if (existsSync(join(directory, path))) return readFileSync(join(directory, path))
+        throw new Error(
+          `${JSON.stringify(path)} is not where collect should have put it, ${JSON.stringify(join(directory, path))}; ` +
+            `it told of files ${JSON.stringify(collected.files)} and missing ${JSON.stringify(collected.missing)}, ` +
+            `and the job wrote on standard error: ${JSON.stringify(stderr.slice(-500))}`,
+        )
+      },
     }
   }
 
   /** Asks, and leaves the machine to the scheduler for as long again: each question may be a program or more. */
   async #ask(handles: readonly JobHandle[]): Promise<ReadonlyMap<JobId, Observation>> {
     const began = performance.now()
-    const found = await this.environment.observe(handles, noSignal)
+    const found = await this.#answer(
+      `observe of ${handles.length} jobs`,
+      this.environment.observe(handles, noSignal),
+    )
     await pause(performance.now() - began)
     return found
+  }
+
+  /** What takes too long is told by its name, before the test as a whole is given up. */
+  async #answer<Answer>(what: string, answer: Promise<Answer>): Promise<Answer> {
+    const answerMs = this.#answerMs
+    if (answerMs === undefined) return answer
+    const { promise, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(() => {
+      reject(
+        new Error(
+          `${what} gave no answer within ${answerMs} ms: let it ask about many jobs at once, or give ` +
+            'describeEnvironment more patienceMs where the place itself is slow',
+        ),
+      )
+    }, answerMs)
+    try {
+      return await Promise.race([answer, promise])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   async #waitFor(
@@ -194,6 +238,12 @@ export class Trial {
       this.#patienceMs,
     )
   }
+}
+
+function observationIn(found: ReadonlyMap<JobId, Observation>, { id }: JobHandle): Observation {
+  const observation = found.get(id)
+  if (observation === undefined) throw new Error(`observe left out ${id}: each handle has an observation`)
+  return observation
 }
 
 export interface Result {

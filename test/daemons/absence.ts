@@ -46,6 +46,14 @@ const needs = {
 
 export type DaemonKind = keyof typeof needs
 
+/** A daemon that is none of those: one folder's own, which needs neither root nor namespaces. */
+export interface OwnDaemon {
+  /** As in `needs`: names, or absolute paths. */
+  readonly programs: readonly string[]
+  /** What to do where one of them is absent: `install the package task-spooler`. */
+  readonly remedy: string
+}
+
 const unprivileged: ReadonlySet<DaemonKind> = new Set(['kubernetes', 'boinc'])
 
 /** Options of `scripts/install-services` without which some daemons are not installed. */
@@ -58,7 +66,14 @@ const installOptions: Partial<Record<DaemonKind, string>> = {
 }
 
 /** Why daemons of this kind cannot be started here; undefined when they can. */
-export function whyAbsent(kind: DaemonKind, has: (program: string) => boolean = isThere): string | undefined {
+export function whyAbsent(
+  kind: DaemonKind | OwnDaemon,
+  has: (program: string) => boolean = isThere,
+): string | undefined {
+  if (typeof kind !== 'string') {
+    const absent = kind.programs.find((program) => !has(program))
+    return absent === undefined ? undefined : `no ${absent} here: ${kind.remedy}`
+  }
   if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}`
   const isPrivileged = !unprivileged.has(kind)
   if (isPrivileged && process.getuid?.() !== 0) return 'needs root'

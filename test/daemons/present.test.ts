@@ -15,6 +15,12 @@ describeWith('sshd', 'the presence of daemons', () => {
     expect(whyAbsent('sshd')).toBeUndefined()
   })
 
+  test('a folder says itself what its own daemon needs', () => {
+    const own = { programs: ['sh', 'no-such-spooler'], remedy: 'install the package no-such-spooler' }
+    expect(whyAbsent(own)).toBe('no no-such-spooler here: install the package no-such-spooler')
+    expect(whyAbsent({ ...own, programs: ['sh'] })).toBeUndefined()
+  })
+
   test('the tree of another recipe is none', () => {
     const recipe = readFileSync(join(import.meta.dirname, 'kubernetes/build.sh'), 'utf8')
     const [, number] = /^recipe=(\d+)$/m.exec(recipe) ?? []

@@ -1,7 +1,7 @@
 import { describe } from 'vitest'
-import { whyAbsent, type DaemonKind } from './absence.ts'
+import { whyAbsent, type DaemonKind, type OwnDaemon } from './absence.ts'
 
-export { whyAbsent, type DaemonKind } from './absence.ts'
+export { whyAbsent, type DaemonKind, type OwnDaemon } from './absence.ts'
 
 /**
  * As `describe`, for tests that need real daemons: where they are absent the tests are skipped and the name says why. A
@@ -9,7 +9,7 @@ export { whyAbsent, type DaemonKind } from './absence.ts'
  * with a list of those.
  */
 export function describeWith(
-  kinds: DaemonKind | readonly DaemonKind[],
+  kinds: DaemonKind | OwnDaemon | readonly DaemonKind[],
   name: string,
   body: () => void,
 ): void {
