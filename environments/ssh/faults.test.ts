@@ -114,6 +114,22 @@ async function insist<T>(work: () => Promise<T>): Promise<T> {
 const runs = async (server: SshHost, mark: string) =>
   (await server.run(['cat', mark])).stdout.split('\n').filter(Boolean).length
 
+/** Where there is a file `hold`, the next tar there says so in `held`, and waits for the file `go`. */
+async function holdTar(server: SshHost): Promise<void> {
+  const { home } = server
+  const script = `mkdir ${home}/bin && cat >${home}/bin/tar <<'end' && chmod 755 ${home}/bin/tar && echo 'PATH=~/bin:$PATH' >>${home}/.bashrc
+#!/bin/sh
+if mv ~/hold ~/taken 2>/dev/null; then
+  echo x >~/held
+  until [ -e ~/go ]; do sleep 0.05; done
+fi
+exec /usr/bin/tar "$@"
+end
+`
+  const { code, stderr } = await server.run(['sh', '-c', script])
+  if (code !== 0) throw new Error(`tar cannot be held: ${stderr}`)
+}
+
 /** Bytes that came over the network since the host stands. */
 async function received(server: SshHost): Promise<number> {
   const { stdout } = await server.run(['cat', '/proc/net/dev'])
@@ -191,6 +207,38 @@ describeWith('ssh-hosts', 'jobs behind SSH when things break', () => {
     expect(await end(environment, handle!)).toMatchObject({ exitCode: 0 })
     const collected = await environment.collect(handle!, join(directory, 'out'), noSignal)
     expect(readFileSync(collected.stdout, 'utf8').trim()).toBe(String(size))
+  }, 150_000)
+
+  test('jobs arrive and the answer gets lost: they run, and sent again they have run once', async () => {
+    const [server] = await start(1)
+    await holdTar(server!)
+    const environment = await open(server!)
+    const mark = `${server!.home}/mark`
+    const [first] = await submit(environment, [shell('exit 0')])
+    expect(await end(environment, first!)).toMatchObject({ exitCode: 0 })
+    const requests = Array.from({ length: 3 }, () =>
+      shell(`echo x >> ${mark}; echo y > out; exit 5`, { outputs: [{ path: 'out' }] }),
+    )
+    await server!.run(['touch', `${server!.home}/hold`])
+    const failing = environment.submit(requests, noSignal).catch((error: unknown) => error)
+    const isHeld = async () => ((await runs(server!, `${server!.home}/held`)) === 1 ? true : undefined)
+    await until('the jobs are being unpacked', isHeld, undefined, patienceMs)
+    await server!.mute()
+    await server!.run(['touch', `${server!.home}/go`])
+    expect(String(await failing)).toMatch(
+      /EnvironmentError: The connection was cut off; nobody knows how far/,
+    )
+    const allRan = async () => ((await runs(server!, mark)) === 3 ? true : undefined)
+    await until('the jobs have come and run', allRan, undefined, patienceMs)
+    await server!.heal()
+    const handles = await insist(() => submit(environment, requests))
+    for (const handle of handles) expect(await end(environment, handle)).toMatchObject({ exitCode: 5 })
+    for (const handle of handles) {
+      const place = join(directory, `out-${handle.id}`)
+      await insist(() => environment.collect(handle, place, noSignal))
+      expect(readFileSync(join(place, 'out'), 'utf8')).toBe('y\n')
+    }
+    expect(await runs(server!, mark)).toBe(3)
   }, 150_000)
 
   test('cut off while outputs come: collecting again brings them whole', async () => {

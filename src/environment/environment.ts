@@ -36,6 +36,7 @@ export interface Environment {
   /**
    * Ships inputs and starts jobs. One outcome per request, so that a bad job cannot sink the batch.
    * Throws only when nothing could be asked; the caller then uses `recover` before it tries again.
+   * A job that was submitted before is accepted again, and runs once.
    * An abort in the middle leaves nothing that `recover` cannot find.
    */
   submit(requests: readonly JobRequest[], signal: AbortSignal): Promise<ReadonlyMap<JobId, SubmitOutcome>>
@@ -49,7 +50,10 @@ export interface Environment {
   /** Asks for jobs to stop. Returns when the request is delivered; `observe` tells the end. */
   cancel(handles: readonly JobHandle[], signal: AbortSignal): Promise<void>
 
-  /** Brings declared outputs and the two logs of an ended job into `directory`. Safe to repeat until `release`. */
+  /**
+   * Brings declared outputs and the two logs of an ended job into `directory`, which need not be there yet. Safe to repeat
+   * until `release`: what an earlier call brought is replaced.
+   */
   collect(handle: JobHandle, directory: string, signal: AbortSignal): Promise<CollectedFiles>
 
   /**
@@ -58,7 +62,7 @@ export interface Environment {
    */
   readPrinted?(handle: JobHandle, limitBytes: number, signal: AbortSignal): Promise<string>
 
-  /** Deletes whatever the jobs left behind. Safe to repeat, silent when already gone. */
+  /** Ends jobs that are not over, and deletes whatever they left behind. Safe to repeat, silent when already gone. */
   release(handles: readonly JobHandle[], signal: AbortSignal): Promise<void>
 
   /**
@@ -133,6 +137,7 @@ export type StopCause =
 /** Enough to find the job again after a restart. The engine stores it and never reads `state`. */
 export interface JobHandle {
   readonly id: JobId
+  /** What the place calls it. The engine only keeps it. */
   readonly nativeId: string
   readonly state: { readonly version: number; readonly [key: string]: unknown }
 }
@@ -158,7 +163,11 @@ export interface Capabilities {
 
 export interface JobRequest {
   readonly id: JobId
-  /** Program and arguments. No shell reads them unless the command names one. */
+  /**
+   * Program and arguments. No shell reads them unless the command names one. It runs in the job directory, has nothing to
+   * read, and finds `MOLEHILL_JOB_ID` and `MOLEHILL_JOB_DIRECTORY` among its variables. A program that is not there is exit
+   * code 127 and a word on standard error.
+   */
   readonly command: readonly string[]
   /** Added to the environment's own variables. */
   readonly env: Readonly<Record<string, string>>
@@ -226,4 +235,11 @@ export interface CollectedFiles {
 /** The environment itself cannot be used: unreachable, refused credentials, missing program. */
 export class EnvironmentError extends Error {
   override readonly name = 'EnvironmentError'
+  /** Its message in two: what is wrong, and what to do about it. */
+  readonly parts: { readonly message: string; readonly fix: string } | undefined
+
+  constructor(message: string, options: { cause?: unknown; parts?: EnvironmentError['parts'] } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.parts = options.parts
+  }
 }

@@ -19,6 +19,9 @@ export interface Host {
    */
   open(argv: readonly string[], signal: AbortSignal): Promise<HostProcess>
 
+  /** Has whoever asks next be answered by a new try, not by a failure of just now. Absent where there is none to wait for. */
+  tryAgain?(): void
+
   /** Drops connections. What jobs the host runs goes on. */
   close(): Promise<void>
 }

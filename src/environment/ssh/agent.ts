@@ -16,6 +16,13 @@ const mostErrorBytes = 64 * 1024
 /** The shell at the other end is gone, with these last words. */
 export class AgentGone extends Error {
   override readonly name = 'AgentGone'
+  /** Of ssh; null where a signal ended it. */
+  readonly exitCode: number | null
+
+  constructor(words: string, exitCode: number | null) {
+    super(words)
+    this.exitCode = exitCode
+  }
 }
 
 /** A shell on the host that runs one command after the other: a round trip each, and no process here. */
@@ -38,7 +45,7 @@ export class Agent {
     this.#out = new FrameReader(process.stdout)
     this.#error = new FrameReader(process.stderr)
     this.#gone = process.ended.then((code) => {
-      throw new AgentGone(process.words() || `ssh ended with exit code ${String(code)}`)
+      throw new AgentGone(process.words() || `ssh ended with exit code ${String(code)}`, code)
     })
     this.#gone.catch(ignore)
   }

@@ -78,11 +78,16 @@ export class SshConnection {
       end()
       const message =
         exitCode === undefined
-          ? readFailure(this.name, channel.process.words()).message
+          ? wholeFailure(this.name, channel.process.words())
           : `It ended with exit code ${exitCode}. ${channel.stderr()}`.trim()
       return { exitCode: exitCode ?? null, message }
     })
     return { stdin: channel.process.stdin, stdout: channel.stdout, ended }
+  }
+
+  /** Has whoever asks next try at once, although the last try failed just now. */
+  tryAgain(): void {
+    this.#line.tryAgain()
   }
 
   /** Ends the connection. What jobs the host runs goes on. */
@@ -215,15 +220,15 @@ export class SshConnection {
   }
 
   #explain(error: unknown): unknown {
-    if (error instanceof ConnectError) return new EnvironmentError(error.message, { cause: error })
+    if (error instanceof ConnectError)
+      return new EnvironmentError(error.message, { cause: error, parts: error.failure })
     if (error instanceof RangeError)
       return new EnvironmentError(`A command on ${this.name} gave ${error.message}.`, { cause: error })
     if (!(error instanceof AgentGone || error instanceof ChannelCut || error instanceof ChannelRefused))
       return error
     if (this.#isClosed) return new EnvironmentError(`The connection to ${this.name} is closed.`)
-    const { message } = readFailure(this.name, error.message)
     return new EnvironmentError(
-      `The connection was cut off; nobody knows how far the last command came. ${message}`,
+      `The connection was cut off; nobody knows how far the last command came. ${wholeFailure(this.name, error.message)}`,
       { cause: error },
     )
   }
@@ -236,6 +241,11 @@ export class SshConnection {
     const owned: Promise<unknown> = work.catch(() => undefined).finally(() => this.#ending.delete(owned))
     this.#ending.add(owned)
   }
+}
+
+function wholeFailure(name: string, words: string): string {
+  const { message, fix } = readFailure(name, words)
+  return `${message} ${fix}`
 }
 
 /** Whether a command fits into a line for a shell on the host. */

@@ -8,6 +8,12 @@ test.each([
   ['Timeout, server 10.0.0.1 not responding.', 'unreachable'],
   ['ssh: connect to host 10.0.0.1 port 22: Connection refused', 'refused'],
   ['kex_exchange_identification: Connection closed by remote host', 'busy'],
+  [
+    'channel 0: open failed: connect failed: No route to host\nstdio forwarding failed\n' +
+      'kex_exchange_identification: Connection closed by remote host',
+    'way',
+  ],
+  ['ssh ended with exit code 1', 'login'],
   ['a@b: Permission denied (publickey,password).', 'denied'],
   [
     'No ED25519 host key is known for b and you have requested strict checking.\nHost key verification failed.',
@@ -22,6 +28,7 @@ test.each([
   const failure = readFailure('alice@b', `Welcome to the cluster\n${words}`)
   expect(failure.kind).toBe(kind)
   expect(failure.message).toContain('alice@b')
+  expect(failure.fix).toMatch(/^[A-Z].*\.$/)
 })
 
 test('repeats the telling words of ssh, not the greeting', () => {

@@ -11,15 +11,15 @@ export async function adviceForUnknownHost(
   knownHostsFile: string | undefined,
   variables: Readonly<Record<string, string>>,
 ): Promise<string> {
-  const file = knownHostsFile ?? '~/.ssh/known_hosts'
+  const file = knownHostsFile ?? resolved['userknownhostsfile']?.split(' ')[0] ?? '~/.ssh/known_hosts'
   const isDirect = ['proxyjump', 'proxycommand'].every((name) => (resolved[name] ?? 'none') === 'none')
   const line = isDirect ? await scan(resolved, variables) : undefined
   const trust = 'Or set acceptNew: true to take the first key that the host shows.'
   if (line === undefined)
-    return `Log in once with ssh by hand and compare the key, so that ${file} gets its line. ${trust}`
+    return `Log in once with ssh by hand, as the user that the server runs as, and compare the key, so that ${file} gets its line. ${trust}`
   return (
     `It shows the key ${fingerprint(line)}. If that is the one its administrators publish, ` +
-    `add this line to ${file}: ${line} ${trust}`
+    `add this line to ${file}:\n${line}\n${trust}`
   )
 }
 

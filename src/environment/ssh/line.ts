@@ -64,6 +64,11 @@ export class Line {
     return this.#live?.catch(() => undefined)
   }
 
+  /** Has whoever asks next try at once, although the last try failed just now. */
+  tryAgain(): void {
+    this.#notBefore = 0
+  }
+
   /** Gives a connection up that does not answer any more. */
   drop({ master }: Live): void {
     master.agent.process.kill()
@@ -80,10 +85,7 @@ export class Line {
   async #establish(): Promise<Live> {
     const waitMs = this.#notBefore - this.#surroundings.now()
     if (this.#failure !== undefined && waitMs > 0)
-      throw new ConnectError({
-        kind: this.#failure.kind,
-        message: `${this.#failure.message} The next try is in ${Math.ceil(waitMs / 1000)} s.`,
-      })
+      throw new ConnectError(this.#failure.failure, ` The next try is in ${Math.ceil(waitMs / 1000)} s.`)
     const master = await this.#openPatiently()
     this.#failures = 0
     this.#failure = undefined
@@ -98,7 +100,7 @@ export class Line {
         return await openMaster(this.#name, this.#options, variables, this.#stop.signal)
       } catch (error) {
         if (!(error instanceof ConnectError)) throw error
-        if (error.kind === 'busy' && attempt < triesWhenBusy) {
+        if (error.failure.kind === 'busy' && attempt < triesWhenBusy) {
           const waitMs = Math.min(longestBusyWaitMs, 200 * 2 ** attempt) * (0.5 + random())
           await delay(waitMs, undefined, { signal: this.#stop.signal })
           continue
@@ -106,7 +108,7 @@ export class Line {
         this.#failure = error
         this.#failures += 1
         // A password that is tried too often may be locked.
-        const mostMs = error.kind === 'denied' ? 60_000 : 10_000
+        const mostMs = error.failure.kind === 'denied' ? 60_000 : 10_000
         this.#notBefore = now() + Math.min(mostMs, 500 * 2 ** this.#failures) * (0.5 + random() / 2)
         throw error
       }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Agent, AgentGone } from './agent.ts'
@@ -28,19 +28,23 @@ export interface Master {
   dispose(): Promise<void>
 }
 
-/** The connection cannot be made. */
+/** The connection cannot be made. Its message holds all of the failure. */
 export class ConnectError extends Error {
   override readonly name = 'ConnectError'
-  readonly kind: SshFailure['kind']
+  readonly failure: SshFailure
 
-  constructor({ kind, message }: SshFailure) {
-    super(message)
-    this.kind = kind
+  constructor(failure: SshFailure, more = '') {
+    super(`${failure.message} ${failure.fix}${more}`)
+    this.failure = failure
   }
 }
 
 /** Besides the time that ssh itself gives the host: for a login profile. */
 const patienceMs = 30_000
+/** What a login prints may tell why it ended. */
+const mostPrinted = 4096
+/** The exit code by which ssh tells of its own failures; any other is that of the login. See ssh(1). */
+const sshFault = 255
 
 /** Makes the connection. Throws ConnectError. */
 export async function openMaster(
@@ -78,6 +82,10 @@ async function greet(
   signal: AbortSignal,
 ): Promise<Agent> {
   const ssh = startSsh(masterArguments(options, files), variables)
+  let printed = ''
+  ssh.stdout.on('data', (bytes: Buffer) => {
+    if (printed.length < mostPrinted) printed += bytes.toString()
+  })
   const waitMs = options.connectTimeoutMs + patienceMs
   const timeout = AbortSignal.any([signal, AbortSignal.timeout(waitMs)])
   const kill = () => ssh.kill()
@@ -89,12 +97,30 @@ async function greet(
     if (timeout.aborted && !signal.aborted)
       throw new ConnectError({
         kind: 'unreachable',
-        message: `The host ${name} gave no answer in ${waitMs} ms. See whether it is overloaded, or whether its login profile waits for something; the option loginProfile: false leaves that out.`,
+        message: `The host ${name} gave no answer in ${waitMs} ms.`,
+        fix: 'See whether it is overloaded, or whether its login profile waits for something; the option loginProfile: false leaves that out.',
       })
+    if (error instanceof AgentGone && error.exitCode !== sshFault) throw endedLogin(name, error, printed)
     throw error
   } finally {
     timeout.removeEventListener('abort', kill)
   }
+}
+
+/** The host let us in, and then what runs for every login ended. */
+function endedLogin(name: string, { exitCode, message }: AgentGone, printed: string): unknown {
+  const { kind, fix } = readFailure(name, message)
+  if (kind !== 'login' && kind !== 'other') return new AgentGone(message, exitCode)
+  const said = [printed.trim(), message.startsWith('ssh ended') ? '' : message.trim()].filter(
+    (each) => each !== '',
+  )
+  return new ConnectError({
+    kind: 'login',
+    message:
+      `The login on ${name} ended by itself, with exit code ${String(exitCode)}, before bash could be started there.` +
+      (said.length === 0 ? '' : ` It printed: ${said.join('\n').slice(-500)}`),
+    fix: kind === 'login' ? fix : readFailure(name, 'ssh ended with exit code 1').fix,
+  })
 }
 
 /** Random letters: nothing that a program prints by chance. */
@@ -144,13 +170,31 @@ async function explain(
 ): Promise<unknown> {
   if (!(error instanceof AgentGone)) return error
   const failure = readFailure(name, error.message)
+  const { identityFile, knownHostsFile, passphrase } = options
+  if (failure.kind === 'denied' && identityFile !== undefined && (await isLocked(identityFile, variables))) {
+    const fix =
+      passphrase === undefined
+        ? `The private key ${identityFile} has a passphrase: give it as the secret passphrase, or have an agent hold the key.`
+        : `See whether the secret passphrase is that of ${identityFile}.`
+    return new ConnectError({ ...failure, fix: `${failure.fix} ${fix}` })
+  }
   if (failure.kind !== 'unknown-host') return new ConnectError(failure)
-  const advice = await adviceForUnknownHost(
-    await resolveHost(options, files, variables),
-    options.knownHostsFile,
-    variables,
-  )
-  return new ConnectError({ kind: failure.kind, message: `${failure.message} ${advice}` })
+  const resolved = await resolveHost(options, files, variables)
+  return new ConnectError({
+    ...failure,
+    fix: await adviceForUnknownHost(resolved, knownHostsFile, variables),
+  })
+}
+
+/** Whether a private key is of no use without its passphrase. */
+async function isLocked(identityFile: string, variables: Variables): Promise<boolean> {
+  const file = identityFile.replace(/^~(?=\/)/, userInfo().homedir)
+  try {
+    await promisify(execFile)('ssh-keygen', ['-y', '-P', '', '-f', file], { env: variables, timeout: 10_000 })
+    return false
+  } catch (error) {
+    return /incorrect passphrase/i.test(wordsOf(error))
+  }
 }
 
 function wordsOf(error: unknown): string {

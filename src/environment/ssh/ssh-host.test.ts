@@ -229,7 +229,8 @@ describeWith('sshd', 'a host behind SSH', () => {
     const host = open(optionsFor(server, { passphrase: 'pass phrase $x' }))
     expect((await say(host, 'echo in')).stdout).toBe('in\n')
     const wrong = open(optionsFor(server, { passphrase: 'wrong' }))
-    await expect(say(wrong, 'true')).rejects.toThrow(/refused the user/)
+    await expect(say(wrong, 'true')).rejects.toThrow(/refused the user.*secret passphrase is that of/)
+    await expect(say(open(optionsFor(server)), 'true')).rejects.toThrow(/refused the user.*has a passphrase/)
   })
 
   test('a wrong password is refused, and not tried again at once', async () => {
@@ -241,6 +242,26 @@ describeWith('sshd', 'a host behind SSH', () => {
     expect((await server.log()).match(/Failed password/g)).toHaveLength(1)
   })
 
+  test('an account whose login ends by itself is told as such, with what it printed', async () => {
+    const server = await start()
+    writeFileSync(join(server.home, '.bashrc'), 'echo This account is closed.; exit 3\n')
+    await expect(say(open(optionsFor(server)), 'true')).rejects.toThrow(
+      /ended by itself, with exit code 3.*This account is closed\./s,
+    )
+  })
+
+  test('who asks to try again at once is not answered by an earlier failure', async () => {
+    const server = await start()
+    const key = read(server.authorizedKeysFile)
+    writeFileSync(server.authorizedKeysFile, '')
+    const host = open(optionsFor(server))
+    await expect(say(host, 'true')).rejects.toThrow(/refused the user/)
+    writeFileSync(server.authorizedKeysFile, key)
+    await expect(say(host, 'true')).rejects.toThrow(/The next try is in/)
+    host.tryAgain?.()
+    expect((await say(host, 'echo in')).stdout).toBe('in\n')
+  })
+
   test('refuses a host that is not known, and says which line to add', async () => {
     const server = await start()
     const knownHostsFile = join(directory, 'known_hosts')
@@ -248,7 +269,7 @@ describeWith('sshd', 'a host behind SSH', () => {
     const error = await say(host, 'true').catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(EnvironmentError)
     const { message } = error as Error
-    expect(message).toContain(`add this line to ${knownHostsFile}: ${server.hostKey}`)
+    expect(message).toContain(`add this line to ${knownHostsFile}:\n${server.hostKey}\n`)
     expect(message).toContain('acceptNew: true')
     const trusting = open(optionsFor(server, { knownHostsFile, acceptNew: true }))
     expect((await say(trusting, 'echo in')).stdout).toBe('in\n')

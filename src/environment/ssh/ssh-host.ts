@@ -24,6 +24,10 @@ export class SshHost implements Host {
     return this.#connection.open(argv, signal)
   }
 
+  tryAgain(): void {
+    this.#connection.tryAgain()
+  }
+
   /** Lets go of the connection; the last one who does ends it. */
   close(): Promise<void> {
     this.#left ??= this.#leave()
