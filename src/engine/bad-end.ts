@@ -49,6 +49,8 @@ export function inBrackets(remark: string | undefined): string {
   return remark === undefined ? '' : ` (${remark})`
 }
 
+/** Without the place in the file of ours that bash ran: it is long, and tells nobody anything. */
 function quoted(tail: string): string {
-  return tail === '' ? '' : `: ${tail}`
+  const said = tail.replaceAll(/^(?:\/\S*\/command|molehill): line \d+: (?:exec: )?/gm, '')
+  return said === '' ? '' : `: ${said}`
 }

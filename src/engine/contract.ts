@@ -253,7 +253,7 @@ export interface EnvironmentDescription {
 
 export interface EnvironmentHealth {
   readonly state: 'good' | 'bad' | 'unknown'
-  /** What the latest check has found, or why nothing goes on there now. */
+  /** What the latest check has found, why nothing goes on there now, or that jobs were heard of. */
   readonly message: string
   /** When that was, in milliseconds since 1970. */
   readonly checkedAt: number | undefined

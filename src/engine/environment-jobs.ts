@@ -1,6 +1,6 @@
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { CollectedFiles, JobHandle, JobId } from '../environment/environment.ts'
+import type { JobHandle, JobId } from '../environment/environment.ts'
 import type { Attempt, AttemptEnding, AttemptSource } from '../job/attempt-source.ts'
 import type { EnvironmentTracker } from '../job/tracker.ts'
 import type { PlanCapsule } from '../workflow/plan.ts'
@@ -9,17 +9,15 @@ import { CallTimes } from './call-times.ts'
 import { packCalls } from './call-jobs.ts'
 import { packCommands } from './command-jobs.ts'
 import { compareResults } from './compare-results.ts'
+import { shareOf } from './fair-share.ts'
 import { isHosted } from './hosted.ts'
 import type { Printing } from './contract.ts'
 import type { Job } from './job.ts'
-import { logBytes, logPaths, readPrinted } from './job-logs.ts'
 import type { JobEnd, Package } from './package.ts'
 import { askPrinted } from './printing.ts'
+import { readEnds } from './read-ends.ts'
 import type { Run } from './run.ts'
 import { StoredAttempts, type StoredAttempt } from './stored-attempts.ts'
-
-/** At most this much of what one job prints goes into the execution's output; its own logs keep all. */
-const printedBytes = 64 * 1024
 
 /** An environment that has jobs which outlive the server is waited for no longer than this when the execution ends. */
 const endWaitMs = 60_000
@@ -145,10 +143,14 @@ export class EnvironmentJobs {
     const attempts: Attempt[] = []
     for (const step of steps) {
       const capsule = this.#run.capsuleAt(step)
-      while (attempts.length < limit) {
+      const slots = this.#tracker(environment)?.environment.capabilities.slots
+      const waiting = this.#run.waiting(step)
+      let share = shareOf({ capsule, environment, slots, waiting }, this.#live.values())
+      while (attempts.length < limit && share > 0) {
         if (!isGrouped(capsule) && this.#callTimes.isEnough(capsule.task)) break
         const jobs = this.#run.takeJobs(step, this.#most(step, capsule, environment), capsule.groupSize)
         if (jobs.length === 0) break
+        share -= jobs.length
         this.#run.moves.prepared(jobs, environment, countOf(capsule, jobs))
         const attemptNumber = Math.max(...jobs.map((job) => job.attempts))
         const id = `m${this.#run.resources.id.slice(0, 8)}-${jobs[0]?.id ?? 0}-${attemptNumber}` as JobId
@@ -248,6 +250,8 @@ export class EnvironmentJobs {
     attempt.isRunning = true
     if (attempt.capsule.task.kind === 'function') this.#callTimes.running(attempt.capsule.task)
     this.#run.moves.running(attempt.jobs, attempt.environment, countOf(attempt.capsule, attempt.jobs))
+    // Others may wait there in its stead.
+    if (attempt.capsule.environments.length > 1) this.#run.wake()
   }
 
   /** Resolves when every end that has come is written down or left to the next life of the server. */
@@ -295,7 +299,7 @@ export class EnvironmentJobs {
   async #close(attempt: EnvironmentJob, ending: AttemptEnding): Promise<void> {
     if (!attempt.isRunning) this.#moved(attempt, 'running', undefined)
     const { capsule, environment } = attempt
-    const ends = await this.#readEnds(attempt, ending)
+    const ends = await readEnds(attempt, ending, this.#run.resources)
     const completed = ends.flatMap(({ job, result }) =>
       result.kind === 'outputs' ? [{ job, outputs: result.outputs }] : [],
     )
@@ -316,44 +320,12 @@ export class EnvironmentJobs {
     for (const end of ends) this.#endBadly(end, ending.kind === 'rejected')
   }
 
-  /** What each of the jobs came to. A full disk may keep us from keeping it: then the jobs have failed for that. */
-  async #readEnds(attempt: EnvironmentJob, ending: AttemptEnding): Promise<readonly JobEnd[]> {
-    try {
-      const ends = await attempt.package.open(ending)
-      for (const { job, collected } of ends)
-        if (collected !== undefined) await this.#keepPrinted(collected, `${job.id}.${attempt.attemptNumber}`)
-      return ends
-    } catch (error) {
-      const message = `What it left cannot be kept: ${error instanceof Error ? error.message : String(error)}`
-      return attempt.jobs.map((job) => ({
-        job,
-        result: { kind: 'failure', message, stack: '' },
-        exitCode: null,
-        isEnvironmentsFault: true,
-        isCancelled: ending.kind === 'stopped' && ending.cause === 'cancelled',
-        collected: undefined,
-      }))
-    }
-  }
-
   #endBadly(end: JobEnd, isFinal: boolean): void {
     const { job, result, exitCode, isEnvironmentsFault, isCancelled, isUntried } = end
     if (result.kind === 'outputs') return
     if (isUntried === true && !this.#run.isStopping) this.#run.ends.takeBack(job)
     else if (isCancelled && this.#run.isStopping) this.#run.ends.abandon(job)
     else this.#run.ends.fail([{ job, failure: { ...result, exitCode, isEnvironmentsFault, isFinal } }])
-  }
-
-  async #keepPrinted(collected: CollectedFiles, name: string): Promise<void> {
-    const { paths, display } = this.#run.resources
-    const printed = await readPrinted(collected, printedBytes)
-    if (printed !== '') await display(printed)
-    const kept = logPaths(paths.logsDirectory, name)
-    for (const stream of ['stdout', 'stderr'] as const) {
-      if (logBytes(collected[stream]) === 0) continue
-      await mkdir(paths.logsDirectory, { recursive: true })
-      await rename(collected[stream], kept[stream])
-    }
   }
 
   #outlivesServer({ environment }: EnvironmentJob): boolean {

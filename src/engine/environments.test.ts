@@ -109,7 +109,11 @@ test('a script runs on an environment by its name, with its secrets, and nothing
       { name: 'local', done: 0 },
     ],
   })
-  expect(await tell()).toMatchObject({ jobs: { running: 0, done: 1 }, capabilities: { maxActiveJobs: 1 } })
+  expect(await tell()).toMatchObject({
+    jobs: { running: 0, done: 1 },
+    capabilities: { maxActiveJobs: 1 },
+    health: { state: 'good', message: 'It has told of its jobs.', checkedAt: expect.any(Number) },
+  })
   const files = await readdir(engine.dataDirectory, { recursive: true, withFileTypes: true })
   for (const file of files.filter((each) => each.isFile()))
     expect(await readFile(join(file.parentPath, file.name), 'latin1'), file.name).not.toContain(password)

@@ -143,8 +143,10 @@ export class ServerEnvironments implements Environments {
     // Jobs under way are found again by what the environment was made of. A secret may change under them.
     if (isInUse && !isSame) this.#refuseInUse(name)
     await named.keep({ name, kind, options }, secrets)
-    if (!isInUse && this.#executionsOn(name) === 0) await this.#parts.trackers.forget(name)
+    const { trackers } = this.#parts
+    if (!isInUse && this.#executionsOn(name) === 0) await trackers.forget(name)
     this.#checks.delete(name)
+    await trackers.resumeChores(name)
     return { isInUse }
   }
 
@@ -217,12 +219,16 @@ export class ServerEnvironments implements Environments {
   }
 
   #healthOf(name: string, environment: Environment | undefined): EnvironmentHealth {
-    const activity = environment && this.#parts.trackers.find(environment)?.activity
-    if (activity?.pausedBecause !== undefined)
-      return { state: 'bad', message: activity.pausedBecause, checkedAt: this.#parts.now() }
-    return (
-      this.#checks.get(name) ?? { state: 'unknown', message: 'It was not checked yet.', checkedAt: undefined }
-    )
+    const tracker = environment && this.#parts.trackers.find(environment)
+    const pausedBecause = tracker?.activity.pausedBecause
+    if (pausedBecause !== undefined)
+      return { state: 'bad', message: pausedBecause, checkedAt: this.#parts.now() }
+    const checked = this.#checks.get(name)
+    if (checked !== undefined) return checked
+    const answeredAt = tracker?.answeredAt
+    return answeredAt === undefined
+      ? { state: 'unknown', message: 'It was not checked yet.', checkedAt: undefined }
+      : { state: 'good', message: 'It has told of its jobs.', checkedAt: answeredAt }
   }
 
   #named(): NamedEnvironments {

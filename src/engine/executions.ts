@@ -95,7 +95,7 @@ class Engine implements Executions {
     return this.#starter.validate(request)
   }
 
-  /** Brings unfinished executions back to life, and clears away what a crash has left half made. */
+  /** Brings unfinished executions back to life, and clears away what is left of others, here and elsewhere. */
   async resume(): Promise<void> {
     const known = new Set(this.#parts.index.list().map(({ id }) => id))
     for (const name of await readdir(this.#parts.directory))
@@ -106,6 +106,7 @@ class Engine implements Executions {
       if (entry.isCancelled || this.#queue.tryRun(entry.id)) await this.#active.revive(entry)
       else this.#queue.wait(this.#reader.describeQueued(entry))
     }
+    await this.#parts.trackers.resumeChores()
   }
 
   async ended(id: string, signal: AbortSignal): Promise<ExecutionState> {

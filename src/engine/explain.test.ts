@@ -44,6 +44,22 @@ describe('an explanation', () => {
     expect(engine.executions.explain(id)).toEqual([])
   })
 
+  it('does not say that an environment is full where its slots are only busy', async () => {
+    const id = await engine.start({
+      'workflow.ts': `
+        import { commandTask, explore, integer, range, shell } from 'molehill'
+        const wait = commandTask('wait', { command: shell\`sleep 984\`, inputs: [integer('x')] })
+        export default explore(range(integer('x'), { from: 1, to: 8 }), wait)
+      `,
+    })
+    await expect
+      .poll(() => reasons(id)['wait'])
+      .toBe(
+        '1 running, 7 waiting. It waits for one of the slots of local, which has 8 jobs and runs 1 at once.',
+      )
+    await engine.executions.cancel(id)
+  })
+
   it('says when a failed job is tried again, and how one ended', async () => {
     const id = await engine.start({
       'workflow.ts': `

@@ -94,6 +94,10 @@ function waitingFor(run: Run, { task }: PlanCapsule, environment: number): strin
   const { active, limit, pausedBecause } = tracker.activity
   const name = run.resources.plan.environments[environment]?.name ?? tracker.environment.name
   if (pausedBecause !== undefined) return `${name} takes no jobs now: ${pausedBecause}.`
+  const { slots } = tracker.environment.capabilities
+  // One that takes more than it can run has jobs in a queue of its own.
+  if (slots !== undefined && active >= slots && active < limit)
+    return `It waits for one of the slots of ${name}, which has ${active} jobs and runs ${slots} at once.`
   return `It waits for room on ${name}, which has ${active} of at most ${limit} jobs.`
 }
 

@@ -2,8 +2,10 @@ import { join } from 'node:path'
 import type { Environment } from '../environment/environment.ts'
 import { EnvironmentRegistry, loadPlugins } from '../environment/registry.ts'
 import { EnvironmentTracker } from '../job/tracker.ts'
+import { toProblem } from '../problem.ts'
+import { namedKind, type EnvironmentReference } from '../workflow/environment.ts'
 import type { Plan } from '../workflow/plan.ts'
-import { choreFile } from './chore-file.ts'
+import { choreFile, environmentsWithChores } from './chore-file.ts'
 import type { EngineSettings } from './settings.ts'
 import { jobBoxes } from './task-boxes.ts'
 
@@ -44,24 +46,30 @@ export class Trackers {
 
   /** One tracker per environment of the plan; executions with the same environments share them. */
   async of(plan: Plan): Promise<readonly EnvironmentTracker[]> {
-    return Promise.all(
-      plan.environments.map(async (planned) => {
-        const { environment, directory } = await this.registry.getLive(planned)
-        const known = this.#trackers.get(environment)
-        if (known !== undefined) return known
-        const { now, warn } = this.#settings
-        const made = new EnvironmentTracker(environment, {
-          now,
-          warn: (message) => warn(message, { environment: environment.name }),
-          chores: choreFile(`${directory}.chores`),
-        })
-        this.#trackers.set(environment, made)
-        return made
-      }),
-    )
+    return Promise.all(plan.environments.map(async (planned) => this.#open(planned)))
   }
 
-  /** The tracker of an environment that some execution has used. */
+  /**
+   * Opens the environments of which an earlier life of the server, or of the environment, has left something to be
+   * tidied up, whether anybody uses them or not. With a name, only that of this definition.
+   */
+  async resumeChores(name?: string): Promise<void> {
+    const { dataDirectory, warn } = this.#settings
+    const directory = join(dataDirectory, 'environments')
+    for (const reference of await environmentsWithChores(directory, (message) => warn(message, {}))) {
+      if (name !== undefined && (reference.kind !== namedKind || reference.name !== name)) continue
+      try {
+        await this.#open(reference)
+      } catch (error) {
+        const environment = reference.name ?? reference.kind
+        warn(`${environment}: what is left there cannot be tidied up: ${toProblem(error).message}`, {
+          environment,
+        })
+      }
+    }
+  }
+
+  /** The tracker of an environment that is open. */
   find(environment: Environment): EnvironmentTracker | undefined {
     return this.#trackers.get(environment)
   }
@@ -74,6 +82,20 @@ export class Trackers {
       this.#trackers.delete(live.environment)
     }
     await this.registry.forget(name)
+  }
+
+  async #open(reference: EnvironmentReference): Promise<EnvironmentTracker> {
+    const { environment, directory } = await this.registry.getLive(reference)
+    const known = this.#trackers.get(environment)
+    if (known !== undefined) return known
+    const { now, warn } = this.#settings
+    const made = new EnvironmentTracker(environment, {
+      now,
+      warn: (message) => warn(message, { environment: environment.name }),
+      chores: choreFile(directory, reference),
+    })
+    this.#trackers.set(environment, made)
+    return made
   }
 
   async close(): Promise<void> {

@@ -29,7 +29,7 @@ it('runs the members of a group one after the other, each with a view of the fil
     const request = groupRequests('g1' as JobId, members)
     expect(request.resources).toEqual({ wallTimeMs: 3000 })
     const [program = '', ...words] = request.command
-    execFileSync(program, words, { cwd: directory })
+    execFileSync(program, words, { cwd: directory, env: { ...process.env, ...request.env } })
     const [first, second, third] = await splitGroup(members, directory)
     expect(first).toMatchObject({ exitCode: 0, collected: { files: ['out/result'], missing: [] } })
     expect(await readFile(join(first?.directory ?? '', 'out/result'), 'utf8')).toBe('xy')
@@ -41,6 +41,36 @@ it('runs the members of a group one after the other, each with a view of the fil
     await rm(directory, { recursive: true })
   }
 })
+
+it('runs more members than the arguments of one program hold, and shows nobody what is meant for them', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'molehill-group-'))
+  const script = 'import sys; print(sys.argv)'.repeat(40)
+  const members = Array.from({ length: 150 }, (_, index): JobRequest => ({
+    id: 'm1' as JobId,
+    command: ['printf', '%s', `${index} ✓`, script],
+    env: { SECRET: 'hunter2', UID: '7', 'with-hyphen': "it's" },
+    workDirectory: directory,
+    inputs: [],
+    outputs: [],
+    resources: {},
+  }))
+  const last: JobRequest = {
+    ...members[0]!,
+    command: ['env'],
+  }
+  try {
+    const request = groupRequests('g1' as JobId, [...members, last])
+    expect(request.command.join(' ')).not.toContain('hunter2')
+    const [program = '', ...words] = request.command
+    execFileSync(program, words, { cwd: directory, env: { ...process.env, ...request.env } })
+    expect(await readFile(join(directory, '.member-149.out'), 'utf8')).toBe(`149 ✓${script}`)
+    const variables = (await readFile(join(directory, '.member-150.out'), 'utf8')).split('\n')
+    expect(variables).toEqual(expect.arrayContaining(['SECRET=hunter2', 'UID=7', "with-hyphen=it's"]))
+    expect(variables.filter((line) => line.startsWith('MOLEHILL_GROUP'))).toEqual([])
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}, 60_000)
 
 it('knows which members had not ended when the group did', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'molehill-group-'))

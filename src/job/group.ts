@@ -3,18 +3,25 @@ import { join } from 'node:path'
 import type { CollectedFiles, JobId, JobRequest } from '../environment/environment.ts'
 import { quoteWord } from './quote.ts'
 
+/** No variable and no argument of a program holds more than 128 KiB on Linux. */
+const partCharacters = 30_000
+
 /**
  * Several jobs as one environment job: a script runs them one after the other, each in a directory of its own that
- * shows the same files as the job directory, and notes each exit code. Needs nothing but a POSIX shell.
+ * shows the same files as the job directory, and notes each exit code. Needs nothing but a POSIX shell. The script goes
+ * in variables: arguments are seen by all users of a computer, and it holds what is meant for the members alone.
  */
 export function groupRequests(id: JobId, members: readonly JobRequest[]): JobRequest {
   const first = members[0]
   if (first === undefined) throw new Error('A group needs at least one member.')
+  const parts = partsOf(groupScript(members)).map((part, index) => [`MOLEHILL_GROUP_${index}`, part] as const)
+  const names = parts.map(([name]) => name).join(' ')
+  const values = parts.map(([name]) => `"$${name}"`).join('')
   const wallTimesMs = members.flatMap(({ resources }) => resources.wallTimeMs ?? [])
   return {
     id,
-    command: ['/bin/sh', '-c', groupScript(members)],
-    env: {},
+    command: ['/bin/sh', '-c', `molehill_script=${values}; unset ${names}; eval "$molehill_script"`],
+    env: Object.fromEntries(parts),
     workDirectory: first.workDirectory,
     ...(first.linksWithin !== undefined && { linksWithin: first.linksWithin }),
     inputs: members.flatMap(({ inputs }, index) =>
@@ -76,30 +83,56 @@ function memberName(index: number): string {
   return `.member-${index}`
 }
 
+function partsOf(text: string): readonly string[] {
+  const characters = Array.from(text)
+  const parts: string[] = []
+  for (let at = 0; at < characters.length; at += partCharacters)
+    parts.push(characters.slice(at, at + partCharacters).join(''))
+  return parts
+}
+
+/** Variables of which some shell has a mind of its own: env(1) passes them on as they are. */
+const variablesOfShells =
+  /^(_|BASH.*|EUID|UID|PPID|SHELLOPTS|OPTIND|LINENO|IFS|ENV|PWD|OLDPWD|PS[0-9]|RANDOM|SECONDS)$/
+
+function runText({ command, env }: JobRequest): string {
+  const exported: string[] = []
+  const throughEnv: string[] = []
+  for (const [name, value] of Object.entries(env))
+    if (/^[A-Za-z_]\w*$/.test(name) && !variablesOfShells.test(name))
+      exported.push(`export ${name}=${quoteWord(value)}; `)
+    else throughEnv.push(quoteWord(`${name}=${value}`))
+  const words = ['env', ...throughEnv, ...command.map((word) => quoteWord(word))]
+  return `${exported.join('')}exec ${words.join(' ')}`
+}
+
 function groupScript(members: readonly JobRequest[]): string {
   const runs = members.map((member, index) => {
-    const name = memberName(index)
-    const assignments = Object.entries(member.env).map(([key, value]) => quoteWord(`${key}=${value}`))
-    const command = ['env', ...assignments, ...member.command.map((word) => quoteWord(word))].join(' ')
-    const own = member.outputs.map(({ path }) => quoteWord(`${name}/${path}`)).join(' ')
-    return [
-      `mkdir -p ${name}`,
-      `show "$PWD" "$PWD/${name}"`,
-      ...(own === '' ? [] : [`for own in ${own}; do [ -L "$own" ] && rm -f "$own"; done`]),
-      `(cd ${name} && exec ${command}) >${name}.out 2>${name}.err </dev/null`,
-      `echo $? >${name}.exit`,
-    ].join('\n')
+    const own = member.outputs.map(({ path }) => ` ${quoteWord(path)}`).join('')
+    return `begin ${index}
+show "$PWD/$member" "$@"
+clear${own}
+(cd "$member" && ${runText(member)}) >"$member.out" 2>"$member.err" </dev/null
+echo $? >"$member.exit"
+`
   })
   // A member's directory may hold directories already, made for its inputs and outputs: those are filled, not linked.
-  return `show() (
-  for entry in "$1"/* "$1"/.[!.]*; do
-    name=\${entry##*/}
-    case $name in .member-*) continue ;; esac
+  return `unset member own entry
+show() (
+  into=$1
+  shift
+  for entry; do
     [ -e "$entry" ] || continue
-    if [ -d "$2/$name" ] && [ ! -L "$2/$name" ]; then show "$entry" "$2/$name"
-    elif [ ! -e "$2/$name" ]; then ln -s "$entry" "$2/$name"; fi
+    name=\${entry##*/}
+    if [ -d "$into/$name" ] && [ ! -L "$into/$name" ]; then show "$into/$name" "$entry"/* "$entry"/.[!.]*
+    elif [ ! -e "$into/$name" ]; then ln -s "$entry" "$into/$name"; fi
   done
 )
-${runs.join('\n')}
-`
+begin() { member=.member-$1; mkdir -p "$member"; }
+clear() { for own; do [ -L "$member/$own" ] && rm -f "$member/$own"; done; }
+set --
+for entry in "$PWD"/* "$PWD"/.[!.]*; do
+  case \${entry##*/} in .member-*) ;; *) set -- "$@" "$entry" ;; esac
+done
+${runs.join('')}`
 }

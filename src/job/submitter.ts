@@ -73,6 +73,8 @@ export class Submitter {
       await delay(searchDelaysMs[tries], undefined, { signal, ref: false })
       try {
         const found = await this.#environment.recover([...missing.keys()], signal)
+        // It answers: what was wrong was that submission.
+        outage.end()
         tries = capabilities.survivesRestart ? tries + 1 : searchDelaysMs.length
         for (const handle of found) {
           const tracked = missing.get(handle.id)
@@ -120,7 +122,7 @@ export class Submitter {
   }
 
   async #submit(batch: readonly Tracked[]): Promise<void> {
-    const { signal, warn, background, accepted, ended } = this.#parts
+    const { signal, warn, background, outage, accepted, ended } = this.#parts
     for (const tracked of batch) moveAttempt(tracked, { kind: 'submit' })
     await Promise.all(batch.map(async ({ attempt }) => attempt.submitting()))
     let outcomes: ReadonlyMap<JobId, SubmitOutcome>
@@ -132,7 +134,10 @@ export class Submitter {
     } catch (error) {
       if (signal.aborted) return
       // Nobody knows what a submit that threw has started: only the environment itself can tell.
+      this.#deferralReason = `submitting failed: ${reasonOf(error)}`
       warn(`submitting failed, asking what was started: ${reasonOf(error)}`)
+      // Until it answers again, nothing more is taken that others could run.
+      outage.note(error)
       background.own(this.search(batch))
       return
     }

@@ -13,6 +13,8 @@ export interface Tracked {
   lostSince: number | undefined
   /** Why the environment has not started it yet, in its own words. */
   waitsFor: string | undefined
+  /** What could not be read of it when it was last observed: told once. */
+  unclear: string | undefined
 }
 
 /** The attempts that have been taken for an environment and have not ended. */
@@ -50,6 +52,7 @@ export class TrackedAttempts {
       isCancelDelivered: false,
       lostSince: undefined,
       waitsFor: undefined,
+      unclear: undefined,
     }
     this.#tracked.set(attempt.request.id, tracked)
     return tracked

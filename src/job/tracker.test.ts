@@ -77,6 +77,13 @@ describe('a tracker', () => {
     return { tracker, ...source }
   }
 
+  it('tells why nothing more is taken when a submission failed', async () => {
+    const environment = new FakeEnvironment()
+    environment.submit = async () => Promise.reject(new Error('tar: not found'))
+    const { tracker } = run(environment, 1)
+    await expect.poll(() => tracker.activity.pausedBecause).toBe('submitting failed: tar: not found')
+  })
+
   it('takes work only while there is room, and brings every attempt to its end', async () => {
     const environment = new FakeEnvironment(() => ({ runMs: 2 }), { maxActiveJobs: 7 })
     const { endings, given } = run(environment, 100)
@@ -252,5 +259,87 @@ describe('a tracker', () => {
     environment.outage = undefined
     await tracker.discard(directory)
     await expect.poll(() => environment.cancelled, { timeout: 20_000 }).toEqual(cancelled)
+  })
+
+  it('takes no more work while the environment gives no answer, also where it has taken nothing yet', async () => {
+    const environment = new FakeEnvironment(() => ({ runMs: 1 }), { maxJobsPerSubmit: 10, watch: false })
+    environment.outage = new Error('no route to host')
+    let checks = 0
+    const check = environment.check.bind(environment)
+    environment.check = async () => {
+      checks += 1
+      await check()
+    }
+    const { endings, given } = run(environment, 100)
+    await expect.poll(() => checks, { timeout: 10_000 }).toBeGreaterThan(5)
+    expect(given()).toBe(10)
+    environment.outage = undefined
+    await expect.poll(() => endings.size, { timeout: 20_000 }).toBe(100)
+  })
+
+  it('gives up a job that an environment may have taken before it went away, and ends it when it is found', async () => {
+    const environment = new FakeEnvironment(() => ({}), { watch: false, lostAfterOutageMs: 30 })
+    const submit = environment.submit.bind(environment)
+    environment.submit = async (requests) => {
+      await submit(requests)
+      environment.outage = new Error('no route to host')
+      throw environment.outage
+    }
+    const { endings } = run(environment, 1)
+    await expect.poll(() => endings.get('job-1')?.kind, { timeout: 10_000 }).toBe('lost')
+    environment.outage = undefined
+    await expect.poll(() => environment.cancelled, { timeout: 20_000 }).toEqual(['job-1'])
+  })
+
+  it('looks for all attempts together of which nobody knows whether they were taken', async () => {
+    const environment = new FakeEnvironment(() => ({ runMs: 1 }), { survivesRestart: true })
+    const asked: number[] = []
+    const recover = environment.recover.bind(environment)
+    environment.recover = async (ids) => {
+      asked.push(ids.length)
+      return recover(ids)
+    }
+    const tracker = track(environment)
+    const { source, endings } = makeSource('job', 50)
+    const attempts = source.take(50)
+    await environment.submit(attempts.map(({ request }) => request))
+    for (const attempt of attempts) tracker.adopt(attempt, undefined)
+    await expect.poll(() => endings.size, { timeout: 20_000 }).toBe(50)
+    expect(asked).toEqual([50])
+  })
+
+  it('asks once for many results that cannot be fetched whether the environment answers', async () => {
+    const environment = new FakeEnvironment(() => ({ runMs: 1 }), { survivesRestart: true })
+    const away = new Error('no route to host')
+    let checks = 0
+    environment.check = async () => {
+      checks += 1
+      throw away
+    }
+    const collect = environment.collect.bind(environment)
+    let fails = 0
+    environment.collect = async (...asked) => {
+      fails += 1
+      if (fails <= 50) throw away
+      return collect(...asked)
+    }
+    const { endings } = run(environment, 50)
+    await expect.poll(() => endings.size, { timeout: 20_000 }).toBe(50)
+    expect(checks).toBeGreaterThan(0)
+    expect(checks).toBeLessThan(10)
+  })
+
+  it('tells once what it cannot read of a job', async () => {
+    const message = 'the state "X" is not known'
+    const environment = new FakeEnvironment(() => ({ runMs: 1, end: { kind: 'unclear', message } }))
+    let looks = 0
+    const observe = environment.observe.bind(environment)
+    environment.observe = async (handles) => {
+      looks += 1
+      return observe(handles)
+    }
+    run(environment, 1)
+    await expect.poll(() => looks, { timeout: 10_000 }).toBeGreaterThan(10)
+    expect(warnings.filter((warning) => warning.includes(message))).toHaveLength(1)
   })
 })

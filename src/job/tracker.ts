@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Environment, JobHandle, JobId, Observation } from '../environment/environment.ts'
+import { gather } from '../environment/gather.ts'
 import type { Attempt, AttemptEnding, AttemptSource } from './attempt-source.ts'
 import { BackgroundWork } from './background-work.ts'
 import { bringResults } from './bring-results.ts'
@@ -14,6 +15,11 @@ export interface TrackerOptions {
   readonly chores: ChoreStore
   readonly lostGraceMs?: number
 }
+
+/** Many results that cannot be fetched ask one question together. */
+const asking = { delayMs: 20, mostAtOnce: 100_000, mostRunning: 1 }
+/** How long adopted attempts wait for others before they are looked for. */
+const adoptionMs = 50
 
 /**
  * Keeps one environment busy. Takes attempts from executions in turn whenever there is room, submits them in
@@ -30,6 +36,10 @@ export class EnvironmentTracker {
   readonly #background: BackgroundWork
   readonly #submitter: Submitter
   readonly #chores: Chores
+  readonly #isAnswering: (handle: JobHandle) => Promise<boolean>
+  /** Adopted ones of which nobody knows whether they were taken. */
+  readonly #unsure: Tracked[] = []
+  #answeredAt: number | undefined
 
   constructor(environment: Environment, options: TrackerOptions) {
     this.environment = environment
@@ -51,6 +61,14 @@ export class EnvironmentTracker {
       ended: async (tracked, ending) => this.#end(tracked, ending),
     })
     this.#chores = new Chores(environment, { store: options.chores, signal, warn })
+    this.#isAnswering = gather(
+      async () =>
+        environment.check(signal).then(
+          () => true,
+          () => false,
+        ),
+      asking,
+    )
     this.#lostGraceMs = options.lostGraceMs ?? (environment.capabilities.sharedFileSystem ? 0 : 270_000)
     environment.watch?.((ids) => this.#background.own(this.#observe(ids)), signal)
     environment.compareWith?.(
@@ -73,6 +91,11 @@ export class EnvironmentTracker {
   get activity(): { active: number; limit: number; pausedBecause: string | undefined } {
     const pausedBecause = this.#submitter.pausedBecause ?? this.#outage.reason
     return { active: this.#tracked.size, limit: this.environment.capabilities.maxActiveJobs, pausedBecause }
+  }
+
+  /** When the environment has last told of jobs. */
+  get answeredAt(): number | undefined {
+    return this.#answeredAt
   }
 
   /** Why the environment has not started an attempt yet, in its own words; undefined where it says nothing. */
@@ -102,7 +125,9 @@ export class EnvironmentTracker {
    */
   adopt(attempt: Attempt, handle: JobHandle | undefined): void {
     const tracked = this.#tracked.add(attempt, handle === undefined ? 'submitting' : 'queued', handle)
-    if (handle === undefined) this.#background.own(this.#submitter.search([tracked]))
+    if (handle !== undefined) return
+    this.#unsure.push(tracked)
+    if (this.#unsure.length === 1) this.#background.own(this.#searchUnsure())
   }
 
   /** Asks for attempts to stop. Their end is told as any other; where no answer comes now, they are asked again later. */
@@ -146,6 +171,12 @@ export class EnvironmentTracker {
     await this.#background.settled()
   }
 
+  /** Together: a server that went down while it submitted has many, and each question costs the environment a search. */
+  async #searchUnsure(): Promise<void> {
+    await delay(adoptionMs, undefined, { signal: this.#stop.signal, ref: false })
+    await this.#submitter.search(this.#unsure.splice(0))
+  }
+
   async #accept(tracked: Tracked, handle: JobHandle): Promise<void> {
     // Abandoned while it was on its way, or looked for: nobody would ever end it.
     if (this.#tracked.get(tracked.attempt.request.id) !== tracked) return this.endHandles([handle])
@@ -170,7 +201,8 @@ export class EnvironmentTracker {
     for (;;) {
       await delay(waitMs, undefined, { signal: this.#stop.signal, ref: false })
       try {
-        if (this.#outage.reason !== undefined && this.#tracked.size === 0)
+        // Where nothing is to be observed, nobody would notice that it still gives no answer.
+        if (this.#outage.reason !== undefined && !this.#hasHandles())
           await this.environment.check(this.#stop.signal)
         await this.#deliverCancels()
         const hasChanged = await this.#observe(this.#tracked.ids)
@@ -186,16 +218,23 @@ export class EnvironmentTracker {
     }
   }
 
+  #hasHandles(): boolean {
+    for (const { handle } of this.#tracked.all) if (handle !== undefined) return true
+    return false
+  }
+
   /** By its own word, an environment that was away for so long has lost its jobs. Should it come back, they are ended. */
   async #giveUpAfterOutage(): Promise<void> {
     const { lostAfterOutageMs } = this.environment.capabilities
     if (lostAfterOutageMs === undefined || this.#outage.forMs < lostAfterOutageMs) return
     const message = `${this.environment.name} has not answered for ${Math.round(lostAfterOutageMs / 1000)} s: ${this.#outage.reason ?? ''}`
     for (const { attempt, state, handle } of this.#tracked.all) {
-      if (handle === undefined || state === 'collecting') continue
+      // Without a handle it waits for its turn, or may have been taken: then it is looked for, and ended when it is found.
+      if (handle === undefined ? state !== 'submitting' : state === 'collecting') continue
       this.#tracked.remove(attempt.request.id)
       // Not taken, it is adopted by the next life of the server.
-      if (await attempt.ended({ kind: 'lost', message })) await this.endHandles([handle])
+      const isTaken = await attempt.ended({ kind: 'lost', message })
+      if (isTaken && handle !== undefined) await this.endHandles([handle])
     }
   }
 
@@ -206,6 +245,7 @@ export class EnvironmentTracker {
     })
     if (asked.length === 0) return false
     const observations = await this.environment.observe(asked, this.#stop.signal)
+    this.#answeredAt = this.#now()
     let hasChanged = false
     for (const [id, observation] of observations) {
       const tracked = this.#tracked.get(id)
@@ -222,7 +262,9 @@ export class EnvironmentTracker {
   }
 
   #isBelieved(tracked: Tracked, observation: Observation): boolean {
-    if (observation.kind === 'unclear') this.#warn(observation.message)
+    if (observation.kind === 'unclear' && observation.message !== tracked.unclear)
+      this.#warn(observation.message)
+    tracked.unclear = observation.kind === 'unclear' ? observation.message : undefined
     if (observation.kind !== 'lost') {
       tracked.lostSince = undefined
       return true
@@ -237,6 +279,7 @@ export class EnvironmentTracker {
     const collected = await bringResults(this.environment, handle, attempt.directory, {
       signal: this.#stop.signal,
       isWanted: () => this.#tracked.has(tracked),
+      isAnswering: async () => this.#isAnswering(handle),
       warn: this.#warn,
     })
     if (this.#stop.signal.aborted) return

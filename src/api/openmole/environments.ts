@@ -38,6 +38,7 @@ const capabilitiesSchema = z.object({
   resources: z.array(z.string()),
   maxJobsPerSubmit: z.int(),
   maxActiveJobs: z.int(),
+  slots: z.int().optional().meta({ description: 'How many jobs run at the same time, where that is known.' }),
 })
 
 const environmentSchema = z.object({
@@ -184,6 +185,7 @@ function describe(environment: EnvironmentDescription): z.input<typeof environme
       resources: [...capabilities.resources],
       maxJobsPerSubmit: capabilities.maxJobsPerSubmit,
       maxActiveJobs: capabilities.maxActiveJobs,
+      ...(capabilities.slots !== undefined && { slots: capabilities.slots }),
     },
     health,
     jobs,

@@ -50,7 +50,7 @@ function describe(environment: EnvironmentAnswer, now: number): string {
   ]
   if (capabilities !== undefined)
     lines.push(
-      ['jobs at most', String(capabilities.maxActiveJobs)],
+      ['jobs at most', describeLimit(capabilities)],
       ['resources', capabilities.resources.join(', ')],
       ['jobs survive a restart', capabilities.survivesRestart ? 'yes' : 'no'],
       ['shares our files', capabilities.sharedFileSystem ? 'yes' : 'no'],
@@ -58,4 +58,8 @@ function describe(environment: EnvironmentAnswer, now: number): string {
   for (const host of hosts) lines.push([`host ${host.name}`, host.description])
   const width = Math.max(...lines.map(([key]) => key.length))
   return lines.map(([key, value]) => `${oneLine(key).padEnd(width)}  ${oneLine(value)}\n`).join('')
+}
+
+function describeLimit({ maxActiveJobs, slots }: NonNullable<EnvironmentAnswer['capabilities']>): string {
+  return slots === undefined ? String(maxActiveJobs) : `${maxActiveJobs}, of which ${slots} run at once`
 }

@@ -85,6 +85,7 @@ export const environmentsAnswer = z.looseObject({
           sharedFileSystem: z.boolean(),
           resources: z.array(z.string()),
           maxActiveJobs: z.number(),
+          slots: z.number().optional(),
         })
         .optional(),
       health: z.looseObject({
