@@ -35,7 +35,7 @@ export class ContentStore {
   ): Promise<void> {
     await this.#exclusively(async () => {
       const lines = contents.map(({ content, isKept }) => `${content.hash} ${isKept ? 'kept' : '-'}\n`)
-      const what = { what: 'looking for shared files', text: claimText, words: [base, key] }
+      const what = { what: 'looking for shared files', text: claimText, below: base, words: [key] }
       const answer = await runScript(this.#host, { ...what, input: lines.join('') }, this.#newMark(), signal)
       const present = new Set(answer.split('\n'))
       for (const { content, isKept } of contents) {
@@ -53,7 +53,8 @@ export class ContentStore {
       const script = {
         what: 'deleting shared files',
         text: releaseText,
-        words: [base, key, String(keptDays)],
+        below: base,
+        words: [key, String(keptDays)],
       }
       await runScript(this.#host, { ...script, timeoutMs: 600_000 }, this.#newMark(), signal)
     })

@@ -7,7 +7,9 @@ export interface HostScript {
   readonly what: string
   /** Bash text; what it prints is the answer. Fails with another exit code than 0 and says why on standard error. */
   readonly text: string
-  /** Become `$1`, `$2` ... Lists that may be long go through `input`. */
+  /** Absolute path of the directory that all the text does lies in: becomes `$1`, and stands in messages. */
+  readonly below?: string
+  /** Become the next of `$1`, `$2` ... Lists that may be long go through `input`. */
   readonly words?: readonly string[]
   readonly input?: string | Readable
   readonly timeoutMs?: number
@@ -31,10 +33,11 @@ export async function runScript(
   mark: string,
   signal: AbortSignal,
 ): Promise<string> {
+  const { what, below, words = [] } = script
   const text = `printf '%s\\n' ${mark}-begin\n${script.text}\nprintf '%s\\n' ${mark}-end`
   const { exitCode, stdout, stderr } = await host.run(
     {
-      argv: bashCommand(text, script.words),
+      argv: bashCommand(text, below === undefined ? words : [below, ...words]),
       ...(script.input !== undefined && { input: script.input }),
       ...(script.timeoutMs !== undefined && { timeoutMs: script.timeoutMs }),
       ...(script.priority !== undefined && { priority: script.priority }),
@@ -45,7 +48,7 @@ export async function runScript(
   const end = stdout.lastIndexOf(`${mark}-end\n`)
   if (exitCode !== 0 || begin < 0 || end < begin)
     throw new EnvironmentError(
-      `${host.name}: ${script.what} failed${exitCode === 0 ? ': the answer is cut short' : ` with exit code ${exitCode}`}. ${lastLines(stderr)}`.trim(),
+      `${host.name}: ${what}${below === undefined ? '' : ` below ${below}`} failed${exitCode === 0 ? ': the answer is cut short' : ` with exit code ${exitCode}`}. ${lastLines(stderr)}`.trim(),
     )
   return stdout.slice(begin + mark.length + '-begin\n'.length, end)
 }

@@ -17,9 +17,17 @@ for program in tar mv rm mkdir chmod find realpath sha256sum mktemp; do
 done
 pwd -P`
 
-export const prepareText = `cd -- "$1" || exit 1
+/** Bash text that writes to a directory what bash then complains about: tar tells of a full disk only how far it came. */
+export const probeText = `probe() {
+  local file
+  file=$(mktemp "$1/new.XXXXXXXX") && printf '%065536d' 0 >"$file"
+  rm -f -- "$file"
+}`
+
+export const prepareText = `${probeText}
+cd -- "$1" || exit 1
 umask 077
-tar -x -P -m -f - --no-same-owner || exit 1`
+tar -x -P -m -f - --no-same-owner || { probe shared; exit 1; }`
 
 /** For each job directory one line: \`absent\`, or whether it was cancelled, its host and its end, between tabs. */
 export const lookText = `cd -- "$1" || exit 1
@@ -34,8 +42,9 @@ done`
 
 export const cancelText = `cd -- "$1" || exit 1
 while IFS= read -r job; do
-  if [[ -d $job && ! -e $job/exit ]]; then : >"$job/cancelled" || exit 1; fi
-done`
+  if [[ -d $job && ! -e $job/exit ]]; then : >"$job/cancelled" || left=$job; fi
+done
+[[ -z \${left-} ]] || { echo "$left cannot be marked as cancelled." >&2; exit 1; }`
 
 /** For each job id the lines \`id key note\` of the directories that are there. */
 export const findText = `cd -- "$1" || exit 1
@@ -114,7 +123,7 @@ done`
 /**
  * Writes a tar stream with the logs and outputs of jobs after the line \`$2\`. Only files and directories go in, from
  * inside the job directory, or through links from inside the tree that its view leads to. An output that holds
- * anything else is left out.
+ * anything else is left out. Some systems' tar writes PAX unless told otherwise: see `receiveOutputs`.
  */
 export const collectText = `cd -- "$1" || exit 1
 base=$PWD
@@ -165,11 +174,13 @@ list() {
   done
 }
 printf '%s\\n' "$2"
-list 2>/dev/null | tar -c -f - --null --no-unquote --hard-dereference -T -
+list 2>/dev/null | tar -c -f - --format=gnu --null --no-unquote --hard-dereference -T -
 (( PIPESTATUS[1] <= 1 ))`
 
-/** Where the base lies, how much room it has, what time it is there. */
+/** Which bash it is, what time it is there, how much room the base has, whether it can be written, and whether there is tar. */
 export const inspectText = `cd -- "$1" || exit 1
 printf '%s\\n' "$BASH_VERSION" "$(date +%s)"
 df -P -k . | tail -n 1
-file=$(mktemp shared/new.XXXXXXXX) && printf x >"$file" && rm -f -- "$file" && echo writable || echo 'not writable'`
+file=$(mktemp shared/new.XXXXXXXX) && printf x >"$file" && echo writable || echo 'not writable'
+rm -f -- "$file"
+tar --version >/dev/null 2>&1 && echo tar || echo 'no tar'`

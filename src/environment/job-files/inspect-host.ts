@@ -1,4 +1,4 @@
-import type { CheckFinding } from '../environment.ts'
+import { EnvironmentError, type CheckFinding } from '../environment.ts'
 import type { Host } from '../host.ts'
 import { runScript } from './host-script.ts'
 import { inspectText } from './host-texts.ts'
@@ -19,7 +19,7 @@ export async function inspectHost(
   let answer: string
   try {
     place = await base()
-    const script = { what: 'looking around', text: inspectText, words: [place] }
+    const script = { what: 'looking around', text: inspectText, below: place }
     answer = await runScript(host, script, newMark(), signal)
   } catch (error) {
     signal.throwIfAborted()
@@ -27,12 +27,19 @@ export async function inspectHost(
       'See that the host has bash 4 or newer and GNU tar, and that workDirectory names a directory that can be made there.'
     return [reached, finding('work directory', false, messageOf(error), fix)]
   }
-  const [version = '', seconds = '', disk = '', writable = ''] = answer.split('\n')
+  const [version = '', seconds = '', disk = '', writable = '', tar = ''] = answer.split('\n')
   const differenceMs = Math.abs(now() - Number(seconds) * 1000)
   const freeBytes = Number(disk.split(/\s+/).at(-3)) * 1024
   return [
     reached,
-    finding('shell', true, `bash ${version} runs jobs on ${host.name}.`),
+    finding(
+      'shell',
+      tar === 'tar',
+      tar === 'tar'
+        ? `bash ${version} runs jobs on ${host.name}.`
+        : `bash ${version} is on ${host.name}, but no tar that runs.`,
+      'Have tar installed there, where a login that is not interactive finds it.',
+    ),
     finding(
       'work directory',
       writable === 'writable',
@@ -59,12 +66,14 @@ export async function inspectHost(
 /** Whether any command can be run there at all: credentials, keys of hosts and the way there included. */
 async function reachHost(host: Host, signal: AbortSignal): Promise<CheckFinding> {
   try {
+    host.tryAgain?.()
     await host.run({ argv: ['true'] }, signal)
     return finding('host', true, `${host.name} answers and lets us in.`)
   } catch (error) {
     signal.throwIfAborted()
+    const parts = error instanceof EnvironmentError ? error.parts : undefined
     const fix = 'See that the host is up and that `ssh` with the same options logs in without asking.'
-    return finding('host', false, messageOf(error), fix)
+    return finding('host', false, parts?.message ?? messageOf(error), parts?.fix ?? fix)
   }
 }
 

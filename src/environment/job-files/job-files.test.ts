@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -268,6 +269,17 @@ describe.each([true, false])('files of jobs on a host that shares files: %s', (s
     expect(findings.filter(({ isGood }) => !isGood)).toEqual([])
   })
 
+  test('an inspection finds that there is no tar', async () => {
+    mkdirSync(join(directory, 'bin'))
+    writeFileSync(join(directory, 'bin/tar'), '#!/bin/sh\nexit 1\n', { mode: 0o755 })
+    path = `${join(directory, 'bin')}:${path}`
+    expect((await open(sharesFiles).inspect(noSignal))[1]).toMatchObject({
+      what: 'shell',
+      isGood: false,
+      message: expect.stringContaining('no tar'),
+    })
+  })
+
   test('a base that cannot be made is an error of the environment', async () => {
     writeFileSync(join(directory, 'base'), 'a file')
     const files = open(sharesFiles)
@@ -381,6 +393,23 @@ describe('what travels', () => {
     expect(collected('job39/r')).toBe('39\n')
   })
 
+  test('an output whose name holds a line break comes from a host whose tar writes PAX by itself', async () => {
+    const programs = join(directory, 'programs')
+    mkdirSync(programs)
+    const tar = execFileSync('which', ['tar'], { encoding: 'utf8' }).trim()
+    writeFileSync(join(programs, 'tar'), `#!/bin/sh\nTAR_OPTIONS=--format=posix exec ${tar} "$@"\n`, {
+      mode: 0o755,
+    })
+    path = `${programs}:${path}`
+    const name = 'a long name\n'.repeat(15)
+    const result = await runOne(
+      open(false),
+      request('job', 'echo 1 > "$NAME"', { env: { NAME: name }, outputs: [{ path: name }] }),
+    )
+    expect(result).toMatchObject({ files: [name], missing: [] })
+    expect(collected(name)).toBe('1\n')
+  })
+
   test('what one execution no longer uses stays while another one does', async () => {
     const files = open(false)
     await prepare(files, [request('one', 'exit 0')])
@@ -449,4 +478,18 @@ test('links are followed inside of what the request allows, and nowhere else', a
   expect(readFileSync(join(place, 'all/kept'), 'utf8')).toBe('kept')
   expect(existsSync(join(place, 'all/directory'))).toBe(false)
   expect(existsSync(join(place, 'by-link'))).toBe(false)
+})
+
+test('a file system that does not tell has not lost a job', async () => {
+  const files = open(true)
+  const job = request('untold-1', 'true')
+  await prepare(files, [job])
+  const execution = join(directory, 'base', executionPath(keyOf(work)))
+  renameSync(execution, `${execution}.aside`)
+  // Any path through it fails otherwise than one that is not there.
+  symlinkSync(execution, execution)
+  await expect(files.look([placeOf(job)], noSignal)).rejects.toThrow(EnvironmentError)
+  rmSync(execution)
+  renameSync(`${execution}.aside`, execution)
+  expect((await files.look([placeOf(job)], noSignal)).get(job.id)).toMatchObject({ kind: 'waiting' })
 })

@@ -15,7 +15,8 @@ const smallBytes = 256 * 1024
 /**
  * Takes a tar stream that follows the line `mark`, and writes its files and directories where `placing` says. Links
  * and everything else are passed over: nothing that a stream holds can lead a later file elsewhere. Targets must lie
- * in directories where only we write. `moved` is told of every chunk.
+ * in directories where only we write. `moved` is told of every chunk. Names must be as GNU tar writes them: node-tar breaks
+ * those of PAX at line ends. For streams of others there is `createTarReader` of src/files/tar-reader.ts.
  */
 export function receiveOutputs(
   mark: string,

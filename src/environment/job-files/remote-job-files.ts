@@ -160,9 +160,10 @@ export class RemoteJobFiles implements JobFiles {
   }
 
   async readPrinted(place: JobPlace, limitBytes: number, signal: AbortSignal): Promise<string> {
-    const words = [await this.base(signal), jobPath(place), String(Math.floor(limitBytes / 2))]
-    const script: HostScript = { what: 'reading logs', text: printedText, words, priority: 'background' }
-    return runScript(this.#host, script, this.#options.newMark(), signal)
+    const script = { what: 'reading logs', text: printedText, below: await this.base(signal) }
+    const words = [jobPath(place), String(Math.floor(limitBytes / 2))]
+    const all: HostScript = { ...script, words, priority: 'background' }
+    return runScript(this.#host, all, this.#options.newMark(), signal)
   }
 
   async remove(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
@@ -187,7 +188,8 @@ export class RemoteJobFiles implements JobFiles {
     if (paths.length === 0) return new Map()
     const end = this.#options.newMark()
     const input = paths.join('\n') + '\n'
-    const script = { what: 'reading files', text: readText, input, words: [await this.base(signal), end] }
+    const below = await this.base(signal)
+    const script = { what: 'reading files', text: readText, input, below, words: [end] }
     const answer = await runScript(this.#host, script, this.#options.newMark(), signal)
     return new Map(
       answer.split(`${end}\n`).flatMap((text) => {
@@ -206,7 +208,12 @@ export class RemoteJobFiles implements JobFiles {
     this.#trees.forget(workDirectory)
     const key = keyOf(workDirectory)
     const base = await this.base(signal)
-    const script = { what: 'deleting the files of an execution', text: discardText, words: [base, key] }
+    const script = {
+      what: 'deleting the files of an execution',
+      text: discardText,
+      below: base,
+      words: [key],
+    }
     await runScript(this.#host, { ...script, timeoutMs: removalMs }, this.#options.newMark(), signal)
     await this.#store.release(base, key, signal)
   }
@@ -219,7 +226,7 @@ export class RemoteJobFiles implements JobFiles {
     const watch = watchTransfer(`${this.#host.name}: sending jobs`, idleMs, signal)
     try {
       const input = Readable.from(watched(tarBytes(entries), watch), { objectMode: false })
-      const script: HostScript = { what: 'unpacking jobs', text: prepareText, words: [base], input }
+      const script: HostScript = { what: 'unpacking jobs', text: prepareText, below: base, input }
       await runScript(
         this.#host,
         { ...script, timeoutMs: unlimitedMs },
@@ -238,7 +245,7 @@ export class RemoteJobFiles implements JobFiles {
     signal: AbortSignal,
     more: Pick<HostScript, 'timeoutMs' | 'priority'> = {},
   ): Promise<string> {
-    const script = { what, text, input, words: [await this.base(signal)] }
+    const script = { what, text, input, below: await this.base(signal) }
     return runScript(this.#host, { ...script, ...more }, this.#options.newMark(), signal)
   }
 

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { EnvironmentError } from '../environment.ts'
 import type { Host } from '../host.ts'
+import { fileChunks } from './file-chunks.ts'
 import { runScript } from './host-script.ts'
+import { probeText } from './host-texts.ts'
 import type { Content } from './scan-tree.ts'
 import { tarBytes, type TarEntry } from './tar-stream.ts'
 import { unlimitedMs, watched, watchTransfer, type TransferWatch } from './transfer-watch.ts'
@@ -34,7 +35,8 @@ export async function sendContent(
   const sending: Sending = {
     watch,
     ask: async (what, text, words, input = '') => {
-      const script = { what, text, words: [base, content.hash, ...words], input, timeoutMs: unlimitedMs }
+      const all = [content.hash, ...words]
+      const script = { what, text, below: base, words: all, input, timeoutMs: unlimitedMs }
       return runScript(host, script, newMark(), watch.signal)
     },
   }
@@ -118,8 +120,7 @@ async function lookAtBegun({ ask }: Sending, count: number) {
 }
 
 function restOf({ from }: FileEntry, start: number, watch: TransferWatch): Readable {
-  const rest = createReadStream(from, { start, highWaterMark: 256 * 1024 })
-  return Readable.from(watched(rest, watch), { objectMode: false, highWaterMark: 4 })
+  return Readable.from(watched(fileChunks(from, start), watch), { objectMode: false, highWaterMark: 1 })
 }
 
 /** Whether it has arrived as it is here. A part that is too long or turns out to be wrong is deleted, and all is sent. */
@@ -149,10 +150,11 @@ const publish = `publish() {
 }`
 
 const unpackText = `${publish}
+${probeText}
 cd -- "$1" || exit 1
 umask 077
 new=$(mktemp -d "shared/new.XXXXXXXX") || exit 1
-tar -x -P -f - --no-same-owner -C "$new" || { chmod -R u+w "$new"; rm -rf -- "$new"; exit 1; }
+tar -x -P -f - --no-same-owner -C "$new" || { probe "$new"; chmod -R u+w "$new"; rm -rf -- "$new"; exit 1; }
 chmod -R a-w "$new/content" || exit 1
 publish "$new" "$2"`
 
@@ -165,9 +167,10 @@ shopt -s nullglob
 for mark in "$tree/done"/*."$3"; do printf 'done %s\\n' "\${mark##*/}"; done
 for part in "$tree"/part.*."$3"; do printf 'part %s %s\\n' "\${part##*/part.}" "$(wc -c <"$part")"; done`
 
-const unpackPieceText = `cd -- "$1" || exit 1
+const unpackPieceText = `${probeText}
+cd -- "$1" || exit 1
 umask 077
-tar -x -P -f - --no-same-owner -C "shared/tree.$2" && : >"shared/tree.$2/done/$3"`
+tar -x -P -f - --no-same-owner -C "shared/tree.$2" && : >"shared/tree.$2/done/$3" || { probe shared; exit 1; }`
 
 /**
  * Adds to the part `$3`, which becomes the file `$4` when it has `$7` bytes whose SHA-256 is `$6`. The sum is made while

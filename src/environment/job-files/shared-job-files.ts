@@ -1,4 +1,13 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -117,11 +126,17 @@ export class SharedJobFiles implements JobFiles {
 
   async markCancelled(places: readonly JobPlace[], signal: AbortSignal): Promise<void> {
     const base = await this.base()
+    let left: string | undefined
     await this.#each(places, signal, (place) => {
       const directory = join(base, jobPath(place))
-      if (existsSync(directory) && textOf(join(directory, 'exit')) === '')
+      if (!existsSync(directory) || textOf(join(directory, 'exit')) !== '') return
+      try {
         writeFileSync(join(directory, 'cancelled'), '')
+      } catch (error) {
+        left = messageOf(error)
+      }
     })
+    if (left !== undefined) throw new EnvironmentError(`Jobs cannot be marked as cancelled: ${left}`)
   }
 
   async collect(place: JobPlace, directory: string, signal: AbortSignal): Promise<CollectedFiles> {
@@ -228,8 +243,13 @@ function placeOf({ request }: NewJob): string {
   return jobPath({ id: request.id, key: keyOf(request.workDirectory) })
 }
 
+/** Throws EnvironmentError where the file system does not tell: a file server that fails has not lost the job. */
 function markIn(directory: string): JobMark {
-  if (!existsSync(directory)) return { kind: 'absent' }
+  try {
+    if (statSync(directory, { throwIfNoEntry: false }) === undefined) return { kind: 'absent' }
+  } catch (error) {
+    throw new EnvironmentError(`${directory} cannot be looked at: ${messageOf(error)}`, { cause: error })
+  }
   const [host = ''] = textOf(join(directory, 'started')).split('\n')
   return markOf(existsSync(join(directory, 'cancelled')), host, textOf(join(directory, 'exit')))
 }
