@@ -29,6 +29,8 @@ finish() {
   echo "$molehill_secret started $!"
   wait "$!"
   molehill_code=$?
+  # Newer versions (5.2.37) tell only when they are asked that SIGTERM, SIGINT or SIGPIPE ended it.
+  if (( molehill_code > 128 )); then LC_ALL=C jobs %1 2>/dev/null; fi
   # Also the answer for a job that was stopped, and even wait -f gives it if such a job goes on and ends at once. Asked
   # until the same comes twice of a job that is gone. (-f alone loops for ever in bash 5.2 if the job is forgotten.)
   while (( molehill_code > 128 )); do
@@ -73,6 +75,7 @@ unset path
  * the shell itself waits for its job. Jobs do not get the descriptor.
  */
 export const signalScript = `while read -r -u 3 signal group; do kill -s "$signal" -- "-$group" 2>/dev/null; done &
+disown
 exec 3<&-
 `
 

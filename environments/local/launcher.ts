@@ -146,7 +146,7 @@ export class Launcher {
 
   #take(line: string): void {
     if (!line.startsWith(this.#secret)) {
-      this.#noticed = true
+      this.#noticed ||= !exitNotice.test(line)
       this.#notices = `${this.#notices}${line}\n`.slice(-remembered)
       return
     }
@@ -166,6 +166,9 @@ export class Launcher {
     job?.ended(isSignal ? { kind: 'signalled', signal: code - 128 } : { kind: 'exited', exitCode: code })
   }
 }
+
+/** What bash says, when it is asked, of a job that exited by itself. */
+const exitNotice = /^\[\d+\][+-]? +Exit \d+ /
 
 function ignore(): void {
   // The end of the process is told by its `close` event.

@@ -15,7 +15,8 @@
  * signals jobs and pilot at about the same time, so a pilot waits a second before it believes that SIGTERM or SIGKILL
  * was meant for a job alone; until then nothing begins in its place.
  *
- * Per job: one fork, and what bash does itself. The file `exit` is written in one go and counts when it has a whole line.
+ * Per job: one fork, and what bash does itself; where bash does not say of every signal that it ended a job (5.2.37), a
+ * second fork. The file `exit` is written in one go and counts when it has a whole line.
  * A line written to the pipe `wake` says that there is something new; each second it looks by itself. That is no signal:
  * one that comes while bash makes a process is sent on to it, and one that comes while it waits hides an exit code.
  */
@@ -26,7 +27,8 @@ umask 077
 cd -- "$1" || exit 1
 base=$PWD here=runners/$2 slots=$3 grace=$4 idle=$5 deadline=$6 spare=$7 own=runners/$2\${8:+/pilots/$8}
 BASH_ARGV0=molehill-runner
-exec 2>>"$own/notices"
+exec {notices}>>"$own/notices"
+exec 2>&"$notices"
 read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || boot=-
 start=-
 if read -r words 2>/dev/null </proc/$$/stat; then words=(\${words##*) }); start=\${words[19]}; fi
@@ -88,9 +90,23 @@ take_lists() {
     queue+=("\${lines[@]}" "drop $file")
   done
 }
+# Waits for a job and exits as it did. Asked, bash tells of what has ended, unless that was by a signal and is told already.
+# With set -m, it would not wait for a job that is stopped; without, it cannot be asked.
+keep_job() {
+  local code shown
+  trap '' TERM INT HUP XCPU USR1 USR2
+  set +m
+  exec {shown}>&2 2>&"$notices"
+  eval "$* 2>&$shown {shown}>&- &"
+  wait "$!"
+  code=$?
+  set -m
+  (( code > 128 )) && jobs %1 >&2
+  exit "$code"
+}
 run_job() {
-  trap - TERM INT XCPU USR1 USR2
-  exec {ends}>&- {wake}>&-
+  trap - TERM INT HUP XCPU USR1 USR2
+  exec {ends}>&- {notices}>&- {wake}>&-
   cd -- "$base/$1/work" || exit 127
   unset OLDPWD
   export MOLEHILL_JOB_ID=\${1##*/} MOLEHILL_JOB_DIRECTORY=$base/$1/work
@@ -111,7 +127,7 @@ launch() {
   if [[ -e $path/cancelled ]]; then finish "$path" 'signal 15'; return 0; fi
   if [[ ! -d $path/work ]]; then finish "$path" "failed The directory $base/$path/work is not there on $HOSTNAME."; return 0; fi
   # So that the path stands in what bash says of its end.
-  eval "run_job $path $kib </dev/null >|$path/stdout 2>|$path/stderr &"
+  eval "$keep run_job $path $kib </dev/null >|$path/stdout 2>|$path/stderr &"
   path_of[$!]=$path slots_of[$!]=$2
   [[ $seconds == 0 ]] || until_of[$!]=$(( SECONDS + seconds + 1 ))
   (( free -= $2 ))
@@ -152,7 +168,7 @@ reap() {
     code=$?
     path=\${path_of[$pid]}
     if [[ \${late[$pid]} ]]; then end=timeout
-    elif (( code > 128 )) && is_noticed "$path"; then end="signal $(( code - 128 ))"
+    elif (( code > 128 )) && is_noticed "$path" "$code"; then end="signal $(( code - 128 ))"
     elif (( code != 0 )) && [[ ! -e $path/stderr ]]; then end='failed Its logs could not be made.'
     else end="exited $code"; fi
     kill -KILL -- "-$pid" 2>/dev/null
@@ -167,11 +183,12 @@ reap() {
     finish "$path" "$end"
   done
 }
-# Bash says of a job that a signal ended it, but for SIGINT, SIGTERM and SIGPIPE, and nothing of one that ended with a
-# code above 128.
+# Bash says of a job that a signal ended it; of one that ended with a code above 128 nothing, or before its text the code.
 is_noticed() {
   local line
-  while read -r line; do [[ $line == *" run_job $1 "* ]] && return 0; done <"$own/notices"
+  while read -r line; do
+    [[ $line == *" run_job $1 "* && $line != "["*" $2 "*" run_job "* ]] && return 0
+  done <"$own/notices"
   return 1
 }
 settle() {
@@ -184,6 +201,8 @@ settle() {
     unset "doubt[$path]" "doubt_at[$path]" "doubt_slots[$path]"
   done
 }
+# Until something has ended.
+doze() { if (( BASH_VERSINFO[0] > 4 || BASH_VERSINFO[1] >= 3 )); then wait -n; else wait "$1"; fi; }
 # Whether the pilot is over: then no job begins any more, and those that run are stopped.
 look_at_time() {
   local time why
@@ -226,6 +245,12 @@ tick() {
   read -r -t 1 -u "$wake" _ || exit 0
   while read -r -t 0 -u "$wake" _; do read -r -t 1 -u "$wake" _; done
 }
+# Does bash tell of signals by itself?
+keep=
+: >|"$own/notices"
+kill -TERM "$BASHPID" &
+doze "$!"
+[[ -s $own/notices ]] || keep=keep_job
 quiet=$SECONDS due=1
 while :; do
   if ! kill -0 "$ticker" 2>/dev/null; then
@@ -244,7 +269,7 @@ while :; do
     fi
     for path in "\${!unsaved[@]}"; do finish "$path" "\${unsaved[$path]}"; done
     (( \${#path_of[@]} == 0 )) && : >|"$own/notices"
-    tick </dev/null >/dev/null 2>&1 {ends}>&- & ticker=$!
+    tick </dev/null >/dev/null 2>&1 {ends}>&- {notices}>&- & ticker=$!
   fi
   if [[ $due && ! $isLost && ! $isOver ]]; then take_lists; fi
   fill
@@ -257,9 +282,7 @@ while :; do
     take_lock || break
     quiet=$SECONDS
   fi
-  if [[ ! $woken ]]; then
-    if (( BASH_VERSINFO[0] > 4 || BASH_VERSINFO[1] >= 3 )); then wait -n; else wait "$ticker"; fi
-  fi
+  [[ $woken ]] || doze "$ticker"
   # Most times it was a job that ended: then there is nothing to look for.
   due=$woken
   woken=
@@ -304,8 +327,8 @@ case \${MOLEHILL_LOCALE-none} in none) ;; unset) unset LC_ALL ;; *) export LC_AL
 unset MOLEHILL_LOCALE
 away=
 type -P setsid >/dev/null && away=setsid
-$away bash --noprofile --norc "$program" "$PWD" "\${here#runners/}" "$@" </dev/null >/dev/null 2>&1 &
-disown
+# Without set -m, it and its jobs would ignore SIGINT and SIGQUIT.
+( set -m; $away bash --noprofile --norc "$program" "$PWD" "\${here#runners/}" "$@" </dev/null >/dev/null 2>&1 & )
 echo begun
 }
 ensure "$@"`

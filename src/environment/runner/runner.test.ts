@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { until } from '../../../test/conformance/until.ts'
+import { presentBashes } from '../../../test/helpers/bashes.ts'
 import { toJobId, type JobRequest } from '../environment.ts'
 import type { JobMark } from '../job-files/job-files.ts'
 import { openJobFiles } from '../job-files/open-job-files.ts'
@@ -13,20 +14,21 @@ import type { QueuedJob, RunnerNews } from './workers.ts'
 
 const signal = new AbortController().signal
 const patienceMs = 40_000
+const bashes = presentBashes()
+const hosts: LocalHost[] = []
 let directory: string
-let host: LocalHost
 let count = 0
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'molehill-test-runner-'))
   mkdirSync(join(directory, 'work'))
-  host = new LocalHost({ variables: { PATH: process.env['PATH'] ?? '' }, sharesFiles: false })
 })
 afterEach(async () => {
   for (const pid of pids()) kill(pid)
-  await host.close()
+  await Promise.all(hosts.splice(0).map(async (host) => host.close()))
   rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
 })
+afterAll(() => bashes.remove())
 
 /** The runners of this test, by their locks. */
 function pids(): readonly number[] {
@@ -47,7 +49,9 @@ function kill(pid: number): void {
   }
 }
 
-function open(slots: number, idleMs = 30_000) {
+function open(slots: number, { idleMs = 30_000, path = process.env['PATH'] ?? '' } = {}) {
+  const host = new LocalHost({ variables: { PATH: path }, sharesFiles: false })
+  hosts.push(host)
   const newMark = () => `mark${Math.random().toString(36).slice(2)}`
   const base = join(directory, 'host')
   const files = openJobFiles(host, { base, directory, prologue: [], newMark, now: Date.now })
@@ -106,23 +110,49 @@ async function ends({ files }: Opened, jobs: readonly Job[]): Promise<readonly J
   )
 }
 
-test('tells exit codes right, and signals, while it is woken again and again', async () => {
-  const opened = open(2)
-  const jobs = Array.from({ length: 300 }, (_, index) => job(index % 2 === 0 ? 'exit 3' : 'kill -TERM $$'))
-  await hand(opened, jobs)
-  const waking = new AbortController()
-  const woken = (async () => {
-    while (!waking.signal.aborted) await opened.runner.ensure(signal)
-  })()
-  const marks = await ends(opened, jobs)
-  waking.abort()
-  await woken
-  expect(marks.map((mark) => mark.kind === 'ended' && mark.end)).toEqual(
-    jobs.map((_, index) =>
-      index % 2 === 0 ? { kind: 'exited', exitCode: 3 } : { kind: 'signalled', signal: 15 },
-    ),
-  )
-}, 60_000)
+test.each(bashes.all)(
+  'tells exit codes right, and signals, while it is woken again and again: bash $version',
+  async ({ path }) => {
+    const opened = open(2, { path })
+    const jobs = Array.from({ length: 150 }, (_, index) => job(index % 2 === 0 ? 'exit 3' : 'kill -TERM $$'))
+    await hand(opened, jobs)
+    const waking = new AbortController()
+    const woken = (async () => {
+      while (!waking.signal.aborted) await opened.runner.ensure(signal)
+    })()
+    const marks = await ends(opened, jobs)
+    waking.abort()
+    await woken
+    expect(marks.map((mark) => mark.kind === 'ended' && mark.end)).toEqual(
+      jobs.map((_, index) =>
+        index % 2 === 0 ? { kind: 'exited', exitCode: 3 } : { kind: 'signalled', signal: 15 },
+      ),
+    )
+  },
+  60_000,
+)
+
+test.each(bashes.all)(
+  'tells every signal from the exit code that a shell gives it: bash $version',
+  async ({ path }) => {
+    const opened = open(6, { path })
+    const numbers = [1, 2, 6, 9, 10, 12, 13, 14, 15]
+    const jobs = numbers.flatMap((number) => [
+      job(`kill -${number} $$`),
+      job(`sleep 0.1; kill -${number} $$`),
+      job(`exit ${128 + number}`),
+    ])
+    await hand(opened, jobs)
+    const marks = await ends(opened, jobs)
+    expect(marks.map((mark) => (mark.kind === 'ended' ? mark.end : mark))).toEqual(
+      numbers.flatMap((number) => {
+        const stopped = { kind: 'signalled', signal: number }
+        return [stopped, stopped, { kind: 'exited', exitCode: 128 + number }]
+      }),
+    )
+  },
+  60_000,
+)
 
 test('keeps the order of submission, and the number of slots', async () => {
   const opened = open(2)
@@ -246,7 +276,7 @@ test('a runner that is killed is followed by another, which tells what was lost 
 })
 
 test('ends by itself when there is nothing to do, and comes again', async () => {
-  const opened = open(1, 1000)
+  const opened = open(1, { idleMs: 1000 })
   const [first, second] = [job('true'), job('true')]
   await hand(opened, [first])
   await ends(opened, [first])

@@ -120,15 +120,15 @@ export class Runner implements Workers {
 
   async #askForRunner(signal: AbortSignal): Promise<string> {
     const { name, slots, stopGraceMs, idleMs, newMark } = this.#options
+    const below = await this.#files.base(signal)
     const words = [
-      await this.#files.base(signal),
       name,
       programPath,
       String(slots),
       String(Math.ceil(stopGraceMs / 1000)),
       String(Math.ceil(idleMs / 1000)),
     ]
-    const script = { what: 'starting what runs jobs', text: ensureText, words }
+    const script = { what: 'starting what runs jobs', text: ensureText, below, words }
     return (await runScript(this.#host, script, newMark(), signal)).trim()
   }
 }
