@@ -1,43 +1,14 @@
 import { expect, test } from 'vitest'
-import type { BatchReferenceOptions } from '../src/environment/batch/reference-options.ts'
 import { plugin as condorPlugin } from './condor/index.ts'
 import { condor, pbs, sge, slurm } from './language.ts'
 import { plugin as pbsPlugin } from './pbs/index.ts'
 import { plugin as sgePlugin } from './sge/index.ts'
 import { plugin as slurmPlugin } from './slurm/index.ts'
-import { plugin as sshPlugin } from './ssh/index.ts'
 
-/** Every option that all of them have, so that none can be said that is then refused. */
-const shared: Required<Omit<BatchReferenceOptions, 'extraDirectives' | 'pilots'>> = {
-  name: 'cluster',
-  host: 'login.example.org',
-  user: 'ada',
-  port: 2222,
-  identityFile: '~/.ssh/id_ed25519',
-  jump: 'gate',
-  knownHostsFile: '/etc/known',
-  acceptNew: true,
-  connectTimeoutMs: 5000,
-  keepAliveMs: 5000,
-  loginProfile: false,
-  workDirectory: '~/jobs',
-  sharesFiles: true,
-  time: '2 h',
-  memory: '4 GB',
-  cpus: 2,
-  modules: ['gcc/12.2'],
-  prologue: ['export X=1'],
-  maxArraySize: 50,
-  maxQueued: 500,
-  submissionsPerMinute: 10,
-  stopGraceMs: 1000,
-  lostAfter: '30 min',
-  pollMs: { min: 500, max: 5000 },
-}
+const shared = { host: 'login.example.org', time: '2 h', cpus: 2 }
+const pilots = { pilots: { count: 2, slots: 4, time: '1 h' } }
 
-/** No option that only one node could not honour stands beside it. */
-const pilots: BatchReferenceOptions = { pilots: { count: 2, slots: 4, time: '1 h', idleMs: 30_000 } }
-
+/** What only one scheduler knows; what all of them take is `describeBatchPlugin`'s. */
 test.each([
   [
     slurmPlugin,
@@ -60,9 +31,6 @@ test.each([
   [slurmPlugin, slurm({ rest: { socket: '/run/slurmrestd', apiVersion: 'v0.0.40', user: 'ada' } })],
   [slurmPlugin, slurm()],
   [slurmPlugin, slurm({ ...shared, ...pilots, gpus: 1 })],
-  [sgePlugin, sge({ ...shared, ...pilots })],
-  [condorPlugin, condor({ ...shared, ...pilots })],
-  [pbsPlugin, pbs({ ...shared, ...pilots, flavour: 'torque' })],
   [
     sgePlugin,
     sge({
@@ -117,8 +85,3 @@ test.each([
   const { error } = slurmPlugin.options.safeParse(options)
   expect(error?.issues.map((issue) => issue.message).join(' ')).toContain(message)
 })
-
-test.each([sshPlugin, slurmPlugin, pbsPlugin, sgePlugin, condorPlugin])(
-  'scripts cannot give $kind a configuration of ssh, which may name programs that the server would run',
-  ({ operatorOnly }) => expect(operatorOnly).toContain('configFile'),
-)

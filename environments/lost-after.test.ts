@@ -3,10 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { EnvironmentPlugin } from '../src/environment/plugin.ts'
-import { plugin as condor } from './condor/index.ts'
 import { plugin as kubernetes } from './kubernetes/index.ts'
-import { plugin as pbs } from './pbs/index.ts'
-import { plugin as sge } from './sge/index.ts'
 import { plugin as slurm } from './slurm/index.ts'
 import { plugin as ssh } from './ssh/index.ts'
 
@@ -33,24 +30,15 @@ async function lostAfterOutageMs(
 }
 
 const host = { host: 'login.example.org' }
-const pilots = { ...host, pilots: { count: 1, slots: 2, time: '1 h' } }
 
 test.each<[string, EnvironmentPlugin, Readonly<Record<string, unknown>>]>([
   ['ssh', ssh, host],
-  ['slurm', slurm, host],
-  ['slurm with pilots', slurm, pilots],
   [
     'slurm through slurmrestd',
     slurm,
     { ...host, rest: { socket: '/run/slurmrestd', apiVersion: 'v0.0.40' } },
   ],
-  ['sge', sge, host],
-  ['sge with pilots', sge, pilots],
-  ['condor', condor, host],
-  ['condor with pilots', condor, pilots],
-  ['pbs', pbs, { ...host, flavour: 'torque' }],
   ['kubernetes', kubernetes, { image: 'python:3.13-slim' }],
-  ['pbs with pilots', pbs, { flavour: 'pbspro', ...pilots }],
 ])('%s gives up jobs of a host that stays away for so long, and without a word never', async (...given) => {
   const [, plugin, options] = given
   expect(await lostAfterOutageMs(plugin, { ...options, lostAfter: '30 min' })).toBe(1_800_000)

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { glob, readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { documentOptions } from '../src/config/show.ts'
 
@@ -70,6 +70,34 @@ describe('the documents', () => {
 
   it('link to what is there', async () => {
     expect((await Promise.all(documents.map(findBrokenLinks))).flat()).toEqual([])
+  })
+
+  it('name every kind of environment', async () => {
+    const page = documents.find(({ path }) => path === 'docs/operations/environments.md')
+    const kinds: string[] = []
+    for await (const path of glob('environments/*/index.ts', { cwd: root }))
+      kinds.push(basename(dirname(path)))
+    expect(kinds).toContain('local')
+    expect(kinds.filter((kind) => page?.text.includes(`\`${kind}\``) !== true)).toEqual([])
+  })
+
+  it('lead who adds something only to files and functions that are there', async () => {
+    const text = documents.find(({ path }) => path === 'CONTRIBUTING.md')?.text ?? ''
+    const spans = [...text.replaceAll(/^```[^]*?^```/gm, '').matchAll(/`([^`\n]+)`/g)].map(
+      ([, span = '']) => span,
+    )
+    // Examples are called NAME or lsf.
+    const files = spans.filter((span) => /^[\w.-]+(?:\/[\w.-]+)+\/?$/.test(span) && !/NAME|lsf/.test(span))
+    const isThere = (path: string): boolean =>
+      [root, join(root, 'src/environment')].some((place) => existsSync(join(place, path)))
+    expect(files).toContain('environments/sge/')
+    expect(files.filter((path) => !isThere(path))).toEqual([])
+    const words = new Set<string>()
+    for await (const path of glob('{src,environments,test}/**/*.ts', { cwd: root }))
+      for (const [word] of (await readFile(join(root, path), 'utf8')).matchAll(/\w+/g)) words.add(word)
+    const names = spans.filter((span) => /^[a-z]+[A-Z]\w+$|^[A-Z]\w+[a-z]$/.test(span))
+    expect(names).toContain('describeEnvironment')
+    expect(names.filter((name) => !words.has(name))).toEqual([])
   })
 
   it('name no path of the machine they were written on', () => {

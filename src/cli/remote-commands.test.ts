@@ -231,7 +231,7 @@ test('a check that finds something wrong ends with 1 and says what to do', async
   await molehill('environment', 'add', 'away', 'ssh')
   expect(await molehill('environment', 'check', 'away')).toMatchObject({
     exitCode: 1,
-    stdout: 'ok     host  It answers.\nWRONG  disk  It is full. Free some.\n',
+    stdout: 'ok     host  It answers.\nWRONG  disk  It is full.\n             Free some.\n',
   })
 })
 

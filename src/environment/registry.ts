@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { Problem } from '../problem.ts'
 import { namedKind, type EnvironmentReference } from '../workflow/environment.ts'
 import type { Environment } from './environment.ts'
@@ -238,7 +238,7 @@ export class EnvironmentRegistry {
     if (result.success) return result.data
     throw new Problem(
       'workflow-invalid',
-      result.error.issues.map((issue) => describe(plugin.kind, issue)).join(' '),
+      result.error.issues.map((issue) => describe(plugin, issue)).join(' '),
       { cause: result.error, hint: `Correct the options of the environment ${plugin.kind}.` },
     )
   }
@@ -305,9 +305,14 @@ function hintAtNames(named: Definitions | undefined): string {
     : `Named environments of this server: ${names.join(', ')}.`
 }
 
-function describe(kind: string, issue: z.core.$ZodIssue): string {
+function describe({ kind, options }: EnvironmentPlugin, issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys' && issue.path.length === 0) {
+    const known = options instanceof z.ZodObject ? `; it has: ${Object.keys(options.shape).join(', ')}` : ''
+    return `The environment ${kind} has no option ${issue.keys.map((key) => JSON.stringify(key)).join(', ')}${known}.`
+  }
   const option = issue.path.length === 0 ? 'The options' : `The option ${issue.path.map(String).join('.')}`
-  return `${option} of the environment ${kind}: ${issue.message}.`
+  const isMissing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
+  return `${option} of the environment ${kind}${isMissing ? ' is needed' : `: ${issue.message}`}.`
 }
 
 /** The same text for the same options, in whatever order they were written. */

@@ -21,7 +21,7 @@ export function define(command: Command, terminal: Terminal): void {
     .summary('keep an environment under a name')
     .description('Keep an environment under a name, for scripts to refer to: .on(NAME).')
     .argument('<name>', 'the name')
-    .argument('<kind>', 'its kind: local, ssh, slurm, sge, condor, pbs, kubernetes')
+    .argument('<kind>', 'its kind: the word that scripts use, such as ssh or slurm')
     .option('--option <key=value>', 'an option of its kind; may be repeated', collect, [])
     .option('--secret <key>', 'a secret option: asks for it; may be repeated', collect, [])
     .option(

@@ -38,8 +38,10 @@ async function check(
         good ? 'green' : 'red',
         (good ? 'ok' : 'WRONG').padEnd(5),
       )
-      const advice = fix === undefined ? '' : ` ${oneLine(fix)}`
-      await print(terminal, `${verdict}  ${oneLine(what).padEnd(width)}  ${oneLine(message)}${advice}\n`)
+      await print(terminal, `${verdict}  ${oneLine(what).padEnd(width)}  ${oneLine(message)}\n`)
+      // A line that is to be added somewhere stands by itself, to be copied.
+      for (const line of fix?.split('\n') ?? [])
+        await print(terminal, `${' '.repeat(width + 9)}${oneLine(line)}\n`)
     }
   }
   if (!answer.good) throw new Exit(1)
