@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { openBatchEnvironment } from '../../src/environment/batch/open-batch-environment.ts'
-import { EnvironmentError, type JobHandle, type Observation } from '../../src/environment/environment.ts'
+import {
+  EnvironmentError,
+  type JobHandle,
+  type JobRequest,
+  type Observation,
+  type SubmitOutcome,
+} from '../../src/environment/environment.ts'
 import { prefixedHost } from '../../test/conformance/prefixed-host.ts'
 import { noSignal, Trial } from '../../test/conformance/trial.ts'
 import { until } from '../../test/conformance/until.ts'
@@ -61,10 +67,24 @@ describeWith('condor', 'when HTCondor fails', () => {
   async function submitBegun(): Promise<{ handle: JobHandle; mark: string; gate: string }> {
     const [mark, gate] = [join(trial.directory, 'mark'), join(trial.directory, 'gate')]
     const script = `echo begun; echo x >> ${mark}; while [ ! -e ${gate} ]; do sleep 0.1; done; exit 5`
-    const handle = await trial.submit(trial.shell(script))
+    const handle = await untilTaken(trial.shell(script))
     await until('the job has begun', () => (existsSync(mark) ? true : undefined), undefined, patienceMs)
     await trial.waitForRunning(handle)
     return { handle, mark, gate }
+  }
+
+  /** A quota counts jobs for some seconds after they have left the queue. */
+  async function untilTaken(request: JobRequest): Promise<JobHandle> {
+    let last: SubmitOutcome | undefined
+    return until(
+      `${request.id} is taken`,
+      async () => {
+        last = (await trial.environment.submit([request], noSignal)).get(request.id)
+        return last?.kind === 'accepted' ? last.handle : undefined
+      },
+      () => last,
+      patienceMs,
+    )
   }
 
   async function untilSeen(
@@ -140,6 +160,27 @@ describeWith('condor', 'when HTCondor fails', () => {
     await untilQueueIsEmpty()
   }, 150_000)
 
+  test('a job that ended by itself and is held afterwards leaves nothing in the queue', async () => {
+    await use({ extraDirectives: ['periodic_hold = JobStatus == 2 && time() - JobCurrentStartDate > 10'] })
+    // What HTCondor waits for is stopped: the job has ended, and HTCondor does not know it.
+    const mark = join(trial.directory, 'mark')
+    const script = `read -r _ _ _ waiting _ </proc/$PPID/stat; echo $waiting >${mark}; kill -STOP $waiting; exit 3`
+    const handle = await trial.submit(trial.shell(script))
+    expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'exited', exitCode: 3 })
+    await trial.collect(handle)
+    await trial.environment.release([handle], noSignal)
+    await trial.environment.discard?.(trial.workDirectory, noSignal)
+    const isStopping = async () => {
+      const [, status, reason] = (
+        await command('condor_q', '-af', 'ClusterId', 'JobStatus', 'HoldReason')
+      ).split(' ')
+      return status !== '2' || reason?.startsWith('undefined') === false || undefined
+    }
+    await until('HTCondor removes or holds it', isStopping, undefined, patienceMs)
+    await command('kill', '-CONT', readFileSync(mark, 'utf8').trim())
+    await untilQueueIsEmpty()
+  }, 300_000)
+
   test.each([
     [{ requirements: '((' }, /[Pp]arse|expression/],
     [{ extraDirectives: ['request_disk = ('] }, /[Pp]arse|request_disk/i],
@@ -165,12 +206,7 @@ describeWith('condor', 'when HTCondor fails', () => {
       expect(await submit()).toMatchObject({ kind: 'deferred', reason: expect.stringMatching(/MAX_JOBS/) })
       writeFileSync(gate, '')
       expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'exited', exitCode: 5 })
-      const take = async () => {
-        const outcome = await submit()
-        return outcome?.kind === 'accepted' ? outcome.handle : undefined
-      }
-      const taken = await until('the second is taken', take, undefined, patienceMs)
-      expect(await trial.waitForEnd(taken)).toMatchObject({ kind: 'exited', exitCode: 0 })
+      expect(await trial.waitForEnd(await untilTaken(request))).toMatchObject({ kind: 'exited', exitCode: 0 })
     } finally {
       await condor.configure(['MAX_JOBS_PER_OWNER = 100000'])
     }

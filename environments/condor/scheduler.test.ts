@@ -3,6 +3,11 @@ import { z } from 'zod'
 import { makeBatch, said } from '../../test/helpers/batch.ts'
 import { descriptionShape } from './options.ts'
 import { condorScheduler } from './scheduler.ts'
+import { describeBatchPlugin } from '../../test/conformance/batch-plugin.ts'
+import { plugin } from './index.ts'
+import { condor as word } from './language.ts'
+
+describeBatchPlugin(plugin, word)
 
 const schema = z.strictObject(descriptionShape)
 const condor = condorScheduler(schema.parse({}))
@@ -117,6 +122,7 @@ test.each([
   const rows = condor.readList(said(answer(job(more))))
   expect(rows.get('12.1')).toMatchObject({ batchName: 'm7f3a', index: 1, listing })
   expect(condor.readAccount!(said(answer(job(more)))).get('12.1')).toMatchObject(listing)
+  expect(condor.readAccount!(said(answer(job(more))), (_, name) => name !== 'm7f3a').size).toBe(0)
 })
 
 test('an empty queue prints nothing; what failed or is cut throws', () => {

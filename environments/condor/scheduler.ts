@@ -21,6 +21,8 @@ export function condorScheduler(options: CondorDescriptionOptions): Scheduler {
     resources: ['cpus', 'memoryBytes', 'gpus', 'wallTimeMs'],
     batchSizeAtMost: options.maxArraySize,
     index: '$MOLEHILL_BATCH_INDEX',
+    passedVariables: ['CONDOR_CONFIG'],
+    keepsHeldJobs: true,
     // All is said in the submit description.
     directives: () => [],
     submit: (scriptPath, batch) => ({
@@ -36,8 +38,10 @@ export function condorScheduler(options: CondorDescriptionOptions): Scheduler {
       argv: ['condor_history', ...nativeIds, ...asked, '-limit', String(nativeIds.length)],
       variables,
     }),
-    readAccount: (result) => {
-      const jobs = readJobs('condor_history', result)
+    readAccount: (result, isOurs = () => true) => {
+      const jobs = readJobs('condor_history', result).filter((job) =>
+        isOurs(idOf(job), job.JobBatchName ?? ''),
+      )
       return new Map<string, Listing>(jobs.map((job) => [idOf(job), listingOf(job)]))
     },
     cancel: (nativeIds) => ({ argv: ['condor_rm', ...nativeIds], variables }),

@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { extraDirectives, schedulerName } from '../../src/environment/batch/option-shapes.ts'
+import { extraDirectives, optionsIn, schedulerName } from '../../src/environment/batch/option-shapes.ts'
 
 /** Options that would undo what makes jobs findable, or run one job twice. */
-const ours = /^-([NJtoejkrRdDSIWzh]|f)(\s|$)/
+const ours = /^-[NJtoejkrRdDSIWzhf]/
 
 /** What becomes lines of the job script. */
 export const directiveShape = {
@@ -12,7 +12,7 @@ export const directiveShape = {
   account: schedulerName.optional(),
   project: schedulerName.optional(),
   extraDirectives: extraDirectives(
-    (line) => line.startsWith('-') && !ours.test(line),
+    (line) => line.startsWith('-') && !optionsIn(line).some((option) => ours.test(option)),
     'an option of qsub without #PBS, such as "-m e", and none that names, places, holds or repeats jobs',
   ),
   /** Most jobs in one submission. The cluster's max_array_size, or less. */

@@ -4,6 +4,11 @@ import { z } from 'zod'
 import { makeBatch, said } from '../../test/helpers/batch.ts'
 import { directiveShape } from './options.ts'
 import { pbsScheduler } from './scheduler.ts'
+import { describeBatchPlugin } from '../../test/conformance/batch-plugin.ts'
+import { plugin } from './index.ts'
+import { pbs as word } from './language.ts'
+
+describeBatchPlugin(plugin, (options) => word({ ...options, flavour: 'torque' }))
 
 const schema = z.strictObject(directiveShape)
 const pro = pbsScheduler(schema.parse({ flavour: 'pbspro' }))
@@ -47,6 +52,8 @@ test.each([
     'qsub: Maximum number of jobs already in queue for user MSG=total number of current user jobs exceeds the queue limit',
     'deferred',
   ],
+  ['qsub: Queue is not enabled', 'deferred'],
+  ['qsub: Illegal request, server shutting down', 'deferred'],
 ])('a refused batch: %s', (words, kind) => {
   expect(torque.readSubmitted(said('', words, 170), makeBatch())).toEqual({
     kind,
@@ -57,6 +64,7 @@ test.each([
 test.each([
   said('', '', 0),
   said('', 'Connection refused\nqsub: cannot connect to server pbs (errno=111)', 111),
+  said('', 'Cannot connect to specified server host pbs.\nqsub: Unknown error', 1),
   said('', 'qsub: command not found', 127),
 ])('a submission whose fate is not known throws: %j', (result) => {
   expect(() => pro.readSubmitted(result, makeBatch())).toThrow(/^qsub /)
@@ -128,6 +136,7 @@ test.each([
   const text = record('1234[2].pbs.example.org', attributes)
   expect(pro.readList(said(text)).get('1234[2]')).toMatchObject({ batchName: 'm7f3a', index: 2, listing })
   expect(pro.readAccount!(said(text)).get('1234[2]')).toMatchObject(listing)
+  expect(pro.readAccount!(said(text), (_, name) => name !== 'm7f3a').size).toBe(0)
 })
 
 test.each([
@@ -212,6 +221,8 @@ test.each([
   { flavour: 'torque', queue: 'a b' },
   { flavour: 'torque', extraDirectives: ['-J 0-9'] },
   { flavour: 'torque', extraDirectives: ['-N other'] },
+  { flavour: 'torque', extraDirectives: ['-Nother'] },
+  { flavour: 'pbspro', extraDirectives: ['-m e -N other'] },
 ])('options that cannot be meant are refused: %j', (options) => {
   expect(schema.safeParse(options).success).toBe(false)
 })

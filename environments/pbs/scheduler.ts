@@ -27,6 +27,8 @@ export function pbsScheduler(options: PbsDirectiveOptions): Scheduler {
     resources: ['cpus', 'memoryBytes', 'gpus', 'nodes', 'wallTimeMs'],
     batchSizeAtMost: options.maxArraySize,
     index: '${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-0}}',
+    // The last one for Torque's commands over Slurm.
+    passedVariables: ['PBS_CONF_FILE', 'PBS_SERVER', 'PBS_DEFAULT', 'SLURM_CONF'],
     directives: (batch) => directivesOf(batch, options),
     submit: (scriptPath) => ({ argv: ['qsub', scriptPath], variables }),
     readSubmitted,
@@ -42,10 +44,12 @@ export function pbsScheduler(options: PbsDirectiveOptions): Scheduler {
       ],
       variables,
     }),
-    readAccount: (result) =>
+    readAccount: (result, isOurs = () => true) =>
       new Map<string, Listing>(
         readJobs(result).flatMap(({ id, attributes }) =>
-          indexOf(id) === undefined ? [] : [[id, listingOf(attributes, flavour)]],
+          indexOf(id) !== undefined && isOurs(id, nameOf(attributes['job_name'] ?? ''))
+            ? [[id, listingOf(attributes, flavour)]]
+            : [],
         ),
       ),
     cancel: (nativeIds) => ({ argv: ['qdel', ...nativeIds], variables }),
@@ -63,9 +67,11 @@ function arrayOf(id: string): string {
   return id.replace(/\[\d+\]$/, '[]')
 }
 
-const deferrals = /would exceed|[Mm]aximum number of jobs|limit on|too many jobs|max_queu/
+/** Also of a queue or a server that is closed for now. */
+const deferrals =
+  /would exceed|maximum number of jobs|limit on|too many jobs|max_queu|queue is not enabled|shutting down/i
 const silences =
-  /cannot connect|can not connect|[Cc]onnection refused|[Cc]ommunication failure|[Tt]ime(d )?-?out|End of File|No default server/
+  /cannot connect|can not connect|connect to trqauthd|connection (refused|reset)|communication failure|time(d )?-?out|End of File|No default server/i
 
 function readSubmitted(result: HostResult, batch: Batch) {
   requireRun('qsub', result)

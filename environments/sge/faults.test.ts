@@ -48,17 +48,24 @@ describeWith('sge', 'when SGE fails', () => {
   }, 90_000)
 
   test.each([
-    [{ queue: 'nowhere.q' }, /unknown queue/],
+    [{ queue: 'nowhere.q' }, /unknown queue|no queue nowhere/],
     [{ project: 'nobodys' }, /project/],
     [{ cpus: 2, parallelEnvironment: 'nosuch' }, /parallel environment/],
     [{ cpus: 9999 }, /no suitable queues/],
   ])(
-    '%j is refused at once, in the words of SGE',
+    '%j is refused at once, in the words of SGE, and found by a check that submits nothing',
     async (options, words) => {
       await use(options)
       const request = trial.shell('exit 0')
       const outcome = (await trial.environment.submit([request], noSignal)).get(request.id)
       expect(outcome).toMatchObject({ kind: 'rejected', reason: expect.stringMatching(words) })
+      expect(await trial.environment.inspect?.(noSignal)).toContainEqual({
+        what: 'scheduler',
+        isGood: false,
+        message: expect.stringMatching(words),
+        fix: expect.stringContaining('options'),
+      })
+      expect(await runCommand([...sge.prefix, 'qstat', '-u', '*'])).not.toContain('molehill-c')
     },
     60_000,
   )

@@ -3,6 +3,7 @@ import {
   extraDirectives,
   oneLine,
   oneOrMany,
+  optionsIn,
   schedulerName,
 } from '../../src/environment/batch/option-shapes.ts'
 
@@ -21,7 +22,7 @@ export const directiveShape = {
     oneLine.regex(/^[\w.]+=[^,\s"'\\]+$/, { error: 'expected resources such as gpu=1' }),
   ).default([]),
   extraDirectives: extraDirectives(
-    (line) => line.startsWith('-') && !ours.test(line),
+    (line) => line.startsWith('-') && !optionsIn(line).some((option) => ours.test(option)),
     'an option of qsub without #$, such as "-m e", and none that names, places, holds or repeats jobs',
   ),
   /** Most jobs in one submission. The cluster's max_aj_tasks, or less. */

@@ -6,6 +6,11 @@ import type { Batch } from '../../src/environment/batch/scheduler.ts'
 import { directiveShape } from './options.ts'
 import { tasksIn } from './qstat-xml.ts'
 import { sgeScheduler } from './scheduler.ts'
+import { describeBatchPlugin } from '../../test/conformance/batch-plugin.ts'
+import { plugin } from './index.ts'
+import { sge as word } from './language.ts'
+
+describeBatchPlugin(plugin, word)
 
 const schema = z.strictObject(directiveShape)
 const sge = sgeScheduler(schema.parse({}))
@@ -209,6 +214,12 @@ test('jobs that accounting does not know yet are left out', () => {
   expect(sge.readAccount!(said('error: job id 999 not found\n')).size).toBe(0)
 })
 
+test('a record of a job that has had the number before tells nothing', () => {
+  const text = `${record(1, 1, '0', '0').replace('b-one', 'b-two')}${record(1, 1, '25 : rescheduling', '99')}`
+  expect([...sge.readAccount!(said(text), (_, name) => name === 'b-two').keys()]).toEqual(['1.1'])
+  expect(sge.readAccount!(said(text), (_, name) => name === 'b-one').size).toBe(0)
+})
+
 test('deleting what is gone is silent; a master that is away is told', () => {
   expect(() => sge.readCancelled(said('denied: job "999" does not exist\n', '', 1))).not.toThrow()
   expect(() => sge.readCancelled(said('', 'error: commlib error: got no connection\n', 1))).toThrow(
@@ -229,6 +240,23 @@ all.q                             3.17      0      0     16     16      0      0
   expect(sge.readCheck(said('', 'error: commlib', 1))).toContain('qstat failed')
 })
 
+test('a check asks whether a job with the options would be taken, and submits none', () => {
+  const batch = { name: 'molehill-check', size: 1, directory: '/', logPath: '/dev/null', resources: {} }
+  const command = sgeScheduler(schema.parse({ project: 'physics' })).verify!(batch)
+  expect(command.argv.join(' ')).toContain('-w v')
+  expect(command.input).toContain('#$ -P physics\n')
+  expect(command.input).not.toContain('-w e')
+  expect(sge.readVerified!(said('verification: found suitable queue(s)\n'))).toBeUndefined()
+  const words = 'Unable to run job: job rejected: the requested project "physics" does not exist\nExiting.'
+  expect(sge.readVerified!(said('', words, 1))).toContain('does not exist')
+})
+
+test('tasks of arrays from before the option became smaller are listed', () => {
+  const smaller = sgeScheduler(schema.parse({ maxArraySize: 2 }))
+  const rows = smaller.readList(said(answer('', row('7', 'qw', '1-3:1,600'))))
+  expect([...rows.keys()]).toEqual(['7.1', '7.2', '7.3', '7.600'])
+})
+
 test('task numbers are bounded', () => {
   expect(tasksIn('1-9999999:3,x', 8)).toEqual([1, 4, 7])
 })
@@ -238,6 +266,7 @@ test.each([
   { resources: ['a=1 -sync y'] },
   { extraDirectives: ['-t 1-9'] },
   { extraDirectives: ['-r y'] },
+  { extraDirectives: ['-m e -N other'] },
   { extraDirectives: ['-m e\n-N other'] },
   { gpus: 1 },
 ])('options that cannot be meant are refused: %j', (options) => {

@@ -1,8 +1,10 @@
 import type { HostResult } from '../../src/environment/host.ts'
 import { requireRun, requireSuccess, wordsOf } from '../../src/environment/batch/answer.ts'
 import {
+  mostPerSubmit,
   SchedulerOutputError,
   type Batch,
+  type IsOurs,
   type Listed,
   type Listing,
   type Scheduler,
@@ -30,13 +32,15 @@ export function sgeScheduler(options: SgeDirectiveOptions): Scheduler {
     resources: ['cpus', 'memoryBytes', 'wallTimeMs'],
     batchSizeAtMost: options.maxArraySize,
     index: '$((SGE_TASK_ID - 1))',
+    passedVariables: ['SGE_*'],
     announcesSignals: true,
     directives: (batch) => directivesOf(batch, options),
     // The script is a script, whatever the site's defaults say.
     submit: (scriptPath) => ({ argv: ['qsub', '-terse', '-b', 'n', scriptPath], variables }),
     readSubmitted,
     list: () => ({ argv: ['sh', '-c', listScript], variables }),
-    readList: (result) => readList(result, options.maxArraySize),
+    // Jobs may be in the queue from a time when the option was larger.
+    readList: (result) => readList(result, Math.max(mostPerSubmit, options.maxArraySize)),
     account: (nativeIds) => ({
       argv: ['sh', '-c', accountScript, 'sh', ...new Set(nativeIds.map((id) => id.split('.', 1)[0]!))],
       variables,
@@ -46,6 +50,15 @@ export function sgeScheduler(options: SgeDirectiveOptions): Scheduler {
     readCancelled,
     check: () => ({ argv: ['qstat', '-g', 'c'], variables }),
     readCheck: (result) => readCheck(result, options.queue),
+    verify: (batch) => ({
+      argv: ['qsub', '-w', 'v', '-b', 'n'],
+      // What the script says of `-w` must not count, or the job would be submitted.
+      input: ['#!/bin/bash', ...directivesOf(batch, options).filter((line) => !/ -w /.test(line)), ''].join(
+        '\n',
+      ),
+      variables,
+    }),
+    readVerified,
   }
 }
 
@@ -97,6 +110,14 @@ function readSubmitted(result: HostResult, batch: Batch) {
   return { kind: deferrals.test(reason) ? 'deferred' : 'rejected', reason } as const
 }
 
+function readVerified(result: HostResult): string | undefined {
+  requireRun('qsub', result)
+  if (result.exitCode === 0) return undefined
+  const reason = wordsOf(result)
+  // A quota passes, and silence says nothing of the options.
+  return silences.test(reason) || deferrals.test(reason) ? undefined : reason
+}
+
 function readList(result: HostResult, maxArraySize: number): ReadonlyMap<string, Listed> {
   requireSuccess('qstat', result)
   const jobs = readQstatXml(result.stdout)
@@ -131,7 +152,7 @@ function readReasons(text: string): ReadonlyMap<string, string> {
 }
 
 /** A task may have several records, one for each run: the last one that tells of an end counts. */
-function readAccount(result: HostResult): ReadonlyMap<string, Listing> {
+function readAccount(result: HostResult, isOurs: IsOurs = () => true): ReadonlyMap<string, Listing> {
   requireRun('qacct', result)
   const listings = new Map<string, Listing>()
   for (const record of result.stdout.split(/^=+$/m).slice(1)) {
@@ -147,6 +168,7 @@ function readAccount(result: HostResult): ReadonlyMap<string, Listing> {
       exitStatus: Number(exitStatus),
     })
     const nativeId = `${id}.${task === 'undefined' ? 1 : task}`
+    if (!isOurs(nativeId, field('jobname') ?? '')) continue
     if (listing === undefined) listings.delete(nativeId)
     else listings.set(nativeId, listing)
   }

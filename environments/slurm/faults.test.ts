@@ -290,7 +290,7 @@ describeWith('accounting', 'what Slurm remembers', () => {
       nodes: 1,
       accounting: true,
       minJobAge: 2,
-      configuration: ['AccountingStorageEnforce=associations,limits'],
+      configuration: ['AccountingStorageEnforce=associations,limits,qos', 'MaxArraySize=5'],
     })
     await command('sacctmgr', '-i', 'add', 'account', 'physics')
     await command('sacctmgr', '-i', 'add', 'user', 'root', 'account=physics')
@@ -343,6 +343,45 @@ describeWith('accounting', 'what Slurm remembers', () => {
     await submitUntil(second, 'accepted')
     await command('sacctmgr', '-i', 'modify', 'user', 'root', 'set', 'MaxSubmitJobs=-1')
   }, 120_000)
+
+  test('a quota and arrays that are smaller than the batches are felt for', async () => {
+    await command('sacctmgr', '-i', 'modify', 'user', 'root', 'set', 'MaxSubmitJobs=3')
+    await use({ account: 'physics' })
+    const mark = join(trial.directory, 'mark')
+    const gate = `while [ ! -e ${mark} ]; do sleep 0.05; done`
+    let left = Array.from({ length: 12 }, () => trial.shell(gate))
+    const handles: JobHandle[] = []
+    const submit = async () => {
+      const outcomes = await trial.environment.submit(left, noSignal)
+      for (const outcome of outcomes.values()) if (outcome.kind === 'accepted') handles.push(outcome.handle)
+      expect([...outcomes.values()].filter(({ kind }) => kind === 'rejected')).toEqual([])
+      left = left.filter(({ id }) => outcomes.get(id)?.kind !== 'accepted')
+      return handles
+    }
+    const whenTaken = (count: number) =>
+      until(
+        `${count} jobs are taken`,
+        async () => ((await submit()).length >= count ? true : undefined),
+        () => `${handles.length}`,
+        60_000,
+      )
+    await whenTaken(3)
+    expect(handles).toHaveLength(3)
+    writeFileSync(mark, '')
+    await command('sacctmgr', '-i', 'modify', 'user', 'root', 'set', 'MaxSubmitJobs=-1')
+    await whenTaken(12)
+    for (const handle of handles)
+      expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'exited', exitCode: 0 })
+  }, 180_000)
+
+  test('a job that asks for more time than its quality of service allows is refused at once', async () => {
+    await command('sacctmgr', '-i', 'modify', 'qos', 'normal', 'set', 'MaxWall=00:05:00', 'Flags=DenyOnLimit')
+    await use({ account: 'physics', time: '2 h' })
+    const request = trial.shell('exit 0')
+    const outcome = (await trial.environment.submit([request], noSignal)).get(request.id)
+    expect(outcome).toMatchObject({ kind: 'rejected', reason: expect.stringMatching(/MaxWall/) })
+    await command('sacctmgr', '-i', 'modify', 'qos', 'normal', 'set', 'MaxWall=-1', 'Flags=-1')
+  }, 60_000)
 })
 
 async function forgotten(handle: JobHandle): Promise<void> {

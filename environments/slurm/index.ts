@@ -44,7 +44,11 @@ const options = z
         message: 'slurmrestd reads no directives: leave rest or extraDirectives out',
       })
     if (rest?.url !== undefined && token === undefined)
-      context.addIssue({ code: 'custom', path: ['token'], message: 'is needed for rest.url' })
+      context.addIssue({
+        code: 'custom',
+        path: ['token'],
+        message: 'is needed for rest.url, as a secret of a named environment',
+      })
   })
 
 export type SlurmOptions = z.output<typeof options>

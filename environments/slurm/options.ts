@@ -3,12 +3,13 @@ import {
   extraDirectives,
   oneLine,
   oneOrMany,
+  optionsIn,
   schedulerName,
 } from '../../src/environment/batch/option-shapes.ts'
 
-/** Options that would undo what makes jobs findable. */
+/** Options that would undo what makes jobs findable: also those that send them to another cluster. */
 const ours =
-  /^(--(array|job-name|output|error|open-mode|chdir|requeue|parsable|wrap|wait|test-only)\b|-[aJoeDWQ])/
+  /^(--(array|job-name|output|error|open-mode|chdir|requeue|parsable|wrap|wait|test-only|clusters)\b|-[aJoeDWQM])/
 
 /** What becomes lines of the job script. */
 export const directiveShape = {
@@ -29,7 +30,7 @@ export const directiveShape = {
   wckey: schedulerName.optional(),
   exclusive: z.boolean().default(false),
   extraDirectives: extraDirectives(
-    (line) => line.startsWith('-') && !ours.test(line),
+    (line) => line.startsWith('-') && !optionsIn(line).some((option) => ours.test(option)),
     'an option of sbatch without #SBATCH, such as "--mail-type=END", and none that names, places or repeats jobs',
   ),
   /** Most jobs in one submission. The cluster's MaxArraySize less one, or less. */

@@ -1,7 +1,8 @@
 import { EnvironmentError, type CheckFinding } from '../../src/environment/environment.ts'
 import { quote } from '../../src/environment/quote.ts'
-import type { BatchQueue } from '../../src/environment/batch/queue.ts'
+import { isOneOf, type AccountedJob, type BatchQueue } from '../../src/environment/batch/queue.ts'
 import {
+  mostPerSubmit,
   SchedulerOutputError,
   type Batch,
   type Listing,
@@ -78,19 +79,21 @@ export function restQueue({ address, apiVersion, directives }: RestQueueOptions)
     requireGood(answer)
     const read = jobsAnswer.safeParse(answer.body)
     if (!read.success) throw unread(answer)
-    return listedJobs(read.data.jobs, directives.maxArraySize)
+    // Jobs may be in the queue from a time when the option was larger.
+    return listedJobs(read.data.jobs, Math.max(mostPerSubmit, directives.maxArraySize))
   }
 
-  async function account(nativeIds: readonly string[], signal: AbortSignal) {
+  async function account(jobs: readonly AccountedJob[], signal: AbortSignal) {
     const listings = new Map<string, Listing>()
-    for (const id of new Set(nativeIds.map((each) => each.split('_', 1)[0]!))) {
+    for (const id of new Set(jobs.map(({ nativeId }) => nativeId.split('_', 1)[0]!))) {
       const answer = await ask('GET', `/slurmdb/${apiVersion}/job/${id}`, signal)
       // No accounting here, or none that knows this job.
       if (answer.status === 404 || /Nothing found/i.test(answer.text)) continue
       requireGood(answer)
       const read = jobsAnswer.safeParse(answer.body)
       if (!read.success) throw unread(answer)
-      for (const [nativeId, listing] of accountedJobs(read.data.jobs)) listings.set(nativeId, listing)
+      for (const [nativeId, listing] of accountedJobs(read.data.jobs, isOneOf(jobs)))
+        listings.set(nativeId, listing)
     }
     return listings
   }
@@ -113,9 +116,17 @@ export function restQueue({ address, apiVersion, directives }: RestQueueOptions)
   }
 
   async function check(signal: AbortSignal): Promise<readonly CheckFinding[]> {
-    const answer = await ask('GET', `${base}/partitions`, signal)
-    const words = wordsOf(answer)
     const what = 'scheduler'
+    let answer: RestAnswer
+    try {
+      answer = await ask('GET', `${base}/partitions`, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      const message = error instanceof Error ? error.message : String(error)
+      const fix = 'See that rest.url or rest.socket is where slurmrestd listens, and that it runs.'
+      return [{ what, isGood: false, message, fix }]
+    }
+    const words = wordsOf(answer)
     if (words !== undefined)
       return [{ what, isGood: false, message: `slurmrestd refused: ${words}.`, fix: accessHint(answer) }]
     const known = partitionsIn(answer.body)

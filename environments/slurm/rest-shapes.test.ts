@@ -220,3 +220,13 @@ test('the accounting tells states and signals, but no exit codes', () => {
   })
   expect(accountedJobs(jobs).get('14_1')).toEqual({ kind: 'ended' })
 })
+
+test('the accounting over HTTP is not believed of a job that has had the number before', () => {
+  const jobs = ['m-earlier', 'm7f3a'].map((name, index) => ({
+    job_id: 7 + index,
+    name,
+    array: { job_id: 0 },
+    state: { current: 'NODE_FAIL' },
+  }))
+  expect([...accountedJobs(jobs, (_, name) => name === 'm7f3a').keys()]).toEqual(['8'])
+})

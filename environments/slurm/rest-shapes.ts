@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Batch, Listed, Listing } from '../../src/environment/batch/scheduler.ts'
+import type { Batch, IsOurs, Listed, Listing } from '../../src/environment/batch/scheduler.ts'
 import type { SlurmDirectiveOptions } from './options.ts'
 import { exitOfWaitStatus, listingOf, type SlurmJobState } from './states.ts'
 
@@ -157,6 +157,7 @@ export function indicesIn(text: string, maxArraySize: number): readonly number[]
 
 const accountedJob = z.object({
   job_id: z.number(),
+  name: z.string().nullish(),
   nodes: z.string().nullish(),
   array: z.object({ job_id: number, task_id: number }),
   state: z.object({ current: state }),
@@ -167,7 +168,10 @@ const accountedJob = z.object({
  * What the accounting over HTTP says, by native id. Exit codes are left aside: up to Slurm 22.05 it tells 0 for jobs
  * that failed. Its states and signals are right.
  */
-export function accountedJobs(jobs: readonly unknown[]): ReadonlyMap<string, Listing> {
+export function accountedJobs(
+  jobs: readonly unknown[],
+  isOurs: IsOurs = () => true,
+): ReadonlyMap<string, Listing> {
   const listings = new Map<string, Listing>()
   for (const job of jobs) {
     const { success, data } = accountedJob.safeParse(job)
@@ -177,6 +181,7 @@ export function accountedJobs(jobs: readonly unknown[]): ReadonlyMap<string, Lis
       array === undefined || array === 0 || data.array.task_id === undefined
         ? `${data.job_id}`
         : `${array}_${data.array.task_id}`
+    if (typeof data.name === 'string' && !isOurs(id, data.name)) continue
     const signal = data.exit_code?.signal ?? 0
     listings.set(
       id,

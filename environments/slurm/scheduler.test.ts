@@ -6,6 +6,11 @@ import type { Batch } from '../../src/environment/batch/scheduler.ts'
 import { indexRanges } from './native-ids.ts'
 import { directiveShape } from './options.ts'
 import { slurmScheduler } from './scheduler.ts'
+import { describeBatchPlugin } from '../../test/conformance/batch-plugin.ts'
+import { plugin } from './index.ts'
+import { slurm as word } from './language.ts'
+
+describeBatchPlugin(plugin, word)
 
 const schema = z.strictObject(directiveShape)
 const slurm = slurmScheduler(schema.parse({}))
@@ -30,7 +35,7 @@ test.each([
       reservation: 'course',
       wckey: 'key',
       exclusive: true,
-      extraDirectives: ['--mail-type=END', '--comment="two words"'],
+      extraDirectives: ['--mail-type=END', '--comment="two words -J"'],
     },
     batch({
       resources: { cpus: 4, memoryBytes: 2 ** 31, wallTimeMs: 95_400_000, gpus: 1, nodes: 2 },
@@ -74,6 +79,19 @@ test.each([
     'deferred',
   ],
   ['sbatch: error: Batch job submission failed: Resource temporarily unavailable', 'deferred'],
+  [
+    "sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+    'rejected',
+  ],
+  [
+    "sbatch: error: AssocGrpCPUMinutesLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+    'deferred',
+  ],
+  [
+    'sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)',
+    'deferred',
+  ],
+  ['sbatch: error: Batch job submission failed: Unable to create job record, try again', 'deferred'],
 ])('a refused batch: %s is %s', (words, kind) => {
   expect(slurm.readSubmitted(said('', words, 1), batch())).toEqual({
     kind,
@@ -89,6 +107,28 @@ test.each([
     'could not reach',
   ],
   [said('', 'Socket timed out on send/recv operation', 1), 'could not reach'],
+  [
+    said('', 'sbatch: error: Batch job submission failed: Slurm backup controller in standby mode', 1),
+    'could not reach',
+  ],
+  [
+    said('', 'sbatch: error: Batch job submission failed: Protocol authentication error', 1),
+    'could not reach',
+  ],
+  [
+    said('', 'sbatch: error: Batch job submission failed: Invalid authentication credential', 1),
+    'could not reach',
+  ],
+  [
+    said('', 'sbatch: error: Batch job submission failed: Communication connection failure', 1),
+    'could not reach',
+  ],
+  [said('', 'sbatch: error: Batch job submission failed: Connection reset by peer', 1), 'could not reach'],
+  [
+    said('', 'sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error: Host name lookup failure', 1),
+    'could not reach',
+  ],
+  [said('', 'sbatch: fatal: Could not establish a configuration source', 1), 'could not reach'],
   [said('', 'sbatch: command not found', 127), 'cannot be run there'],
   [said('', '', null), 'was killed'],
 ])('a submission whose fate is not known throws: %j', (result, message) => {
@@ -168,6 +208,8 @@ test.each([
 
 test('no accounting says nothing, a failing one throws', () => {
   expect(slurm.readAccount!(said('', 'Slurm accounting storage is disabled', 1)).size).toBe(0)
+  const rows = '7_1|CANCELLED|0:15|n1|m-earlier\n7_2|COMPLETED|0:0|n1|m7f3a\n'
+  expect([...slurm.readAccount!(said(rows), (_, name) => name === 'm7f3a').keys()]).toEqual(['7_2'])
   expect(() =>
     slurm.readAccount!(said('', 'sacct: error: slurm_persist_conn_open: Connection refused', 1)),
   ).toThrow('Connection refused')
@@ -206,11 +248,33 @@ test('a check looks at the partition', () => {
   expect(slurm.readCheck(said('', 'sinfo: error', 1))).toContain('sinfo failed')
 })
 
+test('a check asks whether a job with the options would be taken, and starts none', () => {
+  const batch = {
+    name: 'molehill-check',
+    size: 1,
+    directory: '/',
+    logPath: '/dev/null',
+    resources: { cpus: 4 },
+  }
+  const command = slurmScheduler(schema.parse({ account: 'physics' })).verify!(batch)
+  expect(command.argv).toContain('--test-only')
+  expect(command.input).toMatch(/^#!.*#SBATCH --account=physics\n.*#SBATCH --cpus-per-task=4\n/s)
+  const read = (words: string, code: number) => slurm.readVerified!(said('', words, code))
+  expect(read('sbatch: Job 7 to start at 2026-11-22T21:33:20 using 1 processors', 0)).toBeUndefined()
+  expect(read('allocation failure: Invalid account or account/partition combination specified', 1)).toContain(
+    'Invalid account',
+  )
+  expect(read('allocation failure: Unable to contact slurm controller (connect failure)', 1)).toBeUndefined()
+})
+
 test.each([
   { partition: 'a\nb' },
   { account: 'x --uid=0' },
   { extraDirectives: ['--array=0-9'] },
   { extraDirectives: ['-J name'] },
+  { extraDirectives: ['--mail-type=END --job-name=mine'] },
+  { extraDirectives: ['--clusters=north'] },
+  { extraDirectives: ['-M north'] },
   { extraDirectives: ['#SBATCH --mail-type=END'] },
   { extraDirectives: ['--comment=a\nrm -rf /'] },
   { particion: 'main' },

@@ -3,6 +3,7 @@ import { requireRun, requireSuccess, wordsOf } from '../../src/environment/batch
 import {
   SchedulerOutputError,
   type Batch,
+  type IsOurs,
   type Listed,
   type Listing,
   type Scheduler,
@@ -24,6 +25,7 @@ export function slurmScheduler(options: SlurmDirectiveOptions): Scheduler {
     // Slurm's own default for MaxArraySize is 1001.
     batchSizeAtMost: options.maxArraySize,
     index: '${SLURM_ARRAY_TASK_ID:-0}',
+    passedVariables: ['SLURM_CONF'],
     directives: (batch) => directivesOf(batch, options),
     submit: (scriptPath) => ({
       // Said here too: SBATCH_REQUEUE in a login's variables outdoes what a script says, but not the command line.
@@ -44,7 +46,8 @@ export function slurmScheduler(options: SlurmDirectiveOptions): Scheduler {
         '--noheader',
         '--parsable2',
         `--jobs=${[...new Set(nativeIds.map((id) => id.split('_', 1)[0]!))].join(',')}`,
-        '--format=JobID,State,ExitCode,NodeList',
+        // Names last: they are the only part that may hold anything.
+        '--format=JobID,State,ExitCode,NodeList,JobName',
       ],
       variables,
     }),
@@ -53,7 +56,21 @@ export function slurmScheduler(options: SlurmDirectiveOptions): Scheduler {
     readCancelled,
     check: () => ({ argv: ['sinfo', '--noheader', '--format=%R|%a'], variables }),
     readCheck: (result) => readCheck(result, options.partition),
+    verify: (batch) => ({
+      argv: ['sbatch', '--test-only', '--no-requeue'],
+      input: ['#!/bin/bash', ...directivesOf(batch, options), ''].join('\n'),
+      variables,
+    }),
+    readVerified,
   }
+}
+
+function readVerified(result: HostResult): string | undefined {
+  requireRun('sbatch', result)
+  if (result.exitCode === 0) return undefined
+  const reason = wordsOf(result)
+  // A quota passes, and silence says nothing of the options.
+  return kindOfRefusal(reason) === 'rejected' ? reason : undefined
 }
 
 function readSubmitted(result: HostResult, batch: Batch) {
@@ -97,15 +114,16 @@ function readList(result: HostResult): ReadonlyMap<string, Listed> {
   return rows
 }
 
-function readAccount(result: HostResult): ReadonlyMap<string, Listing> {
+function readAccount(result: HostResult, isOurs: IsOurs = () => true): ReadonlyMap<string, Listing> {
   requireRun('sacct', result)
   if (/accounting storage is disabled/i.test(result.stderr)) return new Map()
   requireSuccess('sacct', result)
   const listings = new Map<string, Listing>()
   for (const line of result.stdout.split('\n')) {
-    const [id, state, exitText, host] = line.split('|')
+    const [id, state, exitText, host, ...name] = line.split('|')
     const exit = /^(\d+):(\d+)$/.exec(exitText ?? '')
     if (id === undefined || !/^\d+(_\d+)?$/.test(id) || state === undefined || exit === null) continue
+    if (!isOurs(id, name.join('|'))) continue
     listings.set(
       id,
       listingOf({

@@ -171,6 +171,42 @@ describe('ready workflows run unchanged', () => {
   }
 })
 
+describeWith('sshd', 'a host that is away when an execution on it is removed', () => {
+  test('has no job and no file of it when it is back, after a restart, though nobody uses it again', async () => {
+    const afterwards: (() => unknown)[] = []
+    const patience = { timeout: 120_000, interval: 300 }
+    try {
+      const directory = await mkdtemp(join(tmpdir(), 'molehill-clusters-'))
+      afterwards.push(() => rm(directory, { recursive: true }))
+      const server = await startSshd()
+      afterwards.push(() => server.stop())
+      const { options, leftovers } = overSsh(server, (after) => afterwards.push(after))
+      const times = { connectTimeoutMs: 2000, stopGraceMs: 1000, idleMs: 600_000 }
+      const place = { kind: 'ssh', options: { ...options, ...times, slots: 1 } }
+      let engine = await startTestEngine({ named: await keep(directory, place) })
+      afterwards.push(() => engine[Symbol.asyncDispose]())
+      const id = await engine.start({
+        'workflow.ts': `
+          import { commandTask } from 'molehill'
+          export default commandTask('wait', { command: ['sleep', '600'] }).on('cluster')
+        `,
+      })
+      await expect.poll(() => server.processes('sleep'), patience).toHaveLength(1)
+      await server.kill()
+      await engine.executions.remove(id)
+      engine = await engine.restart()
+      await expect.poll(() => engine.warnings.join(), patience).toContain('cannot be tidied up yet')
+      expect(await server.processes('sleep')).toHaveLength(1)
+      expect(await leftovers()).toHaveLength(1)
+      await server.restart()
+      await expect.poll(leftovers, patience).toEqual([])
+      await expect.poll(() => server.processes('sleep'), patience).toEqual([])
+    } finally {
+      for (const after of afterwards.toReversed()) await after()
+    }
+  }, 400_000)
+})
+
 /** Keeps the place under the name `cluster`, as the server of a data directory does. */
 async function keep(directory: string, { kind, options, secrets = {} }: Place): Promise<NamedEnvironments> {
   const preferences = await openPreferences(join(directory, 'preferences.json'), writeFileDurably)

@@ -19,5 +19,5 @@
 #SBATCH --wckey=key
 #SBATCH --exclusive
 #SBATCH --mail-type=END
-#SBATCH --comment="two words"
+#SBATCH --comment="two words -J"
 exit 0

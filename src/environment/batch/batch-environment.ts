@@ -19,17 +19,17 @@ import { keyOf } from '../job-files/places.ts'
 import { refusalOf } from '../refusal.ts'
 import { findJobs } from './find-jobs.ts'
 import { readHandle, type FollowedJob } from './handle.ts'
-import { asked, listedJobs, nativeIdsOf } from './listed-jobs.ts'
+import { asked, listedJobs, openKinds } from './listed-jobs.ts'
 import type { BatchQueue } from './queue.ts'
 import { Observer } from './observer.ts'
-import type { Scheduler } from './scheduler.ts'
+import { mostPerSubmit, type Scheduler } from './scheduler.ts'
 import { Submitter } from './submitter.ts'
 import type { VerdictLimits } from './verdict.ts'
 
 /** What of a scheduler is needed beside its queue. */
 export type SchedulerFacts = Pick<
   Scheduler,
-  'name' | 'resources' | 'batchSizeAtMost' | 'index' | 'announcesSignals' | 'directives'
+  'name' | 'resources' | 'batchSizeAtMost' | 'index' | 'announcesSignals' | 'keepsHeldJobs' | 'directives'
 >
 
 export interface BatchEnvironmentOptions extends VerdictLimits {
@@ -67,8 +67,6 @@ export interface BatchSurroundings {
   readonly warn: (message: string) => void
 }
 
-/** Jobs that are submitted together are one stream of files and few submissions. */
-const mostPerSubmit = 1000
 /** How long removals and cancellations wait for others to go with them. */
 const gathering = { delayMs: 5, mostAtOnce: 2000, mostRunning: 1 }
 
@@ -233,8 +231,7 @@ class BatchEnvironment implements Environment {
     this.#mustBeOpen()
     const key = keyOf(workDirectory)
     const jobs = [...this.#jobs.values()].filter(({ place }) => place.key === key)
-    const alive = jobs.filter(({ hasEnded }) => !hasEnded)
-    if (alive.length > 0) await this.#cancel(alive)
+    await this.#end(jobs)
     await this.#surroundings.files.discard(workDirectory, this.#within(signal))
     for (const { place } of jobs) this.#jobs.delete(place.id)
   }
@@ -266,6 +263,7 @@ class BatchEnvironment implements Environment {
       handle,
       missingSince: undefined,
       isProven: false,
+      isListed: false,
       hasEnded: false,
     }
     this.#jobs.set(handle.id, job)
@@ -273,26 +271,53 @@ class BatchEnvironment implements Environment {
   }
 
   async #cancel(jobs: readonly FollowedJob[]): Promise<void> {
-    const { files, queue } = this.#surroundings
+    const { files, queue, warn } = this.#surroundings
     const { signal } = this.#life
     // What has not started yet will not start, whatever becomes of the request to the scheduler.
-    await files.markCancelled(
-      jobs.map(({ place }) => place),
-      signal,
+    const places = jobs.map(({ place }) => place)
+    const fault = await files.markCancelled(places, signal).then(() => undefined, errorOf)
+    const known = new Set(
+      jobs.flatMap(({ nativeId, isListed }) => (nativeId !== '' && isListed ? [nativeId] : [])),
     )
-    const isAllKnown = jobs.every(({ nativeId }) => nativeId !== '')
-    const listed = isAllKnown ? undefined : await listedJobs(queue, signal)
-    const nativeIds = nativeIdsOf(jobs, listed)
-    if (nativeIds.length > 0) await asked(queue.cancel(nativeIds, signal))
+    if (known.size > 0) await asked(queue.cancel([...known], signal))
+    // A submission whose answer was lost may have arrived after it was made again: then another copy runs.
+    const listed = await listedJobs(queue, signal)
+    const others = jobs.flatMap((job) => [
+      ...(listed.isOfAnother(job.nativeId, job) ? [] : [job.nativeId]),
+      ...listed.nativeIdsOf(job, openKinds),
+    ])
+    const left = [...new Set(others)].filter((id) => id !== '' && !known.has(id))
+    if (left.length > 0) await asked(queue.cancel(left, signal))
+    if (fault === undefined) return
+    if (known.size + left.length === 0) throw fault
+    // A full disk must not keep jobs alive that fill it.
+    warn(`${this.name}: ${fault.message}`)
+  }
+
+  /** Sees to it that nothing of these jobs stays in the queue. */
+  async #end(jobs: readonly FollowedJob[]): Promise<void> {
+    const alive = jobs.filter(({ hasEnded }) => !hasEnded)
+    if (alive.length > 0) await this.#cancel(alive)
+    const { scheduler, queue } = this.#surroundings
+    const ended = jobs.filter(({ hasEnded, isListed }) => hasEnded && isListed)
+    if (scheduler.keepsHeldJobs !== true || ended.length === 0) return
+    // The scheduler may not know yet that they have ended, and may still hold them.
+    const { signal } = this.#life
+    const listed = await listedJobs(queue, signal)
+    const kept = ended.flatMap((job) => listed.nativeIdsOf(job, openKinds))
+    if (kept.length > 0) await asked(queue.cancel(kept, signal))
   }
 
   async #remove(jobs: readonly FollowedJob[]): Promise<void> {
-    const alive = jobs.filter(({ hasEnded }) => !hasEnded)
-    if (alive.length > 0) await this.#cancel(alive)
+    await this.#end(jobs)
     await this.#surroundings.files.remove(
       jobs.map(({ place }) => place),
       this.#life.signal,
     )
     for (const { place } of jobs) this.#jobs.delete(place.id)
   }
+}
+
+function errorOf(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }

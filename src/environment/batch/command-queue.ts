@@ -1,21 +1,28 @@
-import { EnvironmentError, type CheckFinding } from '../environment.ts'
+import { EnvironmentError, type CheckFinding, type Resources } from '../environment.ts'
 import type { Host, HostCommand, HostResult } from '../host.ts'
 import { bashCommand, lastLines } from '../job-files/host-script.ts'
-import type { BatchQueue } from './queue.ts'
+import { isOneOf, type BatchQueue } from './queue.ts'
 import type { Listing, Scheduler } from './scheduler.ts'
 
 /** Commands of a scheduler whose server is down can hang for long. */
 const timeoutMs = 60_000
 /** A submission of many jobs may take its time, and one that is given up must be looked for. */
 const submitTimeoutMs = 180_000
+const fixOfOptions = 'Correct the options of the environment: molehill environment add --replace.'
+/** What a check asks the scheduler about. */
+const trial = { name: 'molehill-check', size: 1, directory: '/', logPath: '/dev/null' }
 /** Most native ids in one command: far below the limit on the length of arguments. */
 const mostIds = 2000
 
 /**
  * A scheduler that is driven by commands on a host. What a login prints around them is left out of their answers, and
- * the C locale holds whatever the login sets.
+ * the C locale holds whatever the login sets. A check asks for a job that wants `defaults`.
  */
-export function commandQueue(scheduler: Scheduler, host: Host, newMark: () => string): BatchQueue {
+export function commandQueue(
+  scheduler: Scheduler,
+  host: Host,
+  { newMark, defaults }: { readonly newMark: () => string; readonly defaults: Resources },
+): BatchQueue {
   const run = (command: HostCommand, signal: AbortSignal): Promise<HostResult> =>
     runFramed(host, command, newMark(), signal)
 
@@ -32,14 +39,13 @@ export function commandQueue(scheduler: Scheduler, host: Host, newMark: () => st
       return scheduler.readList(await run({ priority: 'background', ...scheduler.list() }, signal))
     },
 
-    async account(nativeIds, signal) {
+    async account(jobs, signal) {
       const known = new Map<string, Listing>()
       if (scheduler.account === undefined || scheduler.readAccount === undefined) return known
-      for (const ids of slices(nativeIds))
-        for (const [id, listing] of scheduler.readAccount(
-          await run({ priority: 'background', ...scheduler.account(ids) }, signal),
-        ))
-          known.set(id, listing)
+      for (const ids of slices(jobs.map(({ nativeId }) => nativeId))) {
+        const answer = await run({ priority: 'background', ...scheduler.account(ids) }, signal)
+        for (const [id, listing] of scheduler.readAccount(answer, isOneOf(jobs))) known.set(id, listing)
+      }
       return known
     },
 
@@ -49,22 +55,43 @@ export function commandQueue(scheduler: Scheduler, host: Host, newMark: () => st
     },
 
     async check(signal) {
-      return [await checkScheduler(scheduler, (command) => run(command, signal), signal)]
+      return [await checkScheduler(scheduler, defaults, (command) => run(command, signal), signal)]
     },
   }
 }
 
 async function checkScheduler(
   scheduler: Scheduler,
+  defaults: Resources,
   run: (command: HostCommand) => Promise<HostResult>,
   signal: AbortSignal,
 ): Promise<CheckFinding> {
   const fix = `See that the commands of ${scheduler.name} work in a shell that is not interactive, and that its server runs.`
   try {
-    const fault = scheduler.readCheck(await run(scheduler.check()))
-    return fault === undefined
-      ? { what: 'scheduler', isGood: true, message: `${scheduler.name} answers.` }
-      : { what: 'scheduler', isGood: false, message: fault, fix }
+    const answer = await run(scheduler.check())
+    const fault = scheduler.readCheck(answer)
+    if (fault !== undefined)
+      return {
+        what: 'scheduler',
+        isGood: false,
+        message: fault,
+        fix: answer.exitCode === 0 ? fixOfOptions : fix,
+      }
+    if (scheduler.verify === undefined || scheduler.readVerified === undefined)
+      return { what: 'scheduler', isGood: true, message: `${scheduler.name} answers.` }
+    const refusal = scheduler.readVerified(await run(scheduler.verify({ ...trial, resources: defaults })))
+    return refusal === undefined
+      ? {
+          what: 'scheduler',
+          isGood: true,
+          message: `${scheduler.name} answers, and takes jobs with these options.`,
+        }
+      : {
+          what: 'scheduler',
+          isGood: false,
+          message: `${scheduler.name} answers, but takes no jobs with these options: ${refusal}`,
+          fix: fixOfOptions,
+        }
   } catch (error) {
     signal.throwIfAborted()
     const message = error instanceof Error ? error.message : String(error)

@@ -59,6 +59,8 @@ export interface FollowedJob extends BatchPosition {
   missingSince: number | undefined
   /** Whether its directory was there: a handle may be older than what it speaks of. */
   isProven: boolean
+  /** Whether the scheduler had it when it was last asked, or has just taken it: then its native id is its own. */
+  isListed: boolean
   /** Whether it has ended, for certain. */
   hasEnded: boolean
 }

@@ -1,4 +1,4 @@
-import type { JobId, Observation } from '../environment.ts'
+import { EnvironmentError, type JobId, type Observation } from '../environment.ts'
 import type { BatchEnvironmentOptions, BatchSurroundings } from './batch-environment.ts'
 import type { FollowedJob } from './handle.ts'
 import { asked, listedJobs, nativeIdsOf } from './listed-jobs.ts'
@@ -24,10 +24,12 @@ export class Observer {
     const observations = new Map<JobId, Observation>()
     // First the list, then the files: a job that is not listed any more has written its exit file before.
     const listed = await listedJobs(queue, signal)
+    const hasCopies = (job: FollowedJob) => listed.nativeIdsOf(job).length > 1
     const waiting = new Map<FollowedJob, Observation>()
     for (const job of jobs) {
       const listing = listed.listingOf(job)
-      if (listing?.kind === 'queued' && job.isProven) waiting.set(job, listing)
+      // A copy that waits says nothing of one that has run.
+      if (listing?.kind === 'queued' && job.isProven && !hasCopies(job)) waiting.set(job, listing)
     }
     const looked = jobs.filter((job) => !waiting.has(job))
     const marks = await files.look(
@@ -45,6 +47,7 @@ export class Observer {
     const at = now()
     for (const [job, listing] of waiting) {
       job.missingSince = undefined
+      job.isListed = true
       observations.set(job.place.id, listing)
     }
     for (const job of looked) {
@@ -59,12 +62,17 @@ export class Observer {
       job.isProven = marks.get(job.place.id)?.kind !== 'absent'
       job.missingSince = verdict.isMissing ? (job.missingSince ?? at) : undefined
       const { kind } = verdict.observation
+      job.isListed = listed.listingOf(job) !== undefined
       job.hasEnded = kind === 'exited' || kind === 'stopped'
       if (verdict.isStuck === true) stuck.push(job)
       if (verdict.isSilent === true) silent.push(job)
       observations.set(job.place.id, verdict.observation)
     }
-    if (stuck.length > 0) await asked(queue.cancel(nativeIdsOf(stuck, listed), signal))
+    const needless = looked.flatMap((job) =>
+      job.hasEnded && hasCopies(job) ? listed.nativeIdsOf(job, ['queued']) : [],
+    )
+    const unwanted = new Set([...nativeIdsOf(stuck, listed), ...needless])
+    if (unwanted.size > 0) await asked(queue.cancel([...unwanted], signal))
     for (const [id, observation] of await this.#withLastWords(silent, observations, signal))
       observations.set(id, observation)
     return observations
@@ -92,14 +100,16 @@ export class Observer {
   /** An accounting that is broken has no word, and holds up nobody whose list and files can be asked. */
   async #account(jobs: readonly FollowedJob[], signal: AbortSignal): Promise<ReadonlyMap<string, Listing>> {
     const { queue, warn } = this.#surroundings
-    const nativeIds = jobs.map(({ nativeId }) => nativeId).filter((id) => id !== '')
-    if (!queue.hasAccounting || nativeIds.length === 0) return new Map()
+    const numbered = jobs.filter(({ nativeId }) => nativeId !== '')
+    if (!queue.hasAccounting || numbered.length === 0) return new Map()
     try {
-      const listings = await queue.account(nativeIds, signal)
+      const listings = await queue.account(numbered, signal)
       this.#accountingFault = undefined
       return listings
     } catch (error) {
-      if (!(error instanceof SchedulerOutputError)) throw error
+      signal.throwIfAborted()
+      // Also one that is silent for too long: the host has just answered.
+      if (!(error instanceof SchedulerOutputError || error instanceof EnvironmentError)) throw error
       if (this.#accountingFault !== error.message)
         warn(`${queue.name}: the accounting gives no answer: ${error.message}`)
       this.#accountingFault = error.message

@@ -35,7 +35,7 @@ export function openBatchEnvironment(
 ): Environment {
   mkdirSync(context.directory, { recursive: true, mode: 0o700 })
   const newMark = () => `M${randomBytes(12).toString('hex')}x`
-  const host = ways.host ?? openHost(options, context)
+  const host = ways.host ?? openHost(options, scheduler.passedVariables ?? [], context)
   const files = openJobFiles(host, {
     base: options.workDirectory ?? (host.sharesFiles ? join(context.directory, 'host') : '~/.molehill'),
     directory: context.directory,
@@ -43,7 +43,7 @@ export function openBatchEnvironment(
     newMark,
     now: context.now,
   })
-  const queue = ways.queue ?? commandQueue(scheduler, host, newMark)
+  const queue = ways.queue ?? commandQueue(scheduler, host, { newMark, defaults: defaultResources(options) })
   const { pollMs, maxQueued, submissionsPerMinute, stopGraceMs, lostAfter, pilots } = options
   const surroundings = { host, queue, scheduler, files, now: context.now, warn: context.warn }
   const limits = {
@@ -62,7 +62,7 @@ export function openBatchEnvironment(
   return pilotEnvironment(name, { ...surroundings, directory, newMark }, pilots, limits)
 }
 
-function openHost(options: BatchOptions, context: PluginContext): Host {
+function openHost(options: BatchOptions, own: readonly string[], context: PluginContext): Host {
   const { host, sharesFiles } = options
   if (host !== undefined) return openSshHost({ ...options, host }, sharesFiles ?? false, context)
   if (context.boxes?.owner !== undefined)
@@ -70,19 +70,32 @@ function openHost(options: BatchOptions, context: PluginContext): Host {
       'The scheduler of this computer would run jobs as the user of the server, which --task-user forbids. Name a host, also this one: then jobs run as the user who logs in there.',
     )
   return new LocalHost({
-    variables: passing(context.variables),
+    variables: passing(context.variables, own),
     ...(sharesFiles !== undefined && { sharesFiles }),
   })
 }
 
-/** What commands of schedulers need; some pass all of it on to jobs. No locale: it would become that of the jobs. */
-const passed =
-  /^(PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LD_LIBRARY_PATH|PERL5LIB|SLURM_CONF|SGE_.*|CONDOR_CONFIG|PBS_CONF_FILE|PBS_SERVER|PBS_DEFAULT|KRB5.*)$/
+/** What every command may need; some schedulers pass all of it on to jobs. No locale: it would become that of the jobs. */
+const passed = [
+  'PATH',
+  'HOME',
+  'USER',
+  'LOGNAME',
+  'SHELL',
+  'TZ',
+  'TMPDIR',
+  'LD_LIBRARY_PATH',
+  'PERL5LIB',
+  'KRB5*',
+]
 
-function passing(variables: PluginContext['variables']): Record<string, string> {
+function passing(variables: PluginContext['variables'], own: readonly string[]): Record<string, string> {
+  const names = [...passed, ...own]
+  const isPassed = (name: string): boolean =>
+    names.some((each) => (each.endsWith('*') ? name.startsWith(each.slice(0, -1)) : name === each))
   return Object.fromEntries(
     Object.entries(variables).flatMap(([name, value]) =>
-      value !== undefined && passed.test(name) ? [[name, value]] : [],
+      value !== undefined && isPassed(name) ? [[name, value]] : [],
     ),
   )
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { duration, memory, oneOrMany, schedulerName } from './option-shapes.ts'
+import { z } from 'zod'
+import { defaultsShape, duration, memory, oneOrMany, schedulerName } from './option-shapes.ts'
 
 test.each([
   ['30 s', 30_000],
@@ -30,6 +31,11 @@ test.each(['', '90', '0 s', '0:00', '-1 h', '1 month', 0, 1.5, '1e99 d'])(
     expect([duration.safeParse(value).success, memory.safeParse(value).success]).toEqual([false, false])
   },
 )
+
+test.each([{ time: 30 }, { memory: 2000 }])('%j lacks its unit: no job could mean so little', (options) => {
+  const { error } = z.strictObject(defaultsShape).safeParse(options)
+  expect(error?.issues[0]?.message).toMatch(/expected at least 1 \w+, .* without a unit/)
+})
 
 test('one or many become a list', () => {
   const names = oneOrMany(schedulerName)

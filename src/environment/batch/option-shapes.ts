@@ -80,16 +80,31 @@ export function extraDirectives(isFit: (line: string) => boolean, expected: stri
     .default([])
 }
 
+/** The options in a line of them, without what stands in quotes: schedulers take several in one line. */
+export function optionsIn(line: string): readonly string[] {
+  const words = line.replaceAll(/"[^"]*"|'[^']*'/g, 'x').split(/\s+/)
+  return words.filter((word) => word.startsWith('-'))
+}
+
 /** Environment modules that are loaded before the job's command. */
 export const modules = z.array(schedulerName).max(100).default([])
 
 /** What every batch environment offers for jobs that ask for nothing themselves. */
 export const defaultsShape = {
   cpus: z.int().min(1).max(100_000).optional(),
-  memory: memory.optional(),
+  // Schedulers count in minutes and megabytes, and so may who writes a bare number.
+  memory: memory
+    .refine((bytes) => bytes >= 2 ** 20, {
+      error: 'expected at least 1 MB, such as "4 GB"; a number without a unit is bytes',
+    })
+    .optional(),
   gpus: z.int().min(0).max(10_000).optional(),
   nodes: z.int().min(1).max(100_000).optional(),
-  time: duration.optional(),
+  time: duration
+    .refine((ms) => ms >= 1000, {
+      error: 'expected at least 1 s, such as "30 min"; a number without a unit is milliseconds',
+    })
+    .optional(),
 }
 
 /** What a job gets that asks for nothing itself. */

@@ -12,6 +12,7 @@ import {
   type Workers,
 } from '../runner/workers.ts'
 import type { BatchSurroundings } from './batch-environment.ts'
+import { BatchSize } from './batch-size.ts'
 import { asked } from './listed-jobs.ts'
 import { Pace } from './pace.ts'
 import { longestJob, pilotScript, tidyText, type PilotTimes } from './pilot-script.ts'
@@ -50,6 +51,7 @@ export class Pilots implements Workers {
   readonly #surroundings: BatchSurroundings
   readonly #options: PilotsOptions
   readonly #pace: Pace
+  readonly #size: BatchSize
   readonly #roll: PilotRoll
   /** The pilot of each job that was seen running. */
   readonly #pilotOf = new Map<JobId, string>()
@@ -72,6 +74,7 @@ export class Pilots implements Workers {
     this.slots = options.count * options.slotsEach
     this.list = inboxLists(options.name)
     this.#pace = new Pace(options.submissionsPerMinute, surroundings.now)
+    this.#size = new BatchSize(surroundings.scheduler.batchSizeAtMost)
     this.#roll = new PilotRoll(options.name)
   }
 
@@ -164,7 +167,7 @@ export class Pilots implements Workers {
   }
 
   async #ensure(signal: AbortSignal, demand: Demand): Promise<void> {
-    const { now, scheduler } = this.#surroundings
+    const { now } = this.#surroundings
     const missing = await this.#missing(signal, demand)
     if (missing <= 0) return
     const there = this.#roll.alive(now()).length
@@ -184,9 +187,10 @@ export class Pilots implements Workers {
     }
     this.#refusal = undefined
     for (let left = missing; left > 0;) {
-      const size = Math.min(left, scheduler.batchSizeAtMost)
-      const isTaken = await this.#submit(size, signal)
-      if (!isTaken) return this.#pause()
+      const size = Math.min(left, this.#size.now)
+      const result = await this.#submit(size, signal)
+      if (result === 'too-many') continue
+      if (result === 'refused') return this.#pause()
       this.#expected += size
       left -= size
     }
@@ -209,8 +213,11 @@ export class Pilots implements Workers {
     return Math.min(count - alive.length, wanted - (alive.length - full.size))
   }
 
-  /** Whether the scheduler took them, as far as anybody can tell. Throws WorkersRefused where nobody runs anything. */
-  async #submit(size: number, signal: AbortSignal): Promise<boolean> {
+  /**
+   * Whether the scheduler took them, as far as anybody can tell, or may take fewer. Throws WorkersRefused where nobody
+   * runs anything.
+   */
+  async #submit(size: number, signal: AbortSignal): Promise<'taken' | 'too-many' | 'refused'> {
     const { queue, files, scheduler, now } = this.#surroundings
     const { name, slotsEach, times } = this.#options
     const base = await files.base(signal)
@@ -235,21 +242,28 @@ export class Pilots implements Workers {
       signal.throwIfAborted()
       if (!(error instanceof EnvironmentError || error instanceof SchedulerOutputError)) throw error
       this.#warn(`a submission of pilots gave no clear answer: ${error.message}`)
-      return true
+      return 'taken'
     }
     if (result.kind === 'accepted') {
       this.#roll.add(batch, 'taken', now())
+      this.#size.taken(size)
       await this.#tidy(base, signal)
-      return true
+      return 'taken'
     }
     this.#roll.remove(batch)
+    if (result.kind === 'deferred') this.#size.deferred(size)
+    else if (size > 1) {
+      // It may be for their number.
+      this.#size.refused(size)
+      return 'too-many'
+    }
     this.#warn(`pilots are not taken just now: ${result.reason}`)
     if (result.kind === 'rejected' && this.#roll.alive(now()).length === 0) {
       this.#refusal = result.reason
       this.#pause()
       throw new WorkersRefused(result.reason)
     }
-    return false
+    return 'refused'
   }
 
   #batch(size: number, place: string): Batch {
@@ -270,8 +284,8 @@ export class Pilots implements Workers {
   }
 
   async #tidy(base: string, signal: AbortSignal): Promise<void> {
-    const words = [base, this.name, ...this.#roll.batches(this.#surroundings.now())]
-    const script = { what: 'deleting what old pilots left', text: tidyText, words }
+    const words = [this.name, ...this.#roll.batches(this.#surroundings.now())]
+    const script = { what: 'deleting what old pilots left', text: tidyText, below: base, words }
     try {
       await runScript(this.#surroundings.host, script, this.#options.newMark(), signal)
     } catch (error) {

@@ -10,6 +10,7 @@ import type { HostFile, NewJob } from '../job-files/job-files.ts'
 import { batchScript } from '../job-files/job-script.ts'
 import { executionPath, type JobPlace } from '../job-files/places.ts'
 import type { BatchEnvironmentOptions, BatchSurroundings } from './batch-environment.ts'
+import { BatchSize } from './batch-size.ts'
 import { findJobs } from './find-jobs.ts'
 import { handleOf, noteOf, readHandle, submittedText, type FollowedJobs } from './handle.ts'
 import { listedJobs } from './listed-jobs.ts'
@@ -26,6 +27,7 @@ export class Submitter {
   readonly #options: BatchEnvironmentOptions
   readonly #jobs: FollowedJobs
   readonly #pace: Pace
+  readonly #size: BatchSize
   /** Jobs of submissions that were broken off: the scheduler may have got them. */
   readonly #doubtful = new Set<JobId>()
   /** Deferred although nobody knows whether the scheduler got them. */
@@ -36,6 +38,7 @@ export class Submitter {
     this.#options = options
     this.#jobs = jobs
     this.#pace = new Pace(options.submissionsPerMinute, surroundings.now)
+    this.#size = new BatchSize(surroundings.scheduler.batchSizeAtMost)
   }
 
   async submit(
@@ -46,34 +49,69 @@ export class Submitter {
     await this.#clearDoubts(requests, outcomes, signal)
     const fresh = requests.filter(({ id }) => !outcomes.has(id))
     if (fresh.length === 0) return outcomes
-    const { files, scheduler } = this.#surroundings
-    const base = await files.base(signal)
-    const batches = planBatches(fresh, scheduler.batchSizeAtMost, this.#options.defaults).map(
-      (planned): Prepared => ({ planned, batch: batchOf(planned, base) }),
-    )
+    const base = await this.#surroundings.files.base(signal)
     for (const { id } of fresh) this.#doubtful.add(id)
-    const refused = await files.prepare(
-      batches.flatMap(({ planned }) => this.#newJobs(planned)),
-      batches.flatMap((prepared) => this.#batchFiles(prepared, base)),
-      signal,
-    )
-    for (const [id, reason] of refused) outcomes.set(id, { kind: 'rejected', reason })
-    const written: HostFile[] = []
-    for (const prepared of batches) {
-      if (prepared.planned.requests.every(({ id }) => refused.has(id))) continue
-      const result = await this.#submitBatch(prepared, signal)
-      if (result.kind === 'accepted')
-        written.push({
-          path: `${batchPath(prepared.planned)}/submitted`,
-          text: submittedText(result.nativeIds),
-        })
-      this.#settle(prepared.planned, result, outcomes)
+    const round: Round = { base, outcomes, made: [], written: [], trial: undefined, signal }
+    for (let waiting = fresh; waiting.length > 0; waiting = fresh.filter(({ id }) => !outcomes.has(id))) {
+      const reason = await this.#submitSome(waiting, round)
+      if (reason === undefined) continue
+      // Others would be refused for the same reason.
+      for (const { id } of waiting) if (!outcomes.has(id)) outcomes.set(id, { kind: 'deferred', reason })
     }
     for (const { id } of fresh) this.#doubtful.delete(id)
     for (const id of this.#stillDoubtful) this.#doubtful.add(id)
     this.#stillDoubtful.clear()
-    await this.#tidy(batches, outcomes, written, signal)
+    await this.#tidy(round)
     return outcomes
+  }
+
+  /** Submits batches until one of them tells how many jobs the scheduler takes. Gives its reason where it takes none now. */
+  async #submitSome(waiting: readonly JobRequest[], round: Round): Promise<string | undefined> {
+    const { base, outcomes, made, written, signal } = round
+    const batches = this.#plan(waiting, round)
+    const refused = await this.#surroundings.files.prepare(
+      batches.flatMap(({ planned }) => this.#newJobs(planned)),
+      batches.flatMap((prepared) => this.#batchFiles(prepared, base)),
+      signal,
+    )
+    made.push(...batches)
+    for (const [id, reason] of refused) outcomes.set(id, { kind: 'rejected', reason })
+    for (const prepared of batches) {
+      const { planned } = prepared
+      if (planned.requests.every(({ id }) => refused.has(id))) continue
+      const result = await this.#submitBatch(prepared, signal)
+      const size = planned.requests.length
+      if (result.kind === 'rejected' && size > 1) {
+        // Nobody says whether it is for what the jobs ask for or for their number: one of them is tried alone.
+        round.trial = planned
+        return undefined
+      }
+      this.#settle(planned, result, outcomes)
+      if (result.kind === 'accepted') {
+        this.#size.taken(size)
+        written.push({ path: `${batchPath(planned)}/submitted`, text: submittedText(result.nativeIds) })
+        if (round.trial !== undefined) this.#size.refused(round.trial.requests.length)
+      } else if (result.kind === 'rejected' && round.trial !== undefined)
+        this.#settle(round.trial, result, outcomes)
+      else if (result.kind === 'deferred') {
+        // No answer says nothing of how many jobs are too many.
+        if (!planned.requests.some(({ id }) => this.#stillDoubtful.has(id))) this.#size.deferred(size)
+        return result.reason
+      }
+      round.trial = undefined
+    }
+    return undefined
+  }
+
+  /** Everything that waits; one batch alone as long as it is being found out how many jobs the scheduler takes. */
+  #plan(waiting: readonly JobRequest[], { base, outcomes, trial }: Round): readonly Prepared[] {
+    const { defaults } = this.#options
+    const alone = trial?.requests.find(({ id }) => !outcomes.has(id))
+    const planned =
+      alone !== undefined
+        ? planBatches([alone], 1, defaults)
+        : planBatches(waiting, this.#size.now, defaults).slice(0, this.#size.isFull ? undefined : 1)
+    return planned.map((each): Prepared => ({ planned: each, batch: batchOf(each, base) }))
   }
 
   async #clearDoubts(
@@ -160,20 +198,16 @@ export class Submitter {
       handle,
       missingSince: undefined,
       isProven: true,
+      isListed: true,
       hasEnded: false,
     })
     outcomes.set(handle.id, { kind: 'accepted', handle })
   }
 
   /** Keeps the native ids beside the jobs, and deletes what was prepared in vain. The jobs themselves are safe. */
-  async #tidy(
-    batches: readonly Prepared[],
-    outcomes: ReadonlyMap<JobId, SubmitOutcome>,
-    written: readonly HostFile[],
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #tidy({ made, outcomes, written, signal }: Round): Promise<void> {
     const { files, warn, queue } = this.#surroundings
-    const inVain = batches.flatMap(({ planned: { key, requests } }) =>
+    const inVain = made.flatMap(({ planned: { key, requests } }) =>
       requests.flatMap(({ id }) =>
         outcomes.get(id)?.kind === 'accepted' || this.#doubtful.has(id) ? [] : [{ id, key }],
       ),
@@ -190,6 +224,18 @@ export class Submitter {
 interface Prepared {
   readonly planned: PlannedBatch
   readonly batch: Batch
+}
+
+/** One call to submit, on its way. */
+interface Round {
+  readonly base: string
+  readonly outcomes: Map<JobId, SubmitOutcome>
+  readonly made: Prepared[]
+  /** To be written in the end. */
+  readonly written: HostFile[]
+  /** A batch that was refused for good, of which one job is tried alone. */
+  trial: PlannedBatch | undefined
+  readonly signal: AbortSignal
 }
 
 function batchOf(planned: PlannedBatch, base: string): Batch {

@@ -47,7 +47,7 @@ export function fakeEnvironment(
     newMark,
     now: Date.now,
   })
-  const queue = commandQueue(scheduler, host, newMark)
+  const queue = commandQueue(scheduler, host, { newMark, defaults: {} })
   const surroundings = { host, queue, scheduler, files, now: Date.now, warn: warn ?? (() => undefined) }
   const all = {
     stopGraceMs: 200,

@@ -44,12 +44,12 @@ export function fakeScheduler(state: string): Scheduler {
       return rows
     },
     account: (ids) => command('account', ...ids),
-    readAccount(result) {
+    readAccount(result, isOurs = () => true) {
       requireSuccess('queue.sh', result)
       const listings = new Map<string, Listing>()
       for (const line of result.stdout.split('\n')) {
-        const [native, word, code] = line.split('|')
-        if (native === undefined || word === undefined) continue
+        const [native, word, code, name = ''] = line.split('|')
+        if (native === undefined || word === undefined || !isOurs(native, name)) continue
         listings.set(native, word === 'ended' ? { kind: 'ended', exitCode: Number(code) } : listingOf(word))
       }
       return listings

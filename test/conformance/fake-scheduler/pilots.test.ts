@@ -103,6 +103,18 @@ describe('pilots', { timeout: 120_000 }, () => {
     expect(alive()).toHaveLength(2)
   })
 
+  test.each([
+    ['in one array', 'largest'],
+    ['of one user', 'room'],
+  ])('a scheduler that takes fewer %s gets fewer, and jobs run', async (_, limit) => {
+    await use({ count: 3, slots: 1 })
+    set(limit, '2')
+    const handles = await trial.submitAll(Array.from({ length: 6 }, () => counted('sleep 1')))
+    for (const end of await waitForAll(handles)) expect(end).toMatchObject(good)
+    expect(runs()).toHaveLength(6)
+    rmSync(join(state, limit))
+  })
+
   test.each(['cancel', 'kill'])(
     'a pilot ends in the middle by %s: its jobs have not ended by themselves, the others run elsewhere, each once',
     async (verb) => {

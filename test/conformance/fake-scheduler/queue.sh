@@ -9,6 +9,10 @@ case $verb in
   submit)
     script=$3 name=$4 size=$5 log=$6
     if [[ -e refuse ]]; then cat refuse >&2; exit 1; fi
+    if [[ -e largest ]] && (( size > $(<largest) )); then echo 'the array is too large' >&2; exit 1; fi
+    there=(jobs/[0-9]*)
+    [[ -e ${there[0]} ]] || there=()
+    if [[ -e room ]] && (( ${#there[@]} + size > $(<room) )); then echo 'over quota' >&2; exit 1; fi
     exec 9>lock
     flock 9
     id=$(( $(cat counter 2>/dev/null || echo 0) + 1 ))
@@ -33,7 +37,9 @@ case $verb in
     done
     echo running >"jobs/$native/state.new" && mv "jobs/$native/state.new" "jobs/$native/state"
     FAKE_INDEX=$index bash "$script" >>"$log" 2>&1
-    echo "$native|ended|$?" >"over/$native"
+    code=$?
+    read -r name _ <"jobs/$native/name"
+    echo "$native|ended|$code|$name" >"over/$native"
     rm -rf "jobs/$native"
     ;;
   list)
@@ -58,7 +64,8 @@ case $verb in
         read -r session 2>/dev/null <"jobs/$native/session" && break
         sleep 0.02
       done
-      echo "$native|cancelled|" >"over/$native"
+      read -r name _ <"jobs/$native/name"
+      echo "$native|cancelled||$name" >"over/$native"
       pkill -TERM -s "$session"
       { sleep 0.3; pkill -KILL -s "$session"; } >/dev/null 2>&1 &
       rm -rf "jobs/$native"

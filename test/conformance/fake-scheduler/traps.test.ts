@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -212,34 +221,47 @@ describe('a submission whose answer is lost', () => {
     expect(runs()).toBe(1)
   })
 
-  test('runs its job once even where the queue lists it too late and gets it twice', async () => {
-    const { request, runs } = counted()
+  /** The queue has it twice, since it lists what it got too late; its answers are lost at first. */
+  async function submitTwice(request: JobRequest): Promise<JobHandle> {
     set('hold')
     fault = async (command, run) => {
       if (verbOf(command) === 'submit') {
         await run()
         throw cutOff
       }
-      const answer = await run()
-      return verbOf(command) === 'list'
-        ? { ...answer, stdout: answer.stdout.replaceAll(/^\d+_\d+\|.*\n/gm, '') }
-        : answer
+      return listsNothing(command, run)
     }
     const outcomes = await trial.environment.submit([request], noSignal)
     expect(outcomes.get(request.id)?.kind).toBe('deferred')
-    fault = async (command, run) => {
-      const answer = await run()
-      return verbOf(command) === 'list'
-        ? { ...answer, stdout: answer.stdout.replaceAll(/^\d+_\d+\|.*\n/gm, '') }
-        : answer
-    }
+    fault = listsNothing
     const handle = await trial.submit(request)
     fault = undefined
     expect(listed()).toHaveLength(2)
+    return handle
+  }
+
+  async function listsNothing(command: HostCommand, run: () => Promise<HostResult>): Promise<HostResult> {
+    const answer = await run()
+    return verbOf(command) === 'list'
+      ? { ...answer, stdout: answer.stdout.replaceAll(/^\d+_\d+\|.*\n/gm, '') }
+      : answer
+  }
+
+  test('runs its job once even where the queue lists it too late and gets it twice', async () => {
+    const { request, runs } = counted()
+    const handle = await submitTwice(request)
     rmSync(join(state, 'hold'))
     await until('both are over', () => (listed().length === 0 ? true : undefined))
     expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'exited', exitCode: 0 })
     expect(runs()).toBe(1)
+  })
+
+  test('takes both back where the queue has it twice and it is cancelled', async () => {
+    const { request, runs } = counted()
+    const handle = await submitTwice(request)
+    await trial.environment.cancel([handle], noSignal)
+    expect(listed()).toEqual([])
+    expect(runs()).toBe(0)
   })
 })
 
@@ -277,7 +299,8 @@ describe('cancelling', () => {
     await Promise.all(handles.map((handle) => trial.environment.cancel([handle], noSignal)))
     expect(verbs.filter((verb) => verb === 'cancel')).toHaveLength(1)
     await Promise.all(handles.map((handle) => trial.environment.release([handle], noSignal)))
-    expect(verbs.length).toBeLessThanOrEqual(5)
+    // Both times marks, the request itself and a look for copies; then the directories.
+    expect(verbs.length).toBeLessThanOrEqual(7)
   })
 })
 
@@ -338,6 +361,111 @@ test('a refusal is told in the words of the scheduler, and nothing stays behind'
   expect(files.filter((path) => path.includes(request.id))).toEqual([])
   rmSync(join(state, 'refuse'))
   expect((await trial.run(request)).end).toMatchObject({ kind: 'exited', exitCode: 0 })
+})
+
+test('an accounting that is silent for too long holds nobody up', async () => {
+  fault = async (command, run) => {
+    if (verbOf(command) === 'account') throw new EnvironmentError('sacct was not carried out within 60000 ms')
+    return run()
+  }
+  const { end } = await trial.run(trial.shell('kill -KILL $$'))
+  expect(end).toMatchObject({ kind: 'stopped', cause: 'signal' })
+  expect(warnings.filter((text) => text.includes('60000 ms'))).toHaveLength(1)
+})
+
+describe('a scheduler that begins its numbers anew', () => {
+  test('is not asked to end another job that has the number of a lost one', async () => {
+    set('hold')
+    const lost = await trial.submit(trial.shell('exit 0'))
+    for (const name of ['jobs', 'over', 'counter'])
+      rmSync(join(state, name), { recursive: true, force: true })
+    const other = await trial.submit(trial.shell('exit 3'))
+    expect(other.nativeId).toBe(lost.nativeId)
+    expect((await trial.waitForEnd(lost)).kind).toBe('lost')
+    await trial.environment.cancel([lost], noSignal)
+    await trial.environment.release([lost], noSignal)
+    expect(listed()).toEqual([other.nativeId])
+    rmSync(join(state, 'hold'))
+    expect(await trial.waitForEnd(other)).toMatchObject({ kind: 'exited', exitCode: 3 })
+  })
+
+  test('says in its accounting what became of an earlier job, which is not believed', async () => {
+    mkdirSync(join(state, 'over'), { recursive: true })
+    writeFileSync(join(state, 'over', '1_0'), '1_0|cancelled||m-another\n')
+    const handle = await trial.submit(trial.shell('exec sleep 600'))
+    expect(handle.nativeId).toBe('1_0')
+    await trial.waitForRunning(handle)
+    const program = fileURLToPath(new URL('queue.sh', import.meta.url))
+    execFileSync('bash', [program, 'kill', state, handle.nativeId])
+    expect((await trial.waitForEnd(handle)).kind).toBe('lost')
+  })
+})
+
+test.each([true, false])(
+  'a disk on which no mark can be made keeps no job alive, files shared: %s',
+  async (sharesFiles) => {
+    await trial.close()
+    await open(sharesFiles)
+    const stuck = await trial.submit(trial.shell('exec sleep 600'))
+    const other = await trial.submit(trial.shell('exec sleep 600'))
+    await trial.waitForRunning(stuck)
+    await trial.waitForRunning(other)
+    symlinkSync('/nowhere/at-all', join(placeOf(stuck), 'cancelled'))
+    await trial.environment.cancel([stuck, other], noSignal)
+    expect(warnings.join()).toMatch(/cancelled/)
+    for (const handle of [stuck, other]) expect((await trial.waitForEnd(handle)).kind).toBe('stopped')
+    expect(existsSync(join(placeOf(other), 'cancelled'))).toBe(true)
+  },
+)
+
+describe('a scheduler that takes fewer jobs at once than a batch holds', () => {
+  const kinds = (outcomes: ReadonlyMap<unknown, { readonly kind: string }>) =>
+    [...outcomes.values()].map(({ kind }) => kind)
+
+  test('for the size of arrays gets smaller ones at once, and each job runs once', async () => {
+    set('largest', '4')
+    const mark = join(trial.directory, 'ran')
+    const requests = Array.from({ length: 30 }, () => trial.shell(`echo $MOLEHILL_JOB_ID >> ${mark}`))
+    const outcomes = await trial.environment.submit(requests, noSignal)
+    expect(new Set(kinds(outcomes))).toEqual(new Set(['accepted']))
+    expect(verbs.filter((verb) => verb === 'submit').length).toBeLessThan(20)
+    for (const outcome of outcomes.values())
+      if (outcome.kind === 'accepted')
+        expect(await trial.waitForEnd(outcome.handle)).toMatchObject({ kind: 'exited', exitCode: 0 })
+    expect(readFileSync(mark, 'utf8').trim().split('\n').toSorted()).toEqual(
+      requests.map(({ id }) => id as string).toSorted(),
+    )
+  })
+
+  test('for what a user may have in the queue gets as many as it takes', async () => {
+    set('hold')
+    set('room', '7')
+    const requests = Array.from({ length: 30 }, () => trial.shell('exit 0'))
+    let taken = 0
+    for (let tries = 0; taken < 7; tries += 1) {
+      expect(tries).toBeLessThan(12)
+      const left = requests.slice(taken)
+      const outcomes = await trial.environment.submit(left, noSignal)
+      taken += kinds(outcomes).filter((kind) => kind === 'accepted').length
+      expect(kinds(outcomes)).not.toContain('rejected')
+      requests.sort((a, b) => {
+        const rank = ({ id }: JobRequest) => (outcomes.get(id)?.kind === 'deferred' ? 1 : 0)
+        return rank(a) - rank(b)
+      })
+    }
+    expect(listed()).toHaveLength(7)
+    // Asked once when it is full, not once for each batch.
+    verbs = []
+    await trial.environment.submit(requests.slice(7), noSignal)
+    expect(verbs.filter((verb) => verb === 'submit')).toHaveLength(1)
+  })
+
+  test('or refuses the jobs themselves is asked twice, not once for each', async () => {
+    set('refuse', 'invalid partition specified: nowhere')
+    const requests = Array.from({ length: 20 }, () => trial.shell('exit 0'))
+    expect(new Set(kinds(await trial.environment.submit(requests, noSignal)))).toEqual(new Set(['rejected']))
+    expect(verbs.filter((verb) => verb === 'submit')).toHaveLength(2)
+  })
 })
 
 test('many jobs cost few submissions, and one question and one look a round', async () => {
