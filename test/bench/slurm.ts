@@ -86,6 +86,7 @@ async function runMolehill(
       },
       ended: (ending) => {
         if (ending.kind === 'exited' && ending.exitCode === 0) good += 1
+        else console.error(JSON.stringify(ending))
         ended += 1
         if (ended === count) all.resolve()
         return Promise.resolve(true)
@@ -133,8 +134,11 @@ async function untilDone({ variables }: Slurm, count: number): Promise<void> {
   for (;;) {
     await pause(1000)
     const states = (await runCommand(command, { variables })).trim().split('\n')
-    if (states.includes('FAILED')) throw new Error('A plain job failed.')
-    if (states.filter((state) => state === 'COMPLETED').length >= count) break
+    const failed = states.filter((state) => state === 'FAILED').length
+    if (states.filter((state) => state === 'COMPLETED').length + failed < count) continue
+    // Slurm itself fails to start some where very many begin at once.
+    if (failed > 0) console.error(`${failed} of ${count} plain jobs failed`)
+    break
   }
 }
 
