@@ -112,7 +112,7 @@ const rows: readonly Row[] = [
   [
     'a Job that failed, pod gone',
     { job: failedJob('BackoffLimitExceeded'), pods: [] },
-    stopped('unknown', 'told'),
+    stopped('preempted', 'told'),
   ],
   [
     'a condition that is not true tells nothing',

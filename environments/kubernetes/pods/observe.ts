@@ -44,7 +44,6 @@ const unseen = new Set(['Unknown', 'ContainerStatusUnknown'])
 /** What the condition `Failed` of a Job says where its pod is gone. */
 const causesOfFailedJobs: Readonly<Record<string, StopCause>> = {
   DeadlineExceeded: 'timeout',
-  PodFailurePolicy: 'preempted',
 }
 
 /**
@@ -80,14 +79,22 @@ function withoutPod(
   if (job === undefined)
     return { kind: 'lost', message: 'Neither its Job nor its pod is in the cluster (any more).' }
   if (cancelTime(job) !== undefined) return cancelled
-  const condition = (type: string) =>
-    job.status?.conditions?.find((each) => each.type === type && each.status === 'True')
   // Its log and outputs are gone, but not how it ended.
-  if (condition('Complete') !== undefined) return { kind: 'exited', exitCode: 0 }
-  const failed = condition('Failed')
+  if (conditionOf(job, 'Complete') !== undefined) return { kind: 'exited', exitCode: 0 }
+  const failed = conditionOf(job, 'Failed')
   if (failed === undefined) return queuedOrStuck(job, events, limits, now)
   const words = `Its Job failed and its pod is gone.${wordsOf(failed.message ?? failed.reason)}`
-  return stopped(causesOfFailedJobs[failed.reason ?? ''] ?? 'unknown', words)
+  // Pods of jobs stay until their outputs are fetched: somebody else has removed it.
+  return stopped(causesOfFailedJobs[failed.reason ?? ''] ?? 'preempted', words)
+}
+
+/** Whether the Job is over, whatever has become of its pod. */
+export function isOver(job: WireJob): boolean {
+  return conditionOf(job, 'Complete') !== undefined || conditionOf(job, 'Failed') !== undefined
+}
+
+function conditionOf({ status }: WireJob, type: 'Complete' | 'Failed') {
+  return status?.conditions?.find((each) => each.type === type && each.status === 'True')
 }
 
 function withPod(

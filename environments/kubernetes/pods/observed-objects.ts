@@ -9,7 +9,7 @@ import { clockOf } from '../cluster/clock.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { eachBounded } from '../cluster/each-bounded.ts'
 import { instanceSelector, jobIdOf, jobName, labelKeys, labelValue } from './names.ts'
-import { observationOf } from './observe.ts'
+import { isOver, observationOf } from './observe.ts'
 import type { KubernetesOptions } from '../options.ts'
 import { OwnedObjects } from './owned-objects.ts'
 import type { OwnedPod } from '../files/stager.ts'
@@ -17,7 +17,10 @@ import { watchObjects, type Watched } from '../cluster/watch.ts'
 import type { WireEvent, WireJob, WirePod } from '../cluster/wire.ts'
 
 export interface ObservedObjectsParts {
-  readonly cluster: Cluster
+  readonly cluster: Pick<Cluster, 'events'> & {
+    readonly jobs: Pick<Cluster['jobs'], 'list' | 'watch' | 'find'>
+    readonly pods: Pick<Cluster['pods'], 'list' | 'watch'>
+  }
   readonly instance: string
   readonly options: KubernetesOptions
   /** UID of the one pod that may run the job; undefined where none has got its files yet. */
@@ -101,9 +104,13 @@ export class ObservedObjects {
       const job = await this.#find(id, signal)
       if (job !== undefined) jobs.set(id, job)
     })
+    const overtaken = await this.#podsOfOvertaken(jobs, signal)
     const events = await this.#eventsOfPodless(jobs, signal)
     return new Map(
-      handles.map(({ id }) => [id, this.#observationOf(id, jobs.get(id), events.get(jobName(id)) ?? [])]),
+      handles.map(({ id }) => {
+        const pods = overtaken.get(id) ?? this.#pods.of(id)
+        return [id, this.#observationOf(id, jobs.get(id), pods, events.get(jobName(id)) ?? [])]
+      }),
     )
   }
 
@@ -129,11 +136,29 @@ export class ObservedObjects {
     await this.#watchedPods?.ended
   }
 
-  #observationOf(id: JobId, job: WireJob | undefined, events: readonly WireEvent[]): Observation {
+  /** The two watches do not keep step: a Job may be told to be over before its pod was told at all. */
+  async #podsOfOvertaken(
+    jobs: ReadonlyMap<JobId, WireJob>,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<JobId, readonly WirePod[]>> {
+    const found = new Map<JobId, readonly WirePod[]>()
+    const overtaken = [...jobs].filter(([id, job]) => isOver(job) && this.#pods.of(id).length === 0)
+    await eachBounded(overtaken, mostCalls, async ([id]) => {
+      found.set(id, await this.#listPods(id, signal))
+    })
+    return found
+  }
+
+  #observationOf(
+    id: JobId,
+    job: WireJob | undefined,
+    seenPods: readonly WirePod[],
+    events: readonly WireEvent[],
+  ): Observation {
     const { options, servedPod, now } = this.#parts
     const { pendingLimit, stopGraceMs } = options
     // Pods of a Job that is gone are on their way too.
-    const pods = job === undefined ? [] : this.#pods.of(id)
+    const pods = job === undefined ? [] : seenPods
     const startedPod = servedPod(id)
     const limits = { pendingLimitMs: pendingLimit, stopGraceMs }
     const observation = observationOf({ job, pods, events, startedPod }, limits, now())
