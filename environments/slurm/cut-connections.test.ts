@@ -264,6 +264,20 @@ describeWith(['slurm', 'sshd'], 'Slurm behind SSH when connections are cut', () 
     await trial.leaveNothing(handles)
   }, 120_000)
 
+  test('a work directory that fills up while a job runs: how the job ended is told all the same', async () => {
+    const small = await cluster.mountSmall(2)
+    await use({ workDirectory: `${small.path}/jobs` })
+    const request = trial.gated('exit 4')
+    const handle = await trial.submit(request)
+    await trial.waitForRunning(handle)
+    await cluster.server.run(['sh', '-c', `cat /dev/zero >${small.path}/fill`])
+    await trial.openGate()
+    expect(await trial.waitForEnd(handle)).toMatchObject({ kind: 'exited', exitCode: 4 })
+    await cluster.server.run(['rm', `${small.path}/fill`])
+    expect(trial.runs()).toEqual(idsOf([request]))
+    await trial.leaveNothing([handle])
+  }, 120_000)
+
   test('a work directory that cannot be written is told at once with its name, and jobs run when it can', async () => {
     const small = await cluster.mountSmall(2)
     await use({ workDirectory: `${small.path}/jobs` })

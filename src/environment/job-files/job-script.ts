@@ -13,7 +13,7 @@ export type JobEnd =
 
 /** What the file `exit` says; undefined for what is not whole (yet). */
 export function readEnd(text: string): JobEnd | undefined {
-  const line = /^([a-z]+)(?: (.*))?\n$/.exec(text)
+  const line = /^([a-z]+)(?: (.*?))? *\n$/.exec(text)
   if (line === null) return undefined
   const [, kind, rest = ''] = line
   if (kind === 'exited' && /^\d{1,3}$/.test(rest)) return { kind, exitCode: Number(rest) }
@@ -22,6 +22,9 @@ export function readEnd(text: string): JobEnd | undefined {
   if (kind === 'failed' || kind === 'abandoned') return { kind, message: rest }
   return undefined
 }
+
+/** Room for the usual ends. */
+const reservedBytes = 64
 
 /** The file `command` of a job: bash text that becomes the job's program in the directory that it is read in. */
 export function commandText(request: JobRequest, prologue: readonly string[] = []): string {
@@ -37,18 +40,23 @@ export function commandText(request: JobRequest, prologue: readonly string[] = [
  * got it twice, does no harm. The file `exit` is written as the last act of a keeper, in one go: what does not end with a
  * line break is not whole, and a program to rename it would cost as much as the shell itself. The text ends the shell
  * with code 0 whatever the job did: to some schedulers other codes are wishes (99 and 100 in SGE). After the time in
- * seconds the job gets SIGTERM, and SIGKILL `stopGraceMs` later.
+ * seconds the job gets SIGTERM, and SIGKILL `stopGraceMs` later. On a disk that has filled up meanwhile there is still
+ * the room of the file `reserve`, which is written over in place.
  *
  * The keeper, the parent of the job, ignores signals: bash that is interrupted while it waits may lose how its child
  * ended. The shell that the scheduler knows passes signals on to the group of both. What bash with job control says of
  * its child goes to `started`, and tells a signal from an exit code above 128.
  */
 export function runJobText(stopGraceMs: number, announcesSignals = false): string {
-  return `molehill_end() { printf '%s\\n' "$*" >|"$molehill_directory/exit"; }
+  return `molehill_end() {
+  printf '%s\\n' "$*" >|"$molehill_directory/exit" && return
+  printf '%-${reservedBytes - 1}s\\n' "$*" 1<>"$molehill_directory/reserve" && mv -f -- "$molehill_directory/reserve" "$molehill_directory/exit"
+} 2>/dev/null
 [[ -e $molehill_directory/cancelled ]] && exit 0
 set -o noclobber
 { printf '%s\\n' "\${HOSTNAME:-unknown}" >"$molehill_directory/started"; } 2>/dev/null || exit 0
 set +o noclobber
+printf '%${reservedBytes}s' '' >|"$molehill_directory/reserve"
 cd -- "$molehill_directory/work" 2>/dev/null || { molehill_end "failed The directory $molehill_directory/work cannot be entered on \${HOSTNAME:-this computer}."; exit 0; }
 exec 2>>"$molehill_directory/started"
 molehill_job() {

@@ -304,7 +304,9 @@ exit 0
 export const ensureText = `ensure() {
 cd -- "$1" || exit 1
 here=runners/$2
-mkdir -p -- "$here/inbox" && : >>"$here/ends" && printf '%s\\n' "$4" >"$here/slots" || exit 1
+mkdir -p -- "$here/inbox" && : >>"$here/ends" || exit 1
+# Not written when there is no need: a full disk must not keep jobs from being cancelled.
+{ read -r slots <"$here/slots"; } 2>/dev/null && [[ $slots == "$4" ]] || printf '%s\\n' "$4" >"$here/slots" || exit 1
 read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || boot=-
 if { read -r host pid begun bootid <"$here/lock"; } 2>/dev/null; then
   if [[ $host == "$HOSTNAME" ]]; then
