@@ -186,11 +186,18 @@ export class Pilots implements Workers {
       return
     }
     this.#refusal = undefined
+    /** How many were refused together: one is tried alone, since nobody says whether it was for their number. */
+    let together: number | undefined
     for (let left = missing; left > 0;) {
-      const size = Math.min(left, this.#size.now)
+      const size = together === undefined ? Math.min(left, this.#size.now) : 1
       const result = await this.#submit(size, signal)
-      if (result === 'too-many') continue
+      if (result === 'refused-together') {
+        together = size
+        continue
+      }
       if (result === 'refused') return this.#pause()
+      if (together !== undefined) this.#size.refused(together)
+      together = undefined
       this.#expected += size
       left -= size
     }
@@ -214,10 +221,10 @@ export class Pilots implements Workers {
   }
 
   /**
-   * Whether the scheduler took them, as far as anybody can tell, or may take fewer. Throws WorkersRefused where nobody
+   * Whether the scheduler took them, as far as anybody can tell. Throws WorkersRefused where it takes none, and nobody
    * runs anything.
    */
-  async #submit(size: number, signal: AbortSignal): Promise<'taken' | 'too-many' | 'refused'> {
+  async #submit(size: number, signal: AbortSignal): Promise<'taken' | 'refused-together' | 'refused'> {
     const { queue, files, scheduler, now } = this.#surroundings
     const { name, slotsEach, times } = this.#options
     const base = await files.base(signal)
@@ -252,11 +259,7 @@ export class Pilots implements Workers {
     }
     this.#roll.remove(batch)
     if (result.kind === 'deferred') this.#size.deferred(size)
-    else if (size > 1) {
-      // It may be for their number.
-      this.#size.refused(size)
-      return 'too-many'
-    }
+    else if (size > 1) return 'refused-together'
     this.#warn(`pilots are not taken just now: ${result.reason}`)
     if (result.kind === 'rejected' && this.#roll.alive(now()).length === 0) {
       this.#refusal = result.reason

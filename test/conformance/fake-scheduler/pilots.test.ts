@@ -199,6 +199,28 @@ describe('pilots', { timeout: 120_000 }, () => {
     }
   })
 
+  test('pilots that were refused for something else than their number are submitted together later', async () => {
+    await use({ count: 4, slots: 1 })
+    set('refuse', 'no such account')
+    const requests = Array.from({ length: 4 }, () => trial.shell('exit 0'))
+    const kinds = async () => {
+      const outcomes = await trial.environment.submit(requests, noSignal)
+      return requests.map(({ id }) => outcomes.get(id)?.kind)
+    }
+    expect(await kinds()).toEqual(Array(4).fill('rejected'))
+    rmSync(join(state, 'refuse'))
+    set('hold')
+    await until(
+      'pilots are tried again',
+      async () => (await kinds()).every((kind) => kind === 'accepted') || undefined,
+      alive,
+      30_000,
+    )
+    expect(alive()).toHaveLength(4)
+    expect(submissions()).toBe(1)
+    await trial.environment.discard?.(trial.workDirectory, noSignal)
+  })
+
   test('a scheduler that takes no more for now is asked again', async () => {
     await use()
     set('refuse', 'over quota')
