@@ -86,7 +86,12 @@ export function toProblem(error: unknown): Problem {
       cause: error,
       hint: 'Free space where the data directory lies, then try again.',
     })
-  return new Problem('internal', error instanceof Error ? error.message : String(error), { cause: error })
+  return new Problem('internal', messageOf(error), { cause: error })
+}
+
+/** What was thrown, in words. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** Whether an operating system error says that the disk or the quota is used up. */

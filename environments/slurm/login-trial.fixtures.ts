@@ -9,6 +9,7 @@ import { until } from '../../test/conformance/until.ts'
 import type { LoginCluster } from '../../test/daemons/login-cluster.ts'
 import { runCommand } from '../../test/daemons/run-command.ts'
 import { plugin } from './index.ts'
+import { messageOf } from '../../src/problem.ts'
 
 export const patienceMs = 60_000
 
@@ -124,7 +125,7 @@ export async function complaint(work: Promise<unknown>): Promise<string> {
     (reason: unknown) => reason,
   )
   expect(error).toBeInstanceOf(EnvironmentError)
-  return error instanceof Error ? error.message : String(error)
+  return messageOf(error)
 }
 
 /** Goes on asking over errors of the environment, as the engine does. */

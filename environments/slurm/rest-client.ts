@@ -1,6 +1,7 @@
 import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { EnvironmentError } from '../../src/environment/environment.ts'
+import { messageOf } from '../../src/problem.ts'
 
 /** Where slurmrestd listens, and as whom it is spoken to. */
 export interface RestAddress {
@@ -59,7 +60,7 @@ export async function askSlurmrestd(
     return { status: response.statusCode ?? 0, text: said, body: parsed(said) }
   } catch (error) {
     signal.throwIfAborted()
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     throw new EnvironmentError(`slurmrestd at ${place} cannot be asked: ${message}`, { cause: error })
   }
 }

@@ -15,6 +15,7 @@ import { kindOfRefusal } from './refusals.ts'
 import { askSlurmrestd, type RestAddress, type RestAnswer } from './rest-client.ts'
 import { accountedJobs, jobsAnswer, listedJobs, numberOf, submission } from './rest-shapes.ts'
 import { nativeIdsOf } from './scheduler.ts'
+import { messageOf } from '../../src/problem.ts'
 
 export interface RestQueueOptions {
   readonly address: RestAddress
@@ -122,7 +123,7 @@ export function restQueue({ address, apiVersion, directives }: RestQueueOptions)
       answer = await ask('GET', `${base}/partitions`, signal)
     } catch (error) {
       signal.throwIfAborted()
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       const fix = 'See that rest.url or rest.socket is where slurmrestd listens, and that it runs.'
       return [{ what, isGood: false, message, fix }]
     }

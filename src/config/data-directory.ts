@@ -1,5 +1,5 @@
 import { access, constants, mkdir, stat } from 'node:fs/promises'
-import { isOutOfSpace, Problem } from '../problem.ts'
+import { isOutOfSpace, messageOf, Problem } from '../problem.ts'
 
 const privateMode = 0o700
 const othersMayEnter = 0o077
@@ -22,7 +22,7 @@ export async function prepareDataDirectory(path: string, userId = process.getuid
   } catch (cause) {
     if (isOutOfSpace(cause)) throw cause
     throw refuse(
-      `cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `cannot be made: ${messageOf(cause)}`,
       `Make it yourself with mode 0700 for the user of the server. ${elsewhere}`,
       cause,
     )

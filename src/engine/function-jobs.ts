@@ -4,6 +4,7 @@ import type { FunctionOutcome } from '../script/contract.ts'
 import { mismatch, type Context } from '../workflow/context.ts'
 import type { PlanFunctionTask, PlanValue } from '../workflow/plan.ts'
 import type { Json } from '../workflow/value.ts'
+import { messageOf } from '../problem.ts'
 
 /** What a task receives: its inputs with defaults filled in. */
 export function taskInputs(inputs: readonly PlanValue[], context: Context): Context {
@@ -64,7 +65,7 @@ export function readOutcome(
           ? mapFiles(value as Json, (path) => asFileValue(path, name, paths))
           : (value as Json)
     } catch (error) {
-      return failure(error instanceof Error ? error.message : String(error))
+      return failure(messageOf(error))
     }
   }
   return { kind: 'outputs', outputs }

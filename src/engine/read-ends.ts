@@ -5,6 +5,7 @@ import type { Job } from './job.ts'
 import { logBytes, logPaths, readPrinted } from './job-logs.ts'
 import type { JobEnd, Package } from './package.ts'
 import type { RunResources } from './run-resources.ts'
+import { messageOf } from '../problem.ts'
 
 /** At most this much of what one job prints goes into the execution's output; its own logs keep all. */
 const printedBytes = 64 * 1024
@@ -32,7 +33,7 @@ export async function readEnds(
         await keepPrinted(collected, `${job.id}.${attempt.attemptNumber}`, resources)
     return ends
   } catch (error) {
-    const message = `What it left cannot be kept: ${error instanceof Error ? error.message : String(error)}`
+    const message = `What it left cannot be kept: ${messageOf(error)}`
     return attempt.jobs.map((job) => ({
       job,
       result: { kind: 'failure', message, stack: '' },

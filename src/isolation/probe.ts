@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { access, constants, lstat, readdir, readlink, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { Problem } from '../problem.ts'
+import { messageOf, Problem } from '../problem.ts'
 import { boxCommand } from './box-command.ts'
 import { packagePaths } from './package-paths.ts'
 import { findTaskUser } from './task-user.ts'
@@ -120,7 +120,7 @@ async function tryBox(
     return said === '' ? 'processes outside of it can be seen from inside, or its user is another' : said
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : ''
-    return (said.split('\n').at(-1) ?? '') || (error instanceof Error ? error.message : String(error))
+    return (said.split('\n').at(-1) ?? '') || messageOf(error)
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CollectedFiles, Environment, JobHandle } from '../environment/environment.ts'
+import { messageOf } from '../problem.ts'
 
 /** How often results are asked for that an environment does not give although it answers otherwise. */
 const mostTries = 30
@@ -34,7 +35,7 @@ export async function bringResults(
       return await environment.collect(handle, directory, signal)
     } catch (error) {
       if (signal.aborted) return undefined
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = messageOf(error)
       if (reason !== told) warn(`Outputs of ${handle.id} cannot be fetched: ${reason}`)
       told = reason
       if (survivesRestart && !(await isAnswering())) awaySince ??= performance.now()

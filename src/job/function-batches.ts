@@ -1,4 +1,5 @@
 import type { FunctionCall, FunctionHost, FunctionOutcome } from '../script/contract.ts'
+import { messageOf } from '../problem.ts'
 
 /** Function jobs of one capsule, taken together. */
 export interface FunctionBatch {
@@ -89,7 +90,7 @@ export class FunctionBatches {
       outcomes = await this.#host.call(functionName, calls, { timeoutMs, signal: this.#stop.signal })
     } catch (error) {
       if (this.#stop.signal.aborted) return
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       outcomes = calls.map(() => ({ kind: 'crashed', message }))
     }
     if (this.#stop.signal.aborted) return

@@ -1,3 +1,4 @@
+import { messageOf } from '../problem.ts'
 /** Whether an environment gives answers, and if not, since when and why. */
 export class Outage {
   readonly #now: () => number
@@ -21,7 +22,7 @@ export class Outage {
 
   /** It could not be asked. Told to people when the reason is another one. */
   note(error: unknown): void {
-    const reason = `it gives no answer: ${error instanceof Error ? error.message : String(error)}`
+    const reason = `it gives no answer: ${messageOf(error)}`
     if (this.#reason === undefined) this.#since = this.#now()
     if (reason !== this.#reason) this.#warn(reason)
     this.#reason = reason

@@ -5,6 +5,7 @@ import type { BackgroundWork } from './background-work.ts'
 import type { Outage } from './outage.ts'
 import { SourceTurns } from './source-turns.ts'
 import { moveAttempt, type Tracked, type TrackedAttempts } from './tracked-attempts.ts'
+import { messageOf } from '../problem.ts'
 
 /** What a submitter shares with the tracker whose attempts it submits. */
 export interface SubmitterParts {
@@ -134,8 +135,8 @@ export class Submitter {
     } catch (error) {
       if (signal.aborted) return
       // Nobody knows what a submit that threw has started: only the environment itself can tell.
-      this.#deferralReason = `submitting failed: ${reasonOf(error)}`
-      warn(`submitting failed, asking what was started: ${reasonOf(error)}`)
+      this.#deferralReason = `submitting failed: ${messageOf(error)}`
+      warn(`submitting failed, asking what was started: ${messageOf(error)}`)
       // Until it answers again, nothing more is taken that others could run.
       outage.note(error)
       background.own(this.search(batch))
@@ -189,8 +190,4 @@ export const cancelledBeforeStart: AttemptEnding = {
   cause: 'cancelled',
   message: 'cancelled before it started',
   collected: undefined,
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

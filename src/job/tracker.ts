@@ -8,6 +8,7 @@ import { Chores, type ChoreStore } from './chores.ts'
 import { Outage } from './outage.ts'
 import { cancelledBeforeStart, Submitter } from './submitter.ts'
 import { moveAttempt, TrackedAttempts, type Tracked } from './tracked-attempts.ts'
+import { messageOf } from '../problem.ts'
 
 export interface TrackerOptions {
   readonly now: () => number
@@ -49,7 +50,7 @@ export class EnvironmentTracker {
     this.#warn = warn
     this.#outage = new Outage(options.now, warn)
     this.#background = new BackgroundWork((error) => {
-      if (!signal.aborted) warn(error instanceof Error ? error.message : String(error))
+      if (!signal.aborted) warn(messageOf(error))
     })
     this.#submitter = new Submitter(environment, {
       tracked: this.#tracked,

@@ -8,6 +8,7 @@ import type { ScriptSource } from './contract.ts'
 import { readFrames, sendFrame } from './frames.ts'
 import { fromHost, type FromHost, type ToHost } from './host-messages.ts'
 import { endGroup, spawnNode } from './spawn-node.ts'
+import { messageOf } from '../problem.ts'
 
 /** One process of a function host, from its start to its end. */
 export interface HostProcess {
@@ -74,7 +75,7 @@ export async function startHostProcess(
     channel,
     ({ head, body }) => events.onMessage(fromHost.parse(head), body),
     (error) => {
-      errors = `It sent something that cannot be read: ${error instanceof Error ? error.message : String(error)}`
+      errors = `It sent something that cannot be read: ${messageOf(error)}`
       endGroup(child)
     },
   )

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
-import { Problem } from '../problem.ts'
+import { messageOf, Problem } from '../problem.ts'
 import type { Column } from './journal-schema.ts'
 
 /** CRC-32 over all columns of a row but the checksum itself. Finds a flipped bit, which SQLite by itself does not. */
@@ -74,7 +74,7 @@ export function findDamageAt(path: string): string | undefined {
       database.close()
     }
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return messageOf(error)
   }
 }
 
@@ -99,6 +99,6 @@ export function findDamage(database: DatabaseSync): string | undefined {
     }
     return undefined
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return messageOf(error)
   }
 }

@@ -6,6 +6,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort } from 'node:worker_threads'
 import { checksumOf, sealSchema } from './checksum.ts'
 import { statements, type StatementName, type Write } from './journal-schema.ts'
+import { messageOf } from '../problem.ts'
 
 export type DatabaseRequest =
   | {
@@ -44,7 +45,7 @@ parentPort?.on('message', (request: DatabaseRequest) => {
     handle(request)
     reply({ request: request.request, kind: 'done' })
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     reply({ request: request.request, kind: 'failed', message, isOutOfSpace: isOutOfSpace(error) })
   }
 })

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeTsconfig } from '../../src/cli/starter.ts'
 import { startTestEngine, writeFiles, type TestEngine } from '../helpers/engine.ts'
+import { messageOf } from '../../src/problem.ts'
 
 const root = join(import.meta.dirname, '../..')
 const blocks = findBlocks(await readFile(join(root, 'docs/guide.md'), 'utf8'))
@@ -92,7 +93,7 @@ describe('the guide', () => {
       const { id, error } = await engine.executions.ended(started, AbortSignal.timeout(60_000))
       return { id, error: error?.message }
     } catch (error) {
-      return { id: '', error: error instanceof Error ? error.message : String(error) }
+      return { id: '', error: messageOf(error) }
     }
   }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { blankSecrets } from '../../../src/environment/conceal-secrets.ts'
+import { messageOf } from '../../../src/problem.ts'
 
 /**
  * Why the API server did not do what it was asked to. `message` is its own sentence, or one about the way to it. It
@@ -196,7 +197,7 @@ function innermost(error: unknown): { readonly code: string; readonly message: s
       inner = inner.cause
     else break
   }
-  const message = inner instanceof Error ? inner.message : String(inner)
+  const message = messageOf(inner)
   return { code: codeOf(inner), message: message.replaceAll(/\s+/g, ' ').trim() }
 }
 

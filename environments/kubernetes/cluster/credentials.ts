@@ -5,6 +5,7 @@ import { EnvironmentError } from '../../../src/environment/environment.ts'
 import type { Host } from '../../../src/environment/host.ts'
 import { httpsAddress, readText, tokenIn, type Access } from './access.ts'
 import { readKubeconfig } from './kubeconfig.ts'
+import { messageOf } from '../../../src/problem.ts'
 
 /** Where the address of a cluster and the right to use it come from. */
 export type CredentialSource =
@@ -125,7 +126,7 @@ function checked(access: Access, told: string): Access {
   try {
     createSecureContext({ ...access.tls })
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     throw new EnvironmentError(
       `The certificates of ${told} cannot be used (${message}). Look whether certificate and key belong together.`,
       { cause: error },

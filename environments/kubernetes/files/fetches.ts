@@ -5,10 +5,10 @@ import { tarBytes, tarLength, type TarEntry } from '../../../src/environment/job
 import type { FetchTokens } from './fetch-token.ts'
 import { mountedIn } from '../pods/job-body.ts'
 import { hasEnded, isCancelled } from '../pods/pod-states.ts'
+import { messageOf } from '../../../src/problem.ts'
 import {
   hopeless,
   mayGoAgain,
-  messageOf,
   mostTries,
   requestArchive,
   unreadable,

@@ -5,6 +5,7 @@ import { ApiError } from '../cluster/api-errors.ts'
 import { refusedInClaim } from './carrier.ts'
 import { jobName } from '../pods/names.ts'
 import type { NeededContent, Volume } from './volume.ts'
+import { messageOf } from '../../../src/problem.ts'
 
 export interface MountsParts {
   readonly volume: Volume
@@ -79,9 +80,7 @@ async function prepareExecution(
     if (error instanceof ApiError) throw error
     // A file that cannot be read, or is not what it was when the directory was read.
     trees.forgetAll()
-    warn(
-      `The files of an execution go to each pod: ${error instanceof Error ? error.message : String(error)}`,
-    )
+    warn(`The files of an execution go to each pod: ${messageOf(error)}`)
     return { kind: 'ready', tree: undefined, shared: new Map() }
   }
 }

@@ -16,6 +16,7 @@ import type { KubernetesOptions } from '../options.ts'
 import { bringFiles, notUnpacked } from './staging.ts'
 import { stagingContainers } from '../pods/template.ts'
 import type { WirePod } from '../cluster/wire.ts'
+import { messageOf } from '../../../src/problem.ts'
 
 export interface StagerParts {
   readonly cluster: Cluster
@@ -228,8 +229,4 @@ export function unreadable(error: unknown): string {
 
 export function hopeless(error: unknown): string {
   return `Its files could not be brought in ${mostTries} tries: ${messageOf(error)}`
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -4,7 +4,7 @@ import { FileChangedError } from '../../../src/environment/job-files/tar-stream.
 import type { WorkTrees } from '../../../src/environment/job-files/work-trees.ts'
 import { ApiError } from '../cluster/api-errors.ts'
 import { backOffMs } from '../cluster/clock.ts'
-import { messageOf } from '../files/stager.ts'
+import { messageOf } from '../../../src/problem.ts'
 import { notUnpacked } from '../files/staging.ts'
 import type { KubernetesOptions } from '../options.ts'
 import type { KeptRequests } from '../pods/kept-requests.ts'

@@ -8,6 +8,7 @@ import { contentEntries, placed } from '../files/archive.ts'
 import { commandText } from '../scripts/command-text.ts'
 import type { KubernetesOptions } from '../options.ts'
 import { pilotPlaces } from './places.ts'
+import { messageOf } from '../../../src/problem.ts'
 
 /** A job for a pilot. */
 export interface SentJob {
@@ -49,10 +50,7 @@ export async function deliveryOf(
       lines.push(`${id} ${slots} ${Math.ceil((resources.wallTimeMs ?? 0) / 1000)}\n`)
     } catch (error) {
       signal.throwIfAborted()
-      unreadable.set(
-        id,
-        `Its files cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-      )
+      unreadable.set(id, `Its files cannot be read: ${messageOf(error)}`)
     }
   }
   const brought = [...contents.values()].filter(({ content }) => !has(content.hash))

@@ -15,6 +15,7 @@ import { linesInto, readPilotNews, type PilotNews } from './news.ts'
 import { pilotPlaces } from './places.ts'
 import type { PilotPod } from './state.ts'
 import { closedCode, deliverText, dropText, endText, followText, packText, printedText } from './scripts.ts'
+import { messageOf } from '../../../src/problem.ts'
 
 export interface LinkParts {
   readonly cluster: Cluster
@@ -267,10 +268,7 @@ export class PilotLink {
         if (this.signal.aborted) return
         if (this.#round.signal.aborted) continue
         failures = this.isListed ? 1 : failures + 1
-        if (failures === 3)
-          warn(
-            `The pilot ${this.pod.name} does not answer: ${error instanceof Error ? error.message : String(error)}`,
-          )
+        if (failures === 3) warn(`The pilot ${this.pod.name} does not answer: ${messageOf(error)}`)
         this.isListed = false
         await clockOf(now)
           .wait(backOffMs(failures), signal)

@@ -1,7 +1,7 @@
 import { EnvironmentError } from '../../../src/environment/environment.ts'
 import { ApiError } from '../cluster/api-errors.ts'
 import type { Cluster } from '../cluster/cluster.ts'
-import { messageOf } from '../files/stager.ts'
+import { messageOf } from '../../../src/problem.ts'
 import type { PilotMode } from './body.ts'
 import { bringJobs, type BringParts } from './bring-jobs.ts'
 import type { PilotFleet } from './fleet.ts'

@@ -9,6 +9,7 @@ import type { ExecutionPaths } from '../../job/command.ts'
 import type { Database } from '../../store/database.ts'
 import type { Write } from '../../store/journal-schema.ts'
 import { HookError, type HookEffect } from './render.ts'
+import { messageOf } from '../../problem.ts'
 
 interface Entry {
   readonly sequence: number
@@ -205,7 +206,7 @@ export class HookWriter {
     try {
       await work()
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = messageOf(error)
       this.#failed(new HookError(`A hook cannot write ${what}: ${reason}`))
     }
   }

@@ -3,6 +3,7 @@ import type { Host, HostCommand, HostResult } from '../host.ts'
 import { bashCommand, lastLines } from '../job-files/host-script.ts'
 import { isOneOf, type BatchQueue } from './queue.ts'
 import type { Listing, Scheduler } from './scheduler.ts'
+import { messageOf } from '../../problem.ts'
 
 /** Commands of a scheduler whose server is down can hang for long. */
 const timeoutMs = 60_000
@@ -94,7 +95,7 @@ async function checkScheduler(
         }
   } catch (error) {
     signal.throwIfAborted()
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     return { what: 'scheduler', isGood: false, message, fix }
   }
 }

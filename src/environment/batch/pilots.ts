@@ -18,6 +18,7 @@ import { Pace } from './pace.ts'
 import { longestJob, pilotScript, tidyText, type PilotTimes } from './pilot-script.ts'
 import { PilotRoll } from './pilot-roll.ts'
 import { SchedulerOutputError, type Batch, type SubmittedBatch } from './scheduler.ts'
+import { messageOf } from '../../problem.ts'
 
 export interface PilotsOptions {
   /** Of the queue: 16 letters and digits, the same in every life of the server. */
@@ -292,7 +293,7 @@ export class Pilots implements Workers {
     try {
       await runScript(this.#surroundings.host, script, this.#options.newMark(), signal)
     } catch (error) {
-      if (!signal.aborted) this.#warn(error instanceof Error ? error.message : String(error))
+      if (!signal.aborted) this.#warn(messageOf(error))
     }
   }
 

@@ -17,6 +17,7 @@ import { listedJobs } from './listed-jobs.ts'
 import { Pace } from './pace.ts'
 import { batchPath, planBatches, type PlannedBatch } from './plan-batches.ts'
 import { SchedulerOutputError, type Batch, type SubmittedBatch } from './scheduler.ts'
+import { messageOf } from '../../problem.ts'
 
 /** When the list is asked for a batch whose submission gave no answer: a scheduler may list it late. */
 const searchesMs: readonly number[] = [0, 500, 2000]
@@ -216,7 +217,7 @@ export class Submitter {
       if (written.length > 0) await files.write(written, signal)
       if (inVain.length > 0) await files.remove(inVain, signal)
     } catch (error) {
-      if (!signal.aborted) warn(`${queue.name}: ${error instanceof Error ? error.message : String(error)}`)
+      if (!signal.aborted) warn(`${queue.name}: ${messageOf(error)}`)
     }
   }
 }

@@ -2,6 +2,7 @@ import { EnvironmentError, type CheckFinding } from '../environment.ts'
 import type { Host } from '../host.ts'
 import { runScript } from './host-script.ts'
 import { inspectText } from './host-texts.ts'
+import { messageOf } from '../../problem.ts'
 
 const leastFreeBytes = 1024 ** 3
 const mostClockDifferenceMs = 60_000
@@ -75,10 +76,6 @@ async function reachHost(host: Host, signal: AbortSignal): Promise<CheckFinding>
     const fix = 'See that the host is up and that `ssh` with the same options logs in without asking.'
     return finding('host', false, parts?.message ?? messageOf(error), parts?.fix ?? fix)
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 function finding(what: string, isGood: boolean, message: string, fix?: string): CheckFinding {

@@ -42,6 +42,7 @@ import { receiveOutputs, type Placing } from './receive-outputs.ts'
 import { FileChangedError, tarBytes, type TarEntry } from './tar-stream.ts'
 import { unlimitedMs, watched, watchTransfer } from './transfer-watch.ts'
 import { WorkTrees } from './work-trees.ts'
+import { messageOf } from '../../problem.ts'
 
 const idleMs = 120_000
 /** Deleting many files takes its time on network file systems. */
@@ -297,8 +298,4 @@ export class RemoteJobFiles implements JobFiles {
 
 function linesOf(places: readonly JobPlace[]): string {
   return places.map((place) => `${jobPath(place)}\n`).join('')
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -31,6 +31,7 @@ import { markOf } from './job-mark.ts'
 import { commandFile, readCommandFile, readNoteLine } from './command-file.ts'
 import { ensureLogs, freshLogs, logDirectory, readLogEnds, sortOutputs } from './logs.ts'
 import { executionPath, jobPath, keyOf, type JobPlace } from './places.ts'
+import { messageOf } from '../../problem.ts'
 
 /** Jobs looked after in one turn of the event loop. */
 const jobsPerTurn = 32
@@ -266,8 +267,4 @@ function textOf(path: string): string {
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

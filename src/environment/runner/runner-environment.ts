@@ -17,6 +17,7 @@ import { keyOf, type JobPlace } from '../job-files/places.ts'
 import { refusalOf } from '../refusal.ts'
 import { KnownJobs, placeOfHandle } from './known-jobs.ts'
 import { WorkersRefused, type QueuedJob, type Workers } from './workers.ts'
+import { messageOf } from '../../problem.ts'
 
 export interface RunnerEnvironmentParts {
   readonly host: Host
@@ -321,8 +322,4 @@ function accepted(request: JobRequest): SubmitOutcome {
 
 function handleOf({ id, key }: JobPlace): JobHandle {
   return { id, nativeId: id, state: { version: 1, key } }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -8,6 +8,7 @@ import { readEnd } from '../job-files/job-script.ts'
 import { jobPath } from '../job-files/places.ts'
 import { ensureText, followText, runnerScript } from './runner-script.ts'
 import type { JobNeeds, QueuedJob, RunnerNews, Workers } from './workers.ts'
+import { messageOf } from '../../problem.ts'
 
 export interface RunnerOptions {
   /** Letters and digits: part of paths. Stays the same from one life of the server to the next. */
@@ -82,9 +83,7 @@ export class Runner implements Workers {
       return [{ what: 'runner', isGood: true, message: `Up to ${this.slots} jobs run at once.` }]
     } catch (error) {
       signal.throwIfAborted()
-      return [
-        { what: 'runner', isGood: false, message: error instanceof Error ? error.message : String(error) },
-      ]
+      return [{ what: 'runner', isGood: false, message: messageOf(error) }]
     }
   }
 
