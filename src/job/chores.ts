@@ -16,7 +16,7 @@ export interface ChoreStore {
 
 const longestWaitMs = 60_000
 
-/** The chores of one environment: done in order, kept and tried again for as long as the environment does not answer. */
+/** The chores of one environment: done in order; those that fail are kept, and tried again after the others. */
 export class Chores {
   readonly #environment: Environment
   readonly #store: ChoreStore
@@ -81,6 +81,8 @@ export class Chores {
         if (this.#signal.aborted) break
         if (failures === 0) this.#warn(`It cannot be tidied up yet, and will be later: ${String(error)}`)
         failures += 1
+        // The others may be possible.
+        this.#chores.push(...this.#chores.splice(0, 1))
         await delay(Math.min(longestWaitMs, 2000 * 2 ** failures), undefined, {
           signal: this.#signal,
           ref: false,
