@@ -44,4 +44,6 @@ test.each<[string, EnvironmentPlugin, Readonly<Record<string, unknown>>]>([
   expect(await lostAfterOutageMs(plugin, { ...options, lostAfter: '30 min' })).toBe(1_800_000)
   expect(await lostAfterOutageMs(plugin, { ...options, lostAfter: 5000 })).toBe(5000)
   expect(await lostAfterOutageMs(plugin, options)).toBeUndefined()
+  const { error } = plugin.options.safeParse({ ...options, lostAfter: 30 })
+  expect(error?.message).toContain('a number without a unit is milliseconds')
 })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defaultsShape, duration, oneLine } from '../../src/environment/batch/option-shapes.ts'
+import { defaultsShape, duration, longDuration, oneLine } from '../../src/environment/batch/option-shapes.ts'
 import { pilotOptions } from '../../src/environment/batch/pilot-options.ts'
 import {
   absolutePath,
@@ -166,7 +166,7 @@ const shape = {
   /** How long a job may go on after it was asked to end; then it is killed. */
   stopGraceMs: z.int().min(0).max(3_600_000).default(10_000),
   /** Jobs of a cluster that gave no answer for so long count as lost and are tried again; without it they wait. */
-  lostAfter: duration.optional(),
+  lostAfter: longDuration.optional(),
 
   cpus,
   memory,

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { duration } from '../../src/environment/batch/option-shapes.ts'
+import { longDuration } from '../../src/environment/batch/option-shapes.ts'
 import { openJobFiles } from '../../src/environment/job-files/open-job-files.ts'
 import type { EnvironmentPlugin } from '../../src/environment/plugin.ts'
 import { Runner } from '../../src/environment/runner/runner.ts'
@@ -26,7 +26,7 @@ const options = z.strictObject({
   /** How long what runs jobs stays on the host without any. */
   idleMs: z.int().min(1000).max(86_400_000).default(600_000),
   /** Jobs of a host that gave no answer for so long count as lost and are tried again; without it they wait. */
-  lostAfter: duration.optional(),
+  lostAfter: longDuration.optional(),
   /** Bash lines that every job reads before its command, such as `module load`. */
   prologue: z
     .array(z.string().regex(/^[^\0\r\n]*$/))

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { sshOptionsShape, sshSecrets } from '../ssh/options.ts'
 import { defaultBatchOptions } from './batch-environment.ts'
-import { defaultsShape, duration, modules } from './option-shapes.ts'
+import { defaultsShape, longDuration, modules } from './option-shapes.ts'
 import { pilotOptions } from './pilot-options.ts'
 
 /** What every environment with a batch scheduler takes, besides what only its scheduler knows. */
@@ -36,7 +36,7 @@ export const batchOptionsShape = {
   /** How long a job may go on after it was asked to end; then it is killed. */
   stopGraceMs: z.int().min(0).max(3_600_000).default(defaultBatchOptions.stopGraceMs),
   /** Jobs of a host that gave no answer for so long count as lost and are tried again; without it they wait. */
-  lostAfter: duration.optional(),
+  lostAfter: longDuration.optional(),
   /** Few batch jobs that run many jobs each, instead of one batch job for each. */
   pilots: pilotOptions.optional(),
   /** How soon and how rarely the scheduler is asked; it is asked less often while nothing changes. */

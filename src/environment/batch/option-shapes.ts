@@ -36,6 +36,11 @@ export const duration = z
   .union([z.int().min(1), oneLine])
   .transform((value, context) => (typeof value === 'number' ? value : (readDuration(value) ?? fail(context))))
 
+/** A duration of which a few milliseconds make no sense: who writes a bare number may mean minutes. */
+export const longDuration = duration.refine((ms) => ms >= 1000, {
+  error: 'expected at least 1 s, such as "30 min"; a number without a unit is milliseconds',
+})
+
 /** A size of memory in bytes. As text: `512 MB`, `4 GB`, `4G`, `4096M`; units are powers of 1024, as schedulers count. */
 export const memory = z
   .union([z.int().min(1), oneLine])
@@ -92,7 +97,7 @@ export const modules = z.array(schedulerName).max(100).default([])
 /** What every batch environment offers for jobs that ask for nothing themselves. */
 export const defaultsShape = {
   cpus: z.int().min(1).max(100_000).optional(),
-  // Schedulers count in minutes and megabytes, and so may who writes a bare number.
+  // Schedulers count in megabytes, and so may who writes a bare number.
   memory: memory
     .refine((bytes) => bytes >= 2 ** 20, {
       error: 'expected at least 1 MB, such as "4 GB"; a number without a unit is bytes',
@@ -100,11 +105,7 @@ export const defaultsShape = {
     .optional(),
   gpus: z.int().min(0).max(10_000).optional(),
   nodes: z.int().min(1).max(100_000).optional(),
-  time: duration
-    .refine((ms) => ms >= 1000, {
-      error: 'expected at least 1 s, such as "30 min"; a number without a unit is milliseconds',
-    })
-    .optional(),
+  time: longDuration.optional(),
 }
 
 /** What a job gets that asks for nothing itself. */
