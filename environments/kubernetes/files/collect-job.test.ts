@@ -57,10 +57,15 @@ function claim(entries: readonly TarEntry[] | undefined) {
   return { asked, volume: { kept } as unknown as Volume }
 }
 
-const collect = (volume: Volume | undefined, pod?: WirePod, cluster: Partial<Cluster> = {}) => {
+const collect = (
+  volume: Volume | undefined,
+  pod?: WirePod,
+  cluster: Partial<Cluster> = {},
+  outputs = request.outputs,
+) => {
   const parts = { cluster: cluster as Cluster, volume, isExecOptional: false, newMark: () => 'M1x' }
   const places = { directory: join(directory, 'out'), logs: join(directory, 'logs') }
-  return collectJob(pod, request, places, parts, signal)
+  return collectJob(pod, { ...request, outputs }, places, parts, signal)
 }
 
 test('outputs and logs that the pod has left in its claim are fetched when it is gone', async () => {
@@ -95,10 +100,30 @@ test('a pod that has ended unheard has left outputs in its claim', async () => {
   await expect(collect(claim(undefined).volume, pod, cluster)).rejects.toBe(refused)
 })
 
-test('without pod and claim the outputs are missing', async () => {
+const endedPod = (stageOut: object) =>
+  ({
+    metadata: {},
+    status: {
+      containerStatuses: [
+        { name: 'main', state: { terminated: { exitCode: 0 } } },
+        { name: 'stage-out', state: { terminated: { startedAt: '2026-03-01T12:00:00Z', ...stageOut } } },
+      ],
+    },
+  }) as unknown as WirePod
+
+test.each([
+  ['that is gone', undefined],
+  ['that kept them for as long as it had to', endedPod({ exitCode: 0, reason: 'Completed' })],
+  ['whose keeper was killed', endedPod({ exitCode: 137, reason: 'Error' })],
+])('outputs of a pod %s are lost, not left unmade by the job', async (_, pod) => {
   for (const volume of [undefined, claim(undefined).volume]) {
-    const { files, missing, stdout } = await collect(volume)
-    expect({ files, missing }).toEqual({ files: [], missing: ['./out.txt', 'deep', 'lost'] })
+    const { files, lost, stdout } = await collect(volume, pod)
+    expect({ files, lost }).toEqual({ files: [], lost: expect.stringContaining('outputs') })
     expect(readFileSync(stdout, 'utf8')).toBe('')
   }
+})
+
+test('a job that has to leave nothing has lost nothing', async () => {
+  const outputs = [{ path: 'gone', optional: true }]
+  expect(await collect(undefined, endedPod({ exitCode: 0 }), {}, outputs)).not.toHaveProperty('lost')
 })

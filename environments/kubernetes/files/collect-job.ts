@@ -10,6 +10,8 @@ import { fetchOutputs, notPacked, packingInPod, type FetchPlaces, type Packing }
 import type { Volume } from './volume.ts'
 import type { WirePod } from '../cluster/wire.ts'
 
+const tooLate = 'It had ended, but its outputs are no longer in the cluster.'
+
 export interface CollectionParts {
   readonly cluster: Cluster
   readonly volume: Volume | undefined
@@ -42,7 +44,10 @@ export async function collectJob(
       }
     const left = await leftInClaim(request, volume, signal)
     if (left !== undefined) return await fetch(left)
-    return withLoss(pod, { files: [], missing, ...(await fetchLogs(cluster, name, places.logs, signal)) })
+    const kept = await fetchLogs(cluster, name, places.logs, signal)
+    // Nobody can say any more what the job has made.
+    const lost = (pod && lossOf(pod)) ?? (missing.length > 0 ? tooLate : undefined)
+    return { files: [], missing, ...kept, ...(lost !== undefined && { lost }) }
   } catch (error) {
     if (isExecOptional && error instanceof ApiError && error.status === 403) {
       const kept = await fetchLogs(cluster, name, places.logs, signal)
@@ -66,10 +71,4 @@ async function leftInClaim(
 ): Promise<Packing | undefined> {
   if (request === undefined) return undefined
   return volume?.kept(keyOf(request.workDirectory), jobName(request.id), signal)
-}
-
-/** A node may go down between the end of a job and the fetching of its outputs. */
-function withLoss(pod: WirePod | undefined, collected: CollectedFiles): CollectedFiles {
-  const lost = pod === undefined ? undefined : lossOf(pod)
-  return lost === undefined ? collected : { ...collected, lost }
 }

@@ -42,6 +42,10 @@ const condition = {
 }
 
 const cut = ends(255, { reason: 'Unknown' })
+/** As kubelet 1.20 gives it when its power was cut between the making of a container and its begin. */
+const unbegun = {
+  terminated: { exitCode: 0, startedAt: null, finishedAt: null, containerID: 'containerd://0abc' },
+} as unknown as typeof cut
 const forgotten = pod({
   main: initializing,
   stageOut: initializing,
@@ -206,6 +210,29 @@ const rows: readonly Row[] = [
     'a power cut after its end, before its outputs were fetched',
     { pods: [pod({ main: ends(0, { message: 'exited 0\n' }), stageOut: cut, status: { phase: 'Failed' } })] },
     stopped('node-failure', 'what kept its outputs went down'),
+  ],
+  [
+    'a power cut of which the node has seen how what kept the outputs was killed',
+    {
+      pods: [
+        pod({ main: ends(0, { message: 'exited 0\n' }), stageOut: ends(137), status: { phase: 'Failed' } }),
+      ],
+    },
+    stopped('node-failure', 'outputs'),
+  ],
+  [
+    'a power cut when its container was made and had not begun',
+    { pods: [pod({ main: unbegun, stageOut: initializing, status: { phase: 'Pending' } })] },
+    stopped('node-failure', 'before it began'),
+  ],
+  [
+    'a power cut when what keeps the outputs was made and had not begun',
+    {
+      pods: [
+        pod({ main: ends(0, { message: 'exited 0\n' }), stageOut: unbegun, status: { phase: 'Failed' } }),
+      ],
+    },
+    stopped('node-failure', 'outputs'),
   ],
   [
     'a power cut while its files came',

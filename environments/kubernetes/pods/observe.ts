@@ -39,7 +39,7 @@ const preemptedReasons = new Set(['Evicted', 'Preempting'])
 /** Ends of containers that say that it never ran. */
 const notStarted = new Set(['StartError', 'ContainerCannotRun'])
 /** Ends of containers of which their node only knows that they are gone, as after a power cut. */
-const unseen = new Set(['Unknown', 'ContainerStatusUnknown'])
+const unseenReasons = new Set(['Unknown', 'ContainerStatusUnknown'])
 
 /** What the condition `Failed` of a Job says where its pod is gone. */
 const causesOfFailedJobs: Readonly<Record<string, StopCause>> = {
@@ -133,7 +133,7 @@ function withPod(
   if (status?.phase === 'Failed') {
     if (cancelledAt !== undefined) return cancelled
     const told = stageIn?.state?.terminated
-    if (unseen.has(told?.reason ?? ''))
+    if (unseenReasons.has(told?.reason ?? ''))
       return stopped('node-failure', `Its node lost sight of it before it began.${wordsOf(told?.message)}`)
     const words = told === undefined ? (status.message ?? reason) : (told.message ?? told.reason)
     return stopped('unknown', `Its pod failed before it began.${wordsOf(words)}`)
@@ -174,7 +174,8 @@ type Terminated = NonNullable<
 >
 
 /** How a job ended by itself: by Kubernetes' word where it has one, else by the script's, else by its exit code. */
-function ended(pod: WirePod, { reason, message, exitCode }: Terminated): Observation {
+function ended(pod: WirePod, end: Terminated): Observation {
+  const { reason, message, exitCode } = end
   if (reason === 'OOMKilled') return stopped('out-of-memory', 'It needed more memory than it had asked for.')
   if (reason !== undefined && notStarted.has(reason))
     return stopped(
@@ -182,7 +183,9 @@ function ended(pod: WirePod, { reason, message, exitCode }: Terminated): Observa
       `Its container could not be started; the busybox of the staging image must need no libraries.${wordsOf(message)}`,
     )
   const told = readEnd(`${(message ?? '').trimEnd()}\n`)
-  if (told === undefined && unseen.has(reason ?? ''))
+  if (told === undefined && hasNotBegun(end))
+    return stopped('node-failure', 'Its node lost sight of it before it began.')
+  if (told === undefined && unseenReasons.has(reason ?? ''))
     return stopped('node-failure', `Its node lost sight of it.${wordsOf(message)}`)
   const loss = lossOf(pod)
   if (loss !== undefined) return stopped('node-failure', loss)
@@ -193,10 +196,19 @@ function ended(pod: WirePod, { reason, message, exitCode }: Terminated): Observa
   return { kind: 'exited', exitCode: told?.kind === 'exited' ? told.exitCode : exitCode, ...hostOf(pod) }
 }
 
-/** Why what a job left is gone although it has ended by itself; undefined where its pod shows no reason. */
+/** Kubelet 1.20 tells of a container that was made and not begun when the power was cut: code 0, and no times. */
+function hasNotBegun({ startedAt }: Terminated): boolean {
+  return timeOf(startedAt) === undefined
+}
+
+/**
+ * Why what a job left is gone although it has ended by itself; undefined where its pod shows no reason. What keeps it ends
+ * with 0 by itself; a node that goes down may tell that it was killed, or know nothing of it.
+ */
 export function lossOf({ status }: WirePod): string | undefined {
   const stageOut = status?.containerStatuses?.find(({ name }) => name === stagingContainers.out)
-  if (!unseen.has(stageOut?.state?.terminated?.reason ?? '')) return undefined
+  const end = stageOut?.state?.terminated
+  if (end === undefined || (end.exitCode === 0 && !hasNotBegun(end))) return undefined
   return 'It had ended, but what kept its outputs went down with its node.'
 }
 
