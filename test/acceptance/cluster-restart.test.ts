@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { until } from '../conformance/until.ts'
 import { describeWith } from '../daemons/present.ts'
 import { startSlurm, type Slurm } from '../daemons/slurm.ts'
@@ -23,11 +23,13 @@ describeWith(['slurm'], 'a server on Slurm that is killed', () => {
 
   beforeAll(async () => {
     slurm = await startSlurm({ nodes: 2, cpusPerNode: 2 })
-    directory = await mkdtemp(join(tmpdir(), 'molehill-cluster-restart-'))
   }, patienceMs)
-  afterAll(async () => {
+  afterAll(() => slurm.stop(), patienceMs)
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'molehill-cluster-restart-'))
+  })
+  afterEach(async () => {
     await life?.end('SIGTERM')
-    await slurm.stop()
     await rm(directory, { recursive: true, force: true })
   }, patienceMs)
 
