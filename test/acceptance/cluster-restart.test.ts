@@ -75,6 +75,7 @@ describeWith(['slurm'], 'a server on Slurm that is killed', () => {
       () => life?.log().slice(-2000),
       patienceMs,
     )
+    expect(last['error']).toBeUndefined()
     expect(last).toMatchObject({
       state: 'finished',
       environments: expect.arrayContaining([

@@ -63,7 +63,8 @@ export class Trial {
       if (this.#environment?.capabilities.survivesRestart === true) await this.#releaseAll()
     } finally {
       await this.#environment?.close()
-      rmSync(this.directory, { recursive: true, force: true })
+      // What ran the jobs may be writing its last words there.
+      rmSync(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
     }
   }
 
