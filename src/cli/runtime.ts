@@ -25,7 +25,7 @@ async function exportRuntime(directory: string, terminal: Terminal): Promise<voi
   const { signal } = new AbortController()
   const temporary = await mkdtemp(join(tmpdir(), 'molehill-runtime-'))
   try {
-    const runtime = await makeRuntime(join(temporary, 'runtime'))
+    const runtime = await makeRuntime(join(temporary, 'runtime'), terminal.now())
     await mkdir(directory, { recursive: true })
     for (const from of [runtime.node, runtime.directory])
       await print(terminal, `${join(directory, await exportContent(from, directory, signal))}\n`)

@@ -38,7 +38,7 @@ export async function createExecutions(given: EngineSettings): Promise<Execution
   const directory = join(settings.dataDirectory, 'executions')
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const trackers = await Trackers.load(settings)
-  const runtime = await makeRuntime(join(settings.dataDirectory, 'runtime'))
+  const runtime = await makeRuntime(join(settings.dataDirectory, 'runtime'), settings.now())
   const writer = new DatabaseWriter()
   const index = await ExecutionIndex.open(settings.dataDirectory, writer, (message) =>
     settings.warn(message, {}),

@@ -15,7 +15,7 @@ export async function importFunctionImage(kubernetes: Pick<Kubernetes, 'importIm
   try {
     const [rootfs, archive] = [join(directory, 'rootfs'), join(directory, 'image.tar')]
     await runCommand([join(scripts, 'rootfs.sh'), rootfs, 'busybox', `node=${process.execPath}`])
-    const runtime = await makeRuntime(join(directory, 'runtime'))
+    const runtime = await makeRuntime(join(directory, 'runtime'), Date.now())
     for (const from of [runtime.node, runtime.directory])
       await exportContent(from, join(rootfs, 'usr/share/molehill'), AbortSignal.timeout(60_000))
     await runCommand([join(scripts, 'image.sh'), name, rootfs, archive])
