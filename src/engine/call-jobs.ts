@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FileTransfer } from '../environment/environment.ts'
@@ -61,7 +61,9 @@ export function packCalls(
   let callMs: number | undefined
   const callsFile = `${directory}.calls`
   mkdirSync(dirname(callsFile), { recursive: true })
-  writeFileSync(callsFile, encodeJson(remote as unknown as Json))
+  // Whole at every moment: where the file system is shared, a job that outlives the server may be reading it.
+  writeFileSync(`${callsFile}.new`, encodeJson(remote as unknown as Json))
+  renameSync(`${callsFile}.new`, callsFile)
   return {
     request: {
       id,

@@ -1,9 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -249,6 +251,23 @@ describe.each([true, false])('files of jobs on a host that shares files: %s', (s
     expect([readdirSync(join(base, 'executions')), readdirSync(join(base, 'shared'))]).toEqual([[], []])
     // And it can be used again.
     await runOne(files, request('two', 'cat data/x.csv'))
+  })
+
+  test('a job that is sent again while it begins reads one whole command or the other', async () => {
+    const files = open(sharesFiles)
+    const one = request('one', 'exit 0')
+    await prepare(files, [one])
+    const command = join(await files.base(noSignal), jobPath(placeOf(one)), 'command')
+    const first = readFileSync(command, 'utf8')
+    const reader = openSync(command, 'r')
+    try {
+      await files.prepare([{ request: one, note: 'another 0' }], [], noSignal)
+      expect(readFileSync(reader, 'utf8')).toBe(first)
+    } finally {
+      closeSync(reader)
+    }
+    expect(readFileSync(command, 'utf8')).toMatch(/^# another 0\n/)
+    expect(readdirSync(dirname(command)).toSorted()).toEqual(['command', 'work'])
   })
 
   test('an input that cannot be read spoils its own job only', async () => {

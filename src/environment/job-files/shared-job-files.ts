@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -100,7 +101,9 @@ export class SharedJobFiles implements JobFiles {
       if (codeOf(error) !== 'EEXIST') throw error
       // Left by an earlier try: whole where there is a command, which may have begun.
       if (existsSync(command)) {
-        writeFileSync(command, text)
+        // Whole at every moment: it may just be beginning.
+        writeFileSync(`${command}.new`, text)
+        renameSync(`${command}.new`, command)
         return
       }
       rmSync(place, { recursive: true, force: true })
