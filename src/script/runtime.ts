@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { cp, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { siblingPath } from './spawn-node.ts'
@@ -27,22 +27,12 @@ const keptMs = 90 * 86_400_000
  * another version left is kept for months. `now` is in milliseconds since 1970.
  */
 export async function makeRuntime(directory: string, now: number): Promise<Runtime> {
-  const fresh = join(directory, '.new')
-  await rm(fresh, { recursive: true, force: true })
-  await mkdir(fresh, { recursive: true })
-  // Times too: what is made again is the same, and need not be sent or signed again.
-  const options = { recursive: true, preserveTimestamps: true, filter: (path: string) => isNeeded(path) }
-  for (const part of parts) await cp(join(root, part), join(fresh, part), options)
-  await writeFile(join(fresh, 'package.json'), '{"type":"module"}\n')
-  await utimes(join(fresh, 'package.json'), 0, 0)
-  const name = await nameOf(fresh)
+  const files = await findFiles()
+  const name = await nameOf(root, files)
   const place = join(directory, name)
   // Not believed unseen: a power cut may have taken what was written just before.
-  if (existsSync(place) && (await nameOf(place)) === name) await rm(fresh, { recursive: true })
-  else {
-    await rm(place, { recursive: true, force: true })
-    await rename(fresh, place)
-  }
+  if (!existsSync(place) || (await nameOf(place, files).catch(() => '')) !== name)
+    await copyFiles(files, place, join(directory, '.new'))
   await utimes(place, now / 1000, now / 1000)
   await removeUnused(directory, now)
   return {
@@ -52,16 +42,39 @@ export async function makeRuntime(directory: string, now: number): Promise<Runti
   }
 }
 
+/** Paths of what is needed, below the root. */
+async function findFiles(): Promise<readonly string[]> {
+  const found: string[] = []
+  for (const part of parts) {
+    const entries = (await stat(join(root, part))).isFile()
+      ? [part]
+      : (await readdir(join(root, part), { recursive: true, withFileTypes: true }))
+          .filter((entry) => entry.isFile())
+          .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    found.push(...entries.filter(isNeeded))
+  }
+  return found.sort()
+}
+
 /** The same for the same files, whatever their times. */
-async function nameOf(directory: string): Promise<string> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
-  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+async function nameOf(place: string, files: readonly string[]): Promise<string> {
   const hash = createHash('sha256')
-  for (const path of paths.sort()) {
-    const content = await readFile(path)
-    hash.update(`${JSON.stringify([relative(directory, path), content.length])}\n`).update(content)
+  for (const path of files) {
+    const content = await readFile(join(place, path))
+    hash.update(`${JSON.stringify([path, content.length])}\n`).update(content)
   }
   return hash.digest('hex').slice(0, 16)
+}
+
+/** Makes `place` in one go, by way of `fresh`. */
+async function copyFiles(files: readonly string[], place: string, fresh: string): Promise<void> {
+  await rm(fresh, { recursive: true, force: true })
+  // Times too: what is made again is the same, and need not be sent or signed again.
+  for (const path of files) await cp(join(root, path), join(fresh, path), { preserveTimestamps: true })
+  await writeFile(join(fresh, 'package.json'), '{"type":"module"}\n')
+  await utimes(join(fresh, 'package.json'), 0, 0)
+  await rm(place, { recursive: true, force: true })
+  await rename(fresh, place)
 }
 
 async function removeUnused(directory: string, now: number): Promise<void> {
@@ -72,9 +85,7 @@ async function removeUnused(directory: string, now: number): Promise<void> {
 }
 
 function isNeeded(path: string): boolean {
-  const name = basename(path)
-  if (!name.includes('.')) return true
-  if (/\.(test\.ts|d\.ts|map)$/.test(name)) return false
+  if (!/\.[jt]s$/.test(path) || /\.(?:test|d)\.ts$/.test(path)) return false
   // Of environments, only the words that scripts say.
-  return path.startsWith(join(root, 'src/')) || /^language\.[jt]s$/.test(name)
+  return path.startsWith('src/') || /^language\.[jt]s$/.test(basename(path))
 }
