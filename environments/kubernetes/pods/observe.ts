@@ -209,7 +209,7 @@ export function lossOf({ status }: WirePod): string | undefined {
   const stageOut = status?.containerStatuses?.find(({ name }) => name === stagingContainers.out)
   const end = stageOut?.state?.terminated
   if (end === undefined || (end.exitCode === 0 && !hasNotBegun(end))) return undefined
-  return 'It had ended, but what kept its outputs went down with its node.'
+  return `It had ended, but what kept its outputs went down with its node.${wordsOf(end.message)}`
 }
 
 /** When the pod had to end, by the node's clock. */

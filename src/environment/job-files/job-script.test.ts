@@ -109,6 +109,16 @@ describe('how a job ended is told', () => {
     }
   })
 
+  test.each<[string, JobEnd]>([
+    ['exited 4', { kind: 'exited', exitCode: 4 }],
+    ['signal 9', { kind: 'signalled', signal: 9 }],
+    ['timeout', { kind: 'timeout' }],
+    ['failed It cannot be entered.', { kind: 'failed', message: 'It cannot be entered.' }],
+  ])('by %j also where it stands in room that was put aside', (text, end) => {
+    expect(readEnd(`${text.padEnd(63)}\n`)).toEqual(end)
+    expect(readEnd(`${text.padEnd(63)}`)).toBeUndefined()
+  })
+
   test.each(['', 'exited', 'exited 7', 'exited x\n', 'exited 7\nmore\n', 'nonsense 3\n'])(
     'by nothing that is not whole: %j',
     (text) => expect(readEnd(text)).toBeUndefined(),

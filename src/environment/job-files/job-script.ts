@@ -13,9 +13,11 @@ export type JobEnd =
 
 /** What the file `exit` says; undefined for what is not whole (yet). */
 export function readEnd(text: string): JobEnd | undefined {
-  const line = /^([a-z]+)(?: (.*?))? *\n$/.exec(text)
+  const line = /^([a-z]+)(?: (.*))?\n$/.exec(text)
   if (line === null) return undefined
-  const [, kind, rest = ''] = line
+  const [, kind, padded = ''] = line
+  // Spaces fill the room that was put aside.
+  const rest = padded.trimEnd()
   if (kind === 'exited' && /^\d{1,3}$/.test(rest)) return { kind, exitCode: Number(rest) }
   if (kind === 'signal' && /^\d{1,3}$/.test(rest)) return { kind: 'signalled', signal: Number(rest) }
   if (kind === 'timeout') return { kind }
