@@ -270,6 +270,21 @@ describe.each([true, false])('files of jobs on a host that shares files: %s', (s
     expect(readdirSync(dirname(command)).toSorted()).toEqual(['command', 'work'])
   })
 
+  test('a file that is written again stays whole for who is reading it', async () => {
+    const files = open(sharesFiles)
+    const path = join(await files.base(noSignal), 'runners/program')
+    await files.write([{ path: 'runners/program', text: 'first' }], noSignal)
+    const reader = openSync(path, 'r')
+    try {
+      await files.write([{ path: 'runners/program', text: 'second' }], noSignal)
+      expect(readFileSync(reader, 'utf8')).toBe('first')
+    } finally {
+      closeSync(reader)
+    }
+    expect(readFileSync(path, 'utf8')).toBe('second')
+    expect(readdirSync(dirname(path))).toEqual(['program'])
+  })
+
   test('an input that cannot be read spoils its own job only', async () => {
     const files = open(sharesFiles)
     const input = { from: join(directory, 'gone'), to: 'gone' }

@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { removeTree } from '../../files/remove-tree.ts'
 import { bringOutput } from '../bring-output.ts'
@@ -101,9 +101,7 @@ export class SharedJobFiles implements JobFiles {
       if (codeOf(error) !== 'EEXIST') throw error
       // Left by an earlier try: whole where there is a command, which may have begun.
       if (existsSync(command)) {
-        // Whole at every moment: it may just be beginning.
-        writeFileSync(`${command}.new`, text)
-        renameSync(`${command}.new`, command)
+        replaceFile(command, text)
         return
       }
       rmSync(place, { recursive: true, force: true })
@@ -208,7 +206,7 @@ export class SharedJobFiles implements JobFiles {
     const base = await this.base()
     for (const { path, text } of files) {
       mkdirSync(dirname(join(base, path)), { recursive: true, mode: 0o700 })
-      writeFileSync(join(base, path), text, { mode: 0o600 })
+      replaceFile(join(base, path), text)
     }
   }
 
@@ -256,6 +254,14 @@ function markIn(directory: string): JobMark {
   }
   const [host = ''] = textOf(join(directory, 'started')).split('\n')
   return markOf(existsSync(join(directory, 'cancelled')), host, textOf(join(directory, 'exit')))
+}
+
+/** Whole at every moment: jobs and pilots that just begin may be reading it. */
+function replaceFile(path: string, text: string): void {
+  // Lists of what lies in a directory leave out names that begin with a dot.
+  const fresh = join(dirname(path), `.${basename(path)}.new`)
+  writeFileSync(fresh, text, { mode: 0o600 })
+  renameSync(fresh, path)
 }
 
 /** '' where there is no such file. */
