@@ -116,7 +116,7 @@ describe('how a job ended is told', () => {
     ['failed It cannot be entered.', { kind: 'failed', message: 'It cannot be entered.' }],
   ])('by %j also where it stands in room that was put aside', (text, end) => {
     expect(readEnd(`${text.padEnd(63)}\n`)).toEqual(end)
-    expect(readEnd(`${text.padEnd(63)}`)).toBeUndefined()
+    expect(readEnd(text.padEnd(63))).toBeUndefined()
   })
 
   test.each(['', 'exited', 'exited 7', 'exited x\n', 'exited 7\nmore\n', 'nonsense 3\n'])(
