@@ -106,7 +106,7 @@ const endedPod = (stageOut: object) =>
     status: {
       containerStatuses: [
         { name: 'main', state: { terminated: { exitCode: 0 } } },
-        { name: 'stage-out', state: { terminated: { startedAt: '2026-03-01T12:00:00Z', ...stageOut } } },
+        { name: 'stage-out', state: { terminated: { finishedAt: '2026-03-01T12:00:00Z', ...stageOut } } },
       ],
     },
   }) as unknown as WirePod

@@ -197,8 +197,8 @@ function ended(pod: WirePod, end: Terminated): Observation {
 }
 
 /** Kubelet 1.20 tells of a container that was made and not begun when the power was cut: code 0, and no times. */
-function hasNotBegun({ startedAt }: Terminated): boolean {
-  return timeOf(startedAt) === undefined
+function hasNotBegun({ startedAt, finishedAt }: Terminated): boolean {
+  return timeOf(startedAt) === undefined && timeOf(finishedAt) === undefined
 }
 
 /**
