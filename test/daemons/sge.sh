@@ -12,6 +12,8 @@ files() {
   address=$(ip -4 -o addr show dev eth0 | awk '{ sub("/.*", "", $4); print $4 }')
   cp -a /var/lib/gridengine "$directory/cell"
   cp -a /var/spool/gridengine "$directory/spool"
+  # Of jobs that die with the cluster nobody removes what is in there; in /tmp it would stay.
+  mkdir -m 1777 "$directory/tmp"
   printf '127.0.0.1 localhost\n%s %s\n' "$address" "$host" >"$directory/hosts"
   mount --bind "$directory/cell" /var/lib/gridengine
   mount --bind "$directory/spool" /var/spool/gridengine
@@ -73,7 +75,7 @@ ckpt_list NONE
 pe_list smp
 rerun FALSE
 slots $slots
-tmpdir /tmp
+tmpdir $directory/tmp
 shell /bin/sh
 prolog NONE
 epilog NONE

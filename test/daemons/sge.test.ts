@@ -44,6 +44,12 @@ describeWith('sge', 'an SGE for tests', () => {
     expect(readFileSync(join(jobs, 'out'), 'utf8')).toBe(`${id}\n`)
   }, 60_000)
 
+  test('keeps the temporary files of jobs where they go with it', async () => {
+    const id = await submit(sge, 'echo $TMP\n', '-o', join(jobs, 'temporary'), '-e', '/dev/null')
+    expect(await ended(sge, id)).toBe(0)
+    expect(readFileSync(join(jobs, 'temporary'), 'utf8')).toBe(`${sge.directory}/tmp/${id}.1.all.q\n`)
+  }, 60_000)
+
   test('runs jobs of an ordinary user over SSH, in a parallel environment', async () => {
     const ssh = (command: string) => runCommand(['ssh', '-F', sge.login.configFile, sge.login.alias, command])
     const script = "echo 'id -un; echo $NSLOTS'"
