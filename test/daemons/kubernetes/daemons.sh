@@ -12,7 +12,9 @@ if [ -n "$node" ]; then
   mount --bind node/log /var/log
   mount --bind node/lib /var/lib
   mount -t tmpfs -o mode=755 tmpfs /run
-  mkdir -p /var/log/{pods,containers} /run/{containerd,netns,lock}
+  mkdir -p /var/log/{pods,containers} /run/{containerd,netns,lock} node/tmp
+  # A runc that is killed leaves a file here.
+  export TMPDIR=$state/node/tmp
   # settings of the whole machine that kubelet and network plugin would change: they write into a copy
   for each in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops net/ipv4/ip_forward; do
     copy=node/constant/${each##*/}
