@@ -305,6 +305,12 @@ describeWith('ssh-hosts', 'jobs behind SSH when things break', () => {
     await until('the second one runs', async () => (await endlessOnes())[0], undefined, patienceMs)
     await server!.run(['sh', '-c', `cat /dev/zero > ${place}/fill`])
     await expect(environment.submit([shell('true')], noSignal)).rejects.toThrow(/No space left/)
+    expect(await environment.inspect?.(noSignal)).toContainEqual({
+      what: 'disk',
+      isGood: false,
+      message: `0.0 GiB are free below ${place}/jobs.`,
+      fix: expect.stringContaining('Free some space'),
+    })
     await environment.cancel([endless!], noSignal)
     await until('it is stopped', async () => (await endlessOnes()).length === 0 || undefined, endlessOnes)
     await server!.run(['touch', gate])

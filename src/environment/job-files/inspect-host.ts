@@ -29,8 +29,8 @@ export async function inspectHost(
     return [reached, finding('work directory', false, messageOf(error), fix)]
   }
   const [version = '', seconds = '', disk = '', writable = '', tar = ''] = answer.split('\n')
-  const differenceMs = Math.abs(now() - Number(seconds) * 1000)
-  const freeBytes = Number(disk.split(/\s+/).at(-3)) * 1024
+  const aheadMs = Number(seconds) * 1000 - now()
+  const freeBytes = Number(/(\d+)\s+\d+%/.exec(disk)?.[1]) * 1024
   return [
     reached,
     finding(
@@ -49,8 +49,8 @@ export async function inspectHost(
     ),
     finding(
       'clock',
-      differenceMs <= mostClockDifferenceMs,
-      `The clock there differs from the server's by ${Math.round(differenceMs / 1000)} s.`,
+      Math.abs(aheadMs) <= mostClockDifferenceMs,
+      `The clock there is ${Math.round(Math.abs(aheadMs) / 1000)} s ${aheadMs < 0 ? 'behind' : 'ahead of'} the server's.`,
       'Set both clocks by NTP: times of jobs are compared.',
     ),
     finding(

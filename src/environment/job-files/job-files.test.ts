@@ -70,14 +70,14 @@ function talkingHost(sharesFiles: boolean): Host {
   }
 }
 
-function open(sharesFiles: boolean): JobFiles {
+function open(sharesFiles: boolean, now: () => number = Date.now): JobFiles {
   let count = 0
   return openJobFiles(talkingHost(sharesFiles), {
     base: join(directory, 'base'),
     directory: join(directory, 'own'),
     prologue: ['export LOADED=module'],
     newMark: () => `mark${process.pid}x${(count += 1)}`,
-    now: Date.now,
+    now,
   })
 }
 
@@ -312,6 +312,21 @@ describe.each([true, false])('files of jobs on a host that shares files: %s', (s
       isGood: false,
       message: expect.stringContaining('no tar'),
     })
+  })
+
+  test.each([
+    ['behind', 600_000],
+    ['ahead of', -600_000],
+  ])("an inspection finds a clock that is %s the server's", async (where, offMs) => {
+    const findings = await open(sharesFiles, () => Date.now() + offMs).inspect(noSignal)
+    expect(findings.filter(({ isGood }) => !isGood)).toEqual([
+      {
+        what: 'clock',
+        isGood: false,
+        message: expect.stringMatching(`^The clock there is (599|600|601) s ${where} the server's\\.$`),
+        fix: expect.stringContaining('NTP'),
+      },
+    ])
   })
 
   test('a base that cannot be made is an error of the environment', async () => {
