@@ -25,8 +25,27 @@ const timeoutMs = 30_000
 /** Slurm spends 3 kB on a job: enough for a list of 80,000. */
 const answerBytesAtMost = 256 * 2 ** 20
 
-/** Asks slurmrestd. Throws EnvironmentError when it cannot be reached, is silent for 30 s or says too much. */
+/**
+ * Asks slurmrestd, and once more where it resets the connection: slurmrestd 22.05 does so now and then on a busy
+ * machine. A submission is sent once, for it may have been taken. Throws EnvironmentError when slurmrestd cannot be
+ * reached, is silent for 30 s or says too much.
+ */
 export async function askSlurmrestd(
+  address: RestAddress,
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+  content: unknown,
+  signal: AbortSignal,
+): Promise<RestAnswer> {
+  try {
+    return await askOnce(address, method, path, content, signal)
+  } catch (error) {
+    if (method === 'POST' || !isReset(error)) throw error
+    return await askOnce(address, method, path, content, signal)
+  }
+}
+
+async function askOnce(
   address: RestAddress,
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
@@ -63,6 +82,11 @@ export async function askSlurmrestd(
     const message = messageOf(error)
     throw new EnvironmentError(`slurmrestd at ${place} cannot be asked: ${message}`, { cause: error })
   }
+}
+
+function isReset(error: unknown): boolean {
+  const cause = error instanceof EnvironmentError ? error.cause : undefined
+  return cause instanceof Error && 'code' in cause && cause.code === 'ECONNRESET'
 }
 
 function send(url: URL, options: RequestOptions, text: string | undefined): Promise<IncomingMessage> {
